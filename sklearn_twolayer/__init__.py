@@ -1,0 +1,34 @@
+"""Two-layer networks that recover the directions the data depend on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sklearn_twolayer._regressor import RegularizedTwoLayerRegressor
+from sklearn_twolayer._schedule import (
+    ConstantSchedule,
+    GeometricSchedule,
+    StagedSchedule,
+)
+
+if TYPE_CHECKING:
+    from sklearn_twolayer._problem import two_layer_path
+
+__version__ = "0.1.0.dev0"
+
+__all__ = [
+    "ConstantSchedule",
+    "GeometricSchedule",
+    "RegularizedTwoLayerRegressor",
+    "StagedSchedule",
+    "two_layer_path",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import what needs torch only when it is asked for."""
+    if name == "two_layer_path":
+        from sklearn_twolayer._problem import two_layer_path
+
+        return two_layer_path
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

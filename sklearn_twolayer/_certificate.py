@@ -1,0 +1,167 @@
+"""How far from optimal: the peak of the dual certificate and the duality gap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from sklearn_twolayer._network import unit_rows
+from sklearn_twolayer._objective import correlations
+
+if TYPE_CHECKING:
+    from sklearn_twolayer._rows import Rows
+
+N_RANDOM_STARTS = 64  # one gradient step turns these into early-feature directions
+N_REFINED = 16  # starts that are followed to the end and then perturbed
+N_ASCENT_STEPS = 12
+N_PERTURBATIONS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Peaks:
+    """Local maxima of ``||v(u)||`` over unit directions, highest first.
+
+    Parameters
+    ----------
+    directions : torch.Tensor of shape (n_peaks, n_inputs)
+        Unit directions.
+    correlations : torch.Tensor of shape (n_peaks, n_outputs)
+        ``v(u) = mean r relu(u.x)`` at each.
+    """
+
+    directions: torch.Tensor
+    correlations: torch.Tensor
+
+    @property
+    def height(self) -> float:
+        """The largest ``||v(u)||`` found."""
+        return float(self.correlations.norm(dim=1).max())
+
+
+def early_directions(
+    rows: Rows, residual: torch.Tensor, n_directions: int, generator: torch.Generator
+) -> torch.Tensor:
+    """Directions after one gradient step that cancels the initial weights.
+
+    Stage 1 of the algorithm (theory eq. 9). From unit weights ``w`` and small
+    amplitudes along ``v(w)``, the step leaves a multiple of ``mean (r.v) relu'(w.x)
+    x``, which lies near the span of the relevant directions. The other half of a
+    symmetric initialisation, ``(-a, w)``, ends on the opposite direction, hence on
+    the same line, and is left out.
+    """
+    initial = _random_directions(rows, n_directions, generator)
+    return unit_rows(correlations(rows, residual, initial)[1])
+
+
+def find_peaks(
+    rows: Rows,
+    residual: torch.Tensor,
+    starts: torch.Tensor,
+    generator: torch.Generator,
+) -> Peaks:
+    """Search for the maxima of ``||mean r relu(u.x)||`` from several kinds of start.
+
+    Monotone gradient ascent on the sphere from ``starts``, from their opposites and
+    from one gradient step off random directions, all as one product; then small
+    random perturbations of the highest, because the function is rough at the scale
+    of single samples. The fixed point ``u <- gradient / ||gradient||`` is not
+    monotone and can end far below where it passed.
+    """
+    early = early_directions(rows, residual, N_RANDOM_STARTS, generator)
+    state = _Ascent.start(rows, residual, torch.cat([starts, -starts, early]))
+    for _ in range(N_ASCENT_STEPS // 2):
+        state = state.step(rows, residual)
+    state = state.highest(N_REFINED)
+    for _ in range(N_ASCENT_STEPS):
+        state = state.step(rows, residual)
+    for _ in range(N_PERTURBATIONS):
+        state = state.perturbed(rows, residual, generator)
+        for _ in range(N_ASCENT_STEPS // 2):
+            state = state.step(rows, residual)
+    state = state.highest(N_REFINED)
+    return Peaks(state.directions, state.values)
+
+
+def duality_gap(
+    rows: Rows, residual: torch.Tensor, objective: float, lambda_: float, peak: float
+) -> float:
+    """Bound on the excess objective over networks of any width (theory eq. 7).
+
+    ``peak`` is the largest ``||v(u)||``; the residual shrunk by ``lambda / peak``,
+    if that is below one, is feasible for the dual problem.
+    """
+    shrink = 1.0 if peak <= lambda_ else lambda_ / peak
+    inner = float((residual * rows.targets).sum())
+    dual = shrink * inner - 0.5 * shrink**2 * float(residual.square().sum())
+    return objective - dual
+
+
+def _random_directions(
+    rows: Rows, n_directions: int, generator: torch.Generator
+) -> torch.Tensor:
+    """Uniform unit directions; drawn on the CPU, so alike on every device."""
+    shape = (n_directions, rows.n_inputs)
+    normal = torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu")
+    return unit_rows(normal.to(rows.inputs))
+
+
+@dataclass(frozen=True, eq=False)
+class _Ascent:
+    """Batched monotone ascent: a step that does not rise is not taken."""
+
+    directions: torch.Tensor
+    values: torch.Tensor
+    gradients: torch.Tensor
+    step_sizes: torch.Tensor
+
+    @classmethod
+    def start(
+        cls, rows: Rows, residual: torch.Tensor, directions: torch.Tensor
+    ) -> _Ascent:
+        values, gradients = correlations(rows, residual, directions)
+        # ||v(u)|| has the scale of its gradient: a first step of about one radian.
+        scale = gradients.norm(dim=1, keepdim=True)
+        return cls(directions, values, gradients, 1.0 / scale.clamp_min(1e-300))
+
+    @property
+    def heights(self) -> torch.Tensor:
+        return self.values.norm(dim=1)
+
+    def step(self, rows: Rows, residual: torch.Tensor) -> _Ascent:
+        radial = (self.gradients * self.directions).sum(dim=1, keepdim=True)
+        tangent = self.gradients - radial * self.directions
+        candidates = unit_rows(self.directions + self.step_sizes * tangent)
+        return self._keep_higher(rows, residual, candidates)
+
+    def perturbed(
+        self, rows: Rows, residual: torch.Tensor, generator: torch.Generator
+    ) -> _Ascent:
+        """Jump to nearby directions where they are higher; start small steps anew."""
+        noise = _random_directions(rows, len(self.directions), generator)
+        candidates = unit_rows(self.directions + 0.03 * noise)
+        moved = self._keep_higher(rows, residual, candidates)
+        scale = moved.gradients.norm(dim=1, keepdim=True).clamp_min(1e-300)
+        return _Ascent(moved.directions, moved.values, moved.gradients, 0.1 / scale)
+
+    def highest(self, count: int) -> _Ascent:
+        order = torch.argsort(self.heights, descending=True, stable=True)[:count]
+        return _Ascent(
+            self.directions[order],
+            self.values[order],
+            self.gradients[order],
+            self.step_sizes[order],
+        )
+
+    def _keep_higher(
+        self, rows: Rows, residual: torch.Tensor, candidates: torch.Tensor
+    ) -> _Ascent:
+        values, gradients = correlations(rows, residual, candidates)
+        higher = (values.norm(dim=1) > self.heights)[:, None]
+        return _Ascent(
+            torch.where(higher, candidates, self.directions),
+            torch.where(higher, values, self.values),
+            torch.where(higher, gradients, self.gradients),
+            self.step_sizes * torch.where(higher, 1.6, 0.4),
+        )

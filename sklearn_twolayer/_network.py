@@ -1,0 +1,127 @@
+"""Neurons as arrays: balance, pruning, merging."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from sklearn_twolayer._rows import Rows
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """Hidden neurons of a two-layer network, in the coordinates of the fit.
+
+    Parameters
+    ----------
+    parameters : torch.Tensor of shape (n_neurons, n_outputs + n_inputs)
+        One neuron a row: its amplitudes, then its hidden weights. The last hidden
+        weight multiplies the constant input when the network has hidden biases.
+    n_outputs : int
+        Number of leading columns that are amplitudes.
+    """
+
+    parameters: torch.Tensor
+    n_outputs: int
+
+    @classmethod
+    def from_parts(cls, weights: torch.Tensor, amplitudes: torch.Tensor) -> Network:
+        return cls(torch.cat([amplitudes, weights], dim=1), amplitudes.shape[1])
+
+    @classmethod
+    def empty(cls, rows: Rows) -> Network:
+        """The network without neurons for the given rows."""
+        n_columns = rows.n_outputs + rows.n_inputs
+        return cls(rows.targets.new_empty(0, n_columns), rows.n_outputs)
+
+    @property
+    def n_neurons(self) -> int:
+        return self.parameters.shape[0]
+
+    @property
+    def amplitudes(self) -> torch.Tensor:
+        return self.parameters[:, : self.n_outputs]
+
+    @property
+    def weights(self) -> torch.Tensor:
+        return self.parameters[:, self.n_outputs :]
+
+    @property
+    def masses(self) -> torch.Tensor:
+        """Mass of each neuron, ``||a_j|| ||(w_j, b_j)||`` (theory eq. 4)."""
+        return self.amplitudes.norm(dim=1) * self.weights.norm(dim=1)
+
+    @property
+    def directions(self) -> torch.Tensor:
+        """Unit hidden weights; a neuron without weights has a zero direction."""
+        return unit_rows(self.weights)
+
+    def squared_norm(self) -> float:
+        """Sum of squares of all parameters, the decay term of theory eq. (2)."""
+        return float(self.parameters.square().sum())
+
+    def moved_to(self, parameters: torch.Tensor) -> Network:
+        """The same layout with other values."""
+        return Network(parameters, self.n_outputs)
+
+    def take(self, index: torch.Tensor) -> Network:
+        """The neurons at ``index`` (integers or a mask), in that order."""
+        return self.moved_to(self.parameters[index])
+
+
+def unit_rows(matrix: torch.Tensor) -> torch.Tensor:
+    """Rows scaled to norm one; zero rows stay zero."""
+    norms = matrix.norm(dim=1, keepdim=True)
+    return matrix / norms.masked_fill(norms == 0, 1.0)
+
+
+def balance(network: Network) -> Network:
+    """Rescale every neuron to ``||a_j|| = ||(w_j, b_j)||`` (theory eq. 3)."""
+    size = network.masses.sqrt()[:, None]
+    return Network.from_parts(
+        network.directions * size, unit_rows(network.amplitudes) * size
+    )
+
+
+def prune(network: Network, prune_tol: float) -> Network:
+    """Drop neurons whose mass is at most ``prune_tol`` times the largest."""
+    if network.n_neurons == 0:
+        return network
+    masses = network.masses
+    return network.take(masses > prune_tol * masses.max())
+
+
+def merge(network: Network, angle: float) -> Network:
+    """Replace neurons that share a line, up to ``angle`` radians, by one.
+
+    The heaviest neuron left takes in all that lie within ``angle`` of its line: their
+    directions, signed to agree with it, are averaged by mass, and their effects
+    ``a_j ||w_j||`` are added (theory eq. 8). ``u`` and ``-u`` are one line because
+    their features differ by a linear function. The result is balanced.
+    """
+    directions, masses = network.directions, network.masses
+    effects = network.amplitudes * network.weights.norm(dim=1, keepdim=True)
+    cosines = directions @ directions.T
+    same_line = cosines.abs() >= math.cos(angle)
+    free = torch.ones_like(masses, dtype=torch.bool)
+    merged_directions, merged_effects = [], []
+    for j in torch.argsort(masses, descending=True, stable=True).tolist():
+        if not free[j]:
+            continue
+        group = free & same_line[j]
+        group[j] = True
+        free = free & ~group
+        share = masses[group] * cosines[j, group].sign()
+        merged_directions.append(share @ directions[group])
+        merged_effects.append(effects[group].sum(dim=0))
+    if not merged_directions:
+        return network
+    return balance(
+        Network.from_parts(
+            unit_rows(torch.stack(merged_directions)), torch.stack(merged_effects)
+        )
+    )

@@ -1,0 +1,161 @@
+"""The objective of theory eq. (2) and its derivatives, summed over row blocks.
+
+The linear part is eliminated: every function works with the residual left by the
+best linear part beside the given neurons, so derivatives with respect to the linear
+part vanish and those with respect to the neurons are the plain ones.
+
+Each derivative takes two sweeps over the blocks, one for the residual (or for the
+correlations) on all rows, one for the sum that depends on it. The second sweep runs
+backwards, so that it starts with the activations still at hand: data of one block
+are swept once, and no more than one block's activations are ever held.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from sklearn_twolayer._network import Network, unit_rows
+
+if TYPE_CHECKING:
+    from sklearn_twolayer._rows import Rows
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Value and gradient of the objective at a network.
+
+    Parameters
+    ----------
+    loss : float
+        Half the weighted mean squared residual.
+    objective : float
+        Loss plus decay.
+    gradient : torch.Tensor of shape (n_neurons, n_outputs + n_inputs)
+        Derivative of the objective in the layout of ``Network.parameters``.
+    """
+
+    loss: float
+    objective: float
+    gradient: torch.Tensor
+
+
+def evaluate(rows: Rows, network: Network, lambda_: float) -> Evaluation:
+    """Objective and gradient at ``network``."""
+    blocks = rows.blocks(network.n_neurons)
+    residual, activations = _residual(rows, network, blocks)
+    correlation, pulled = _pull_back(
+        rows, residual, network.weights, network.amplitudes, activations, blocks
+    )
+    gradient = torch.cat([correlation, pulled], dim=1).neg_()
+    loss = 0.5 * float(residual.square().sum())
+    return Evaluation(
+        loss=loss,
+        objective=loss + 0.5 * lambda_ * network.squared_norm(),
+        gradient=gradient.add_(network.parameters, alpha=lambda_),
+    )
+
+
+def objective_at(rows: Rows, network: Network, lambda_: float) -> tuple[float, float]:
+    """Loss and objective at ``network``, without the gradient."""
+    loss = 0.5 * float(residual_at(rows, network).square().sum())
+    return loss, loss + 0.5 * lambda_ * network.squared_norm()
+
+
+def residual_at(rows: Rows, network: Network) -> torch.Tensor:
+    """Targets less the network's outputs, best linear part included."""
+    return _residual(rows, network, rows.blocks(network.n_neurons))[0]
+
+
+def linear_part_at(rows: Rows, network: Network) -> torch.Tensor:
+    """Coefficients of the best linear part beside the given neurons."""
+    outputs, _ = _outputs(rows, network, rows.blocks(network.n_neurons))
+    return rows.linear_part(rows.inputs.T @ (rows.targets - outputs))
+
+
+def correlations(
+    rows: Rows, residual: torch.Tensor, directions: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """``v(u) = mean r relu(u.x)`` and the gradient of ``||v(u)||``, for each row u.
+
+    ``v / lambda`` is the dual certificate of theory eq. (6). Where ``v`` vanishes
+    the gradient is given as zero.
+    """
+    blocks = rows.blocks(directions.shape[0])
+    values = residual.new_zeros(directions.shape[0], residual.shape[1])
+    for block in blocks:
+        activations = (rows.neuron_inputs[block] @ directions.T).clamp_min_(0.0)
+        values += activations.T @ residual[block]
+    _, gradient = _pull_back(
+        rows, residual, directions, unit_rows(values), activations, blocks
+    )
+    return values, gradient
+
+
+def activation_moments(
+    rows: Rows, weights: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """``H'H`` and ``H'y``, H the neurons' activations less their linear fit."""
+    gram = weights.new_zeros(len(weights), len(weights))
+    inner = weights.new_zeros(len(weights), rows.n_outputs)
+    linear = weights.new_zeros(rows.inputs.shape[1], len(weights))
+    for block in rows.blocks(len(weights)):
+        activations = (rows.neuron_inputs[block] @ weights.T).clamp_min_(0.0)
+        gram += activations.T @ activations
+        inner += activations.T @ rows.targets[block]
+        linear += rows.inputs[block].T @ activations
+    linear = rows.linear_basis.T @ linear
+    # The targets have no linear part, so only the Gram matrix needs the projection.
+    return gram - linear.T @ linear, inner
+
+
+def _outputs(
+    rows: Rows, network: Network, blocks: list[slice]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sum of the neurons on all rows, and the last block's activations."""
+    outputs = torch.empty_like(rows.targets)
+    for block in blocks:
+        activations = (rows.neuron_inputs[block] @ network.weights.T).clamp_min_(0.0)
+        outputs[block] = activations @ network.amplitudes
+    return outputs, activations
+
+
+def _residual(
+    rows: Rows, network: Network, blocks: list[slice]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Residual on all rows, and the last block's activations."""
+    outputs, activations = _outputs(rows, network, blocks)
+    residual = rows.targets - outputs
+    residual -= rows.inputs @ rows.linear_part(rows.inputs.T @ residual)
+    return residual, activations
+
+
+def _pull_back(
+    rows: Rows,
+    residual: torch.Tensor,
+    weights: torch.Tensor,
+    amplitudes: torch.Tensor,
+    activations: torch.Tensor | None,
+    blocks: list[slice],
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """``sum relu(w_j.x) r`` and ``sum relu'(w_j.x) (r.a_j) x`` over all rows.
+
+    ``activations`` are the last block's; they are overwritten.
+    """
+    correlation = torch.zeros_like(amplitudes)
+    pulled = torch.zeros_like(weights)
+    for block in reversed(blocks):
+        inputs, block_residual = rows.neuron_inputs[block], residual[block]
+        if activations is None:
+            activations = (inputs @ weights.T).clamp_min_(0.0)
+        correlation += activations.T @ block_residual
+        slopes = activations.sign_()
+        if rows.n_outputs == 1:
+            # One output: the residual scales the inputs, the smaller array.
+            pulled += (slopes.T @ (inputs * block_residual)) * amplitudes
+        else:
+            pulled += slopes.mul_(block_residual @ amplitudes.T).T @ inputs
+        activations = None
+    return correlation, pulled

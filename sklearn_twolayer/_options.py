@@ -1,0 +1,80 @@
+"""The parameters of a path, validated and in one record. No torch here."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from sklearn_twolayer._schedule import GeometricSchedule
+from sklearn_twolayer._validation import (
+    check_flag,
+    check_integer,
+    check_option,
+    check_real,
+)
+
+SOLVERS = {"auto": "gd", "gd": "gd"}
+
+
+@dataclass(frozen=True)
+class PathOptions:
+    """Validated parameters of a path; for their meaning see the regressor."""
+
+    schedule: object
+    solver: str
+    n_neurons: int
+    hidden_bias: bool
+    standardize: bool
+    max_iter: int
+    tol: float
+    prune_tol: float
+    merge_angle: float
+    device: object
+    dtype: str
+    seed: int
+
+
+def check_path_options(
+    *,
+    schedule: object,
+    solver: str,
+    n_neurons: int,
+    hidden_bias: bool,
+    standardize: bool,
+    max_iter: int,
+    tol: float,
+    prune_tol: float,
+    merge_angle: float,
+    device: object,
+    dtype: str,
+    random_state: object,
+) -> PathOptions:
+    """Validate the parameters that the regressor and ``two_layer_path`` share."""
+    if schedule is None:
+        schedule = GeometricSchedule()
+    elif isinstance(schedule, type) or not callable(getattr(schedule, "stages", None)):
+        raise TypeError(
+            "schedule must be None or a schedule such as GeometricSchedule(), "
+            f"StagedSchedule([0.1, 0.01]) or ConstantSchedule(0.01), got {schedule!r}."
+        )
+    return PathOptions(
+        schedule=schedule,
+        solver=SOLVERS[check_option("solver", solver, list(SOLVERS))],
+        n_neurons=check_integer("n_neurons", n_neurons, min_val=1),
+        hidden_bias=check_flag("hidden_bias", hidden_bias),
+        standardize=check_flag("standardize", standardize),
+        max_iter=check_integer("max_iter", max_iter, min_val=1),
+        tol=check_real("tol", tol, min_val=0.0),
+        prune_tol=check_real(
+            "prune_tol", prune_tol, min_val=0.0, max_val=1.0, include_boundaries="left"
+        ),
+        merge_angle=check_real(
+            "merge_angle", merge_angle, min_val=0.0, max_val=math.pi / 4
+        ),
+        device=device,
+        dtype=check_option("dtype", dtype, ["float64", "float32"]),
+        seed=int(check_random_state(random_state).randint(np.iinfo(np.int32).max)),
+    )

@@ -1,0 +1,246 @@
+"""From validated arrays to a path and back, and the public path function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from sklearn_twolayer._network import Network
+from sklearn_twolayer._objective import linear_part_at
+from sklearn_twolayer._options import PathOptions, check_path_options
+from sklearn_twolayer._path import PathStart, Stage, follow_path, start_path
+from sklearn_twolayer._rows import Rows
+from sklearn_twolayer._units import FittedNetwork
+from sklearn_twolayer._validation import check_inputs, check_targets, check_weights
+
+
+@dataclass(frozen=True, eq=False)
+class PathProblem:
+    """Data, start and decays of one path; stages are computed when asked for.
+
+    Everything that leaves this class is NumPy, in the units of ``X`` and ``y``.
+    """
+
+    rows: Rows
+    start: PathStart
+    lambdas: np.ndarray  # in the coordinates of the fit
+    options: PathOptions
+    generator: torch.Generator
+
+    @classmethod
+    def from_arrays(
+        cls,
+        X: np.ndarray,
+        y: np.ndarray,
+        sample_weight: np.ndarray,
+        options: PathOptions,
+    ) -> PathProblem:
+        """Set up the path for ``y`` of shape (n_samples, n_outputs)."""
+        rows = Rows.from_arrays(
+            X,
+            y,
+            sample_weight,
+            standardize=options.standardize,
+            hidden_bias=options.hidden_bias,
+            device=resolve_device(options.device),
+            dtype=getattr(torch, options.dtype),
+        )
+        generator = torch.Generator(device="cpu").manual_seed(options.seed)
+        start = start_path(rows, options.n_neurons, generator)
+        scale = rows.units.target_scale
+        lambdas = options.schedule.stages(start.lambda_max * scale) / scale
+        return cls(rows, start, lambdas, options, generator)
+
+    @property
+    def lambda_max(self) -> float:
+        return self.start.lambda_max * self.rows.units.target_scale
+
+    def stages(self, initial: FittedNetwork | None = None) -> Iterator[Stage]:
+        """Run the path, from an earlier network if one is given."""
+        network = None
+        if initial is not None and initial.n_features > 0:
+            weights, amplitudes = self.rows.units.from_user(initial)
+            network = Network.from_parts(
+                torch.from_numpy(weights).to(self.rows.targets),
+                torch.from_numpy(amplitudes).to(self.rows.targets),
+            )
+        return follow_path(
+            self.rows, self.start, self.lambdas, self.options, self.generator, network
+        )
+
+    def fitted(self, network: Network, *, single_output: bool) -> FittedNetwork:
+        """The network with its linear part, in the units of the data."""
+        return self.rows.units.to_user(
+            _array(network.weights),
+            _array(network.amplitudes),
+            _array(linear_part_at(self.rows, network)),
+            single_output=single_output,
+        )
+
+    def history(self, stages: Sequence[Stage]) -> dict[str, np.ndarray]:
+        """What is known of the stages, one array entry a stage."""
+        scale = self.rows.units.target_scale
+        return {
+            "lambda_": np.array([stage.lambda_ * scale for stage in stages]),
+            "loss": np.array([stage.loss * scale**2 for stage in stages]),
+            "objective": np.array([stage.objective * scale**2 for stage in stages]),
+            "n_neurons": np.array([stage.network.n_neurons for stage in stages]),
+            "certificate": np.array([stage.certificate for stage in stages]),
+            "dual_gap": np.array([stage.dual_gap * scale**2 for stage in stages]),
+            "n_iter": np.array([stage.n_iter for stage in stages]),
+            "seconds": np.array([stage.seconds for stage in stages]),
+        }
+
+
+def resolve_device(device: object) -> torch.device:
+    """The torch device meant by ``device``; the CPU for None."""
+    try:
+        resolved = torch.device("cpu" if device is None else device)
+        torch.empty(0, device=resolved)
+    except (AssertionError, NotImplementedError, RuntimeError, TypeError) as error:
+        raise ValueError(
+            "device must be None, 'cpu' or a device that torch can use here, such as "
+            f"'cuda', 'cuda:1' or 'mps', got {device!r}: {error}"
+        ) from error
+    return resolved
+
+
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.cpu().numpy().astype(np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class TwoLayerPath:
+    """Networks along a schedule of weight decays.
+
+    Parameters
+    ----------
+    lambda_max : float
+        The least decay at which the best network has no neuron.
+    lambdas : ndarray of shape (n_stages,)
+        Decays.
+    networks : tuple of FittedNetwork, of length n_stages
+        The network of each stage, in the units of ``X`` and ``y``, with `features`,
+        `feature_intercepts`, `amplitudes`, `coef`, `intercept` and `predict`.
+    history : dict of str to ndarray of shape (n_stages,)
+        As `history_` of :class:`RegularizedTwoLayerRegressor`.
+    """
+
+    lambda_max: float
+    lambdas: np.ndarray
+    networks: tuple[FittedNetwork, ...]
+    history: dict[str, np.ndarray]
+
+
+def two_layer_path(
+    X: object,
+    y: object,
+    *,
+    sample_weight: object = None,
+    schedule: object = None,
+    solver: str = "auto",
+    n_neurons: int = 100,
+    hidden_bias: bool = True,
+    standardize: bool = True,
+    max_iter: int = 1000,
+    tol: float = 1e-3,
+    prune_tol: float = 1e-6,
+    merge_angle: float = 0.05,
+    device: object = None,
+    dtype: str = "float64",
+    random_state: object = None,
+) -> TwoLayerPath:
+    """Networks along a decreasing schedule of weight decays, in one warm-started pass.
+
+    The objective and the parameters are those of
+    :class:`RegularizedTwoLayerRegressor`.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        Inputs; at least two rows.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Targets.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows, not negative; only their ratios matter.
+    schedule : schedule, default=None
+        Weight decay of each stage; None stands for ``GeometricSchedule()``.
+    solver : {"auto", "gd"}, default="auto"
+        How the objective is minimised at each stage.
+    n_neurons : int, default=100
+        Number of neurons at the start, at least 1.
+    hidden_bias : bool, default=True
+        Whether the neurons have biases.
+    standardize : bool, default=True
+        Whether to scale the columns of `X` to unit variance for the fit.
+    max_iter : int, default=1000
+        Most descent steps in one stage.
+    tol : float, default=1e-3
+        Tolerance of the descent.
+    prune_tol : float, default=1e-6
+        Neurons with at most this fraction of the largest mass are removed.
+    merge_angle : float, default=0.05
+        Neurons whose directions are within this angle, in radians, are made one.
+    device : str, torch.device or None, default=None
+        Where to compute.
+    dtype : {"float64", "float32"}, default="float64"
+        Precision of the computation.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the initial directions and the search for the certificate's peak.
+
+    Returns
+    -------
+    path : TwoLayerPath
+        Decays, networks and what is known of them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a parameter or the data are not as documented.
+
+    See Also
+    --------
+    RegularizedTwoLayerRegressor : The estimator, which keeps one stage.
+
+    Examples
+    --------
+    >>> from sklearn_twolayer import StagedSchedule, two_layer_path
+    >>> from sklearn_twolayer.datasets import make_two_layer_regression
+    >>> X, y = make_two_layer_regression(200, 4, n_directions=2, random_state=0)
+    >>> path = two_layer_path(
+    ...     X, y, schedule=StagedSchedule([1.0, 0.1]), random_state=0)
+    >>> [network.n_features > 0 for network in path.networks]
+    [False, True]
+    """
+    options = check_path_options(
+        schedule=schedule,
+        solver=solver,
+        n_neurons=n_neurons,
+        hidden_bias=hidden_bias,
+        standardize=standardize,
+        max_iter=max_iter,
+        tol=tol,
+        prune_tol=prune_tol,
+        merge_angle=merge_angle,
+        device=device,
+        dtype=dtype,
+        random_state=random_state,
+    )
+    X = check_inputs(None, X)
+    targets = check_targets(y, X.shape[0])
+    weights = check_weights(sample_weight, X.shape[0])
+    problem = PathProblem.from_arrays(X, targets.reshape(len(X), -1), weights, options)
+    stages = list(problem.stages())
+    history = problem.history(stages)
+    return TwoLayerPath(
+        lambda_max=problem.lambda_max,
+        lambdas=history["lambda_"],
+        networks=tuple(
+            problem.fitted(stage.network, single_output=targets.ndim == 1)
+            for stage in stages
+        ),
+        history=history,
+    )

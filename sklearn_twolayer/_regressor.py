@@ -1,0 +1,454 @@
+"""The scikit-learn estimator: validate, run the path, store NumPy arrays."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    MultiOutputMixin,
+    RegressorMixin,
+    TransformerMixin,
+)
+from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.utils import check_scalar
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_twolayer._options import check_path_options
+from sklearn_twolayer._selection import select_stage
+from sklearn_twolayer._units import FittedNetwork
+from sklearn_twolayer._validation import (
+    check_criterion,
+    check_flag,
+    check_inputs,
+    check_option,
+    check_targets,
+    check_weights,
+    unchanged_on_error,
+)
+from sklearn_twolayer.exceptions import NoFeaturesWarning
+
+if TYPE_CHECKING:
+    from sklearn_twolayer._path import Stage
+    from sklearn_twolayer._problem import PathProblem
+
+PATH_PARAMETERS = (
+    "schedule",
+    "solver",
+    "n_neurons",
+    "hidden_bias",
+    "standardize",
+    "max_iter",
+    "tol",
+    "prune_tol",
+    "merge_angle",
+    "device",
+    "dtype",
+    "random_state",
+)
+
+
+class RegularizedTwoLayerRegressor(
+    CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    RegressorMixin,
+    MultiOutputMixin,
+    BaseEstimator,
+):
+    """Two-layer network that recovers the directions the data depend on.
+
+    Fits::
+
+        f(x) = intercept + coef . x + sum_j a_j relu(w_j . x + b_j)
+
+    by minimising, at each weight decay ``lambda`` of a decreasing schedule::
+
+        1/2 mean_i s_i ||y_i - f(x_i)||^2
+            + lambda / 2 sum_j (||a_j||^2 + ||w_j||^2 + b_j^2)
+
+    with sample weights ``s_i`` of mean one. The linear part is not penalised. With
+    balanced norms the decay is a Lasso penalty on the masses ``||a_j|| ||(w_j, b_j)||``
+    of the neurons, so that neurons end on a direction that the data depend on or
+    vanish. The estimator is a regressor and a transformer: `transform` gives the
+    inputs projected on the directions found.
+
+    Parameters
+    ----------
+    n_neurons : int, default=100
+        Number of neurons at the start, at least 1.
+    schedule : schedule, default=None
+        Weight decay of each stage: a :class:`GeometricSchedule`,
+        :class:`StagedSchedule` or :class:`ConstantSchedule`. None stands for
+        ``GeometricSchedule()``.
+    solver : {"auto", "gd"}, default="auto"
+        How the objective is minimised at each stage. "gd" is gradient descent on all
+        neurons with step sizes from the local curvature. "auto" stands for "gd".
+    hidden_bias : bool, default=True
+        Whether the neurons have biases ``b_j``. Without them and with `standardize`,
+        `X` is scaled but not centred.
+    criterion : {"aic", "bic"}, float or None, default=None
+        Which stage to keep: the last one (None), or the one with the least
+        ``n_samples * log(loss) + criterion * n_parameters``. "aic" stands for 2 and
+        "bic" for ``log(n_samples)``; `sample_weight` counts as repetitions there.
+    debias : bool, default=False
+        Whether to refit the kept network without decay, as in the relaxed Lasso.
+    standardize : bool, default=True
+        Whether to scale the columns of `X` to unit variance for the fit. The decay
+        and the masses refer to the scaled columns; all other attributes are in the
+        units of `X` and `y`. Targets are not scaled one by one: give them a
+        common scale if their units differ.
+    feature_output : {"projection", "activation"}, default="projection"
+        What `transform` returns: ``X @ features_.T + feature_intercepts_`` or its
+        ReLU.
+    max_iter : int, default=1000
+        Most descent steps in one stage.
+    tol : float, default=1e-3
+        A stage of "gd" ends when the norm of the gradient is at most `tol` times
+        ``lambda`` times the norm of the parameters.
+    prune_tol : float, default=1e-6
+        Neurons with at most this fraction of the largest mass are removed after each
+        stage. In [0, 1).
+    merge_angle : float, default=0.05
+        Neurons whose directions, up to sign, are within this angle are made one
+        after each stage. In radians, in [0, pi/4].
+    warm_start : bool, default=False
+        Whether `fit` starts from the features of the previous fit, if there are any,
+        in place of early feature learning.
+    device : str, torch.device or None, default=None
+        Where to compute: "cpu" (or None), "cuda", "cuda:1", "mps".
+    dtype : {"float64", "float32"}, default="float64"
+        Precision of the computation. The fitted attributes are float64.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the initial directions and the search for the certificate's peak. Pass
+        an int for results that repeat.
+    verbose : int, default=0
+        If positive, print a line a stage.
+
+    Attributes
+    ----------
+    features_ : ndarray of shape (n_features_out, n_features_in)
+        Unit-norm directions in the units of `X`, by decreasing mass. A direction and
+        its opposite are one: the largest loading of each is positive.
+    feature_intercepts_ : ndarray of shape (n_features_out,)
+        Hidden biases on the scale of `features_`.
+    amplitudes_ : ndarray of shape (n_features_out,) or (n_features_out, n_outputs)
+        Output weight of each feature.
+    coef_ : ndarray of shape (n_features_in,) or (n_outputs, n_features_in)
+        Coefficients of the linear part.
+    intercept_ : float or ndarray of shape (n_outputs,)
+        Constant of the linear part.
+    lambda_max_ : float
+        The least decay at which the best network has no neuron, as far as the search
+        for the certificate's peak found it. In the units of `y`, for scaled columns.
+    lambda_ : float
+        Decay of the kept stage.
+    lambdas_ : ndarray of shape (n_stages,)
+        Decays of the stages that were run.
+    certificate_ : float
+        Largest norm of the dual certificate at the kept stage, before debiasing:
+        at most 1 at a global optimum.
+    dual_gap_ : float
+        Duality gap at the kept stage, before debiasing: the objective is above that
+        of the best network of any width by no more than this, as far as the search
+        for the certificate's peak found it. In squared units of `y`.
+    history_ : dict of str to ndarray of shape (n_stages,)
+        ``lambda_``, ``loss``, ``objective``, ``n_neurons``, ``certificate``,
+        ``dual_gap``, ``n_iter`` and ``seconds`` of each stage.
+    n_iter_ : int
+        Descent steps over all stages.
+    n_features_in_ : int
+        Number of columns of `X`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns of `X`, if all are strings.
+
+    See Also
+    --------
+    two_layer_path : The networks of all stages.
+    sklearn.neural_network.MLPRegressor : Networks trained at a fixed decay.
+    sklearn.cross_decomposition.PLSRegression : Directions of a linear model.
+
+    Notes
+    -----
+    The prediction is, to rounding, ``intercept_ + X @ coef_.T + relu(X @ features_.T +
+    feature_intercepts_) @ amplitudes_``. A fitted estimator holds NumPy arrays only.
+
+    If no direction helps, `features_` has shape (0, n_features_in_), the model is
+    linear, and `transform` warns and returns no columns. Data with no more rows than
+    columns are such a case: the linear part alone fits them.
+
+    References
+    ----------
+    .. [1] M. Zhou and R. Ge, "How Does Gradient Descent Learn Features: A Local
+       Analysis for Regularized Two-Layer Neural Networks", NeurIPS 2024,
+       arXiv:2406.01766.
+
+    Examples
+    --------
+    >>> from sklearn_twolayer import RegularizedTwoLayerRegressor
+    >>> from sklearn_twolayer.datasets import make_two_layer_regression
+    >>> from sklearn_twolayer.metrics import match_directions
+    >>> X, y, teacher = make_two_layer_regression(
+    ...     n_samples=500, n_features=5, n_directions=2, return_teacher=True,
+    ...     random_state=0)
+    >>> model = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
+    >>> match = match_directions(model.features_, teacher.directions)
+    >>> bool(match.angles.max() < 0.03)
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        n_neurons: int = 100,
+        schedule: object = None,
+        solver: str = "auto",
+        hidden_bias: bool = True,
+        criterion: str | float | None = None,
+        debias: bool = False,
+        standardize: bool = True,
+        feature_output: str = "projection",
+        max_iter: int = 1000,
+        tol: float = 1e-3,
+        prune_tol: float = 1e-6,
+        merge_angle: float = 0.05,
+        warm_start: bool = False,
+        device: object = None,
+        dtype: str = "float64",
+        random_state: object = None,
+        verbose: int = 0,
+    ) -> None:
+        self.n_neurons = n_neurons
+        self.schedule = schedule
+        self.solver = solver
+        self.hidden_bias = hidden_bias
+        self.criterion = criterion
+        self.debias = debias
+        self.standardize = standardize
+        self.feature_output = feature_output
+        self.max_iter = max_iter
+        self.tol = tol
+        self.prune_tol = prune_tol
+        self.merge_angle = merge_angle
+        self.warm_start = warm_start
+        self.device = device
+        self.dtype = dtype
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: object, y: object, sample_weight: object = None) -> Self:
+        """Fit the network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs; at least two rows.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, not negative; only their ratios matter.
+
+        Returns
+        -------
+        self : RegularizedTwoLayerRegressor
+            The fitted estimator.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a parameter or the data are not as documented. The estimator is then
+            left as it was.
+        """
+        with unchanged_on_error(self):
+            return self._fit(X, y, sample_weight)
+
+    @with_callbacks
+    def _fit(self, X: object, y: object, sample_weight: object) -> Self:
+        options = check_path_options(
+            **{name: getattr(self, name) for name in PATH_PARAMETERS}
+        )
+        criterion = check_criterion(self.criterion)
+        debias = check_flag("debias", self.debias)
+        warm_start = check_flag("warm_start", self.warm_start)
+        verbose = check_scalar(self.verbose, "verbose", Integral, min_val=0)
+        self._check_feature_output()
+        initial = self._fitted_network() if warm_start else None
+        X = check_inputs(self, X, y)
+        targets = check_targets(y, X.shape[0])
+        weights = check_weights(sample_weight, X.shape[0])
+        if initial is not None:
+            _check_warm_start(initial, X.shape[1], targets)
+
+        # Imported here: predicting and unpickling do without torch.
+        from sklearn_twolayer._path import refit_without_decay
+        from sklearn_twolayer._problem import PathProblem
+
+        problem = PathProblem.from_arrays(
+            X, targets.reshape(len(X), -1), weights, options
+        )
+        single_output = targets.ndim == 1
+        context = self._init_callback_context(max_subtasks=len(problem.lambdas))
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        metadata = {"sample_weight": sample_weight}
+        stages: list[Stage] = []
+        path = problem.stages(initial)
+        for _ in problem.lambdas:
+            task = context.subcontext(task_name="stage")
+            task.call_on_fit_task_begin(estimator=self, X=X, y=y)
+            stages.append(stage := next(path))
+            if verbose:
+                print(_progress_line(stage, problem))
+            stop = task.call_on_fit_task_end(
+                estimator=self,
+                X=X,
+                y=y,
+                metadata=metadata,
+                reconstruction_attributes=lambda stage=stage: _network_attributes(
+                    problem.fitted(stage.network, single_output=single_output)
+                ),
+            )
+            if stop:
+                break
+        kept = select_stage(stages, criterion, float(weights.sum()))
+        network = kept.network
+        if debias:
+            network = refit_without_decay(problem.rows, network, options)
+        fitted = problem.fitted(network, single_output=single_output)
+        vars(self).update(_network_attributes(fitted))
+        vars(self).update(_path_attributes(problem, stages, kept))
+        context.call_on_fit_task_end(
+            estimator=self,
+            X=X,
+            y=y,
+            metadata=metadata,
+            reconstruction_attributes=lambda: _network_attributes(fitted),
+        )
+        return self
+
+    def predict(self, X: object) -> np.ndarray:
+        """Predict targets.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Predicted targets.
+        """
+        check_is_fitted(self)
+        return self._fitted_network().predict(check_inputs(self, X, reset=False))
+
+    def transform(self, X: object) -> np.ndarray:
+        """Project inputs on the features.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        X_new : ndarray of shape (n_samples, n_features_out)
+            ``X @ features_.T + feature_intercepts_``, or its ReLU if
+            `feature_output` is "activation".
+
+        Warns
+        -----
+        NoFeaturesWarning
+            If the fitted model is linear; the result then has no columns.
+        """
+        check_is_fitted(self)
+        feature_output = self._check_feature_output()
+        X = check_inputs(self, X, reset=False)
+        if self._n_features_out == 0:
+            warnings.warn(
+                "The fitted model is linear: there are no features to project on, "
+                "and the result of transform has no columns. With smaller decays "
+                "(parameter schedule) there may be some.",
+                NoFeaturesWarning,
+                stacklevel=2,
+            )
+        projection = self._fitted_network().project(X)
+        return (
+            np.maximum(projection, 0.0)
+            if feature_output == "activation"
+            else (projection)
+        )
+
+    @property
+    def _n_features_out(self) -> int:
+        """What get_feature_names_out counts."""
+        return self.features_.shape[0]
+
+    def _check_feature_output(self) -> str:
+        return check_option(
+            "feature_output", self.feature_output, ["projection", "activation"]
+        )
+
+    def _fitted_network(self) -> FittedNetwork | None:
+        """The fitted model as one record; None before the first fit."""
+        if not hasattr(self, "features_"):
+            return None
+        return FittedNetwork(
+            features=self.features_,
+            feature_intercepts=self.feature_intercepts_,
+            amplitudes=self.amplitudes_,
+            coef=self.coef_,
+            intercept=self.intercept_,
+        )
+
+
+def _network_attributes(fitted: FittedNetwork) -> dict[str, object]:
+    """The fitted attributes that predictions need."""
+    return {
+        "features_": fitted.features,
+        "feature_intercepts_": fitted.feature_intercepts,
+        "amplitudes_": fitted.amplitudes,
+        "coef_": fitted.coef,
+        "intercept_": fitted.intercept,
+    }
+
+
+def _path_attributes(
+    problem: PathProblem, stages: list[Stage], kept: Stage
+) -> dict[str, object]:
+    """The fitted attributes that tell how the path went."""
+    history = problem.history(stages)
+    index = stages.index(kept)
+    return {
+        "lambda_max_": problem.lambda_max,
+        "lambdas_": history["lambda_"],
+        "lambda_": float(history["lambda_"][index]),
+        "certificate_": float(history["certificate"][index]),
+        "dual_gap_": float(history["dual_gap"][index]),
+        "n_iter_": int(history["n_iter"].sum()),
+        "history_": history,
+    }
+
+
+def _check_warm_start(initial: FittedNetwork, n_features: int, y: np.ndarray) -> None:
+    """An earlier network can only be continued on data of the same shape."""
+    expected = (initial.features.shape[1], initial.coef.shape[:-1])
+    if expected != (n_features, y.shape[1:]):
+        raise ValueError(
+            "warm_start=True continues from the previous fit, which had "
+            f"{expected[0]} features and targets of shape (n_samples, *{expected[1]}); "
+            f"got {n_features} features and targets of shape {y.shape}."
+        )
+
+
+def _progress_line(stage: Stage, problem: PathProblem) -> str:
+    """One aligned line about a finished stage."""
+    fraction = stage.lambda_ / problem.start.lambda_max if stage.lambda_ else 0.0
+    return (
+        f"lambda/lambda_max {fraction:8.2e}  loss {2 * stage.loss:8.2e} of variance  "
+        f"neurons {stage.network.n_neurons:4d}  certificate {stage.certificate:7.4f}  "
+        f"steps {stage.n_iter:6d}  {stage.seconds:6.2f} s"
+    )

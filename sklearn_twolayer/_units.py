@@ -1,0 +1,122 @@
+"""From the coordinates of the fit to the units of X and y, and back. NumPy only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class FittedNetwork:
+    """A two-layer network in the units of ``X`` and ``y``.
+
+    The prediction is ``intercept + X @ coef.T + relu(X @ features.T +
+    feature_intercepts) @ amplitudes``.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_features_out, n_features_in)
+        Unit-norm directions, by decreasing mass.
+    feature_intercepts : ndarray of shape (n_features_out,)
+        Hidden biases.
+    amplitudes : ndarray of shape (n_features_out,) or (n_features_out, n_outputs)
+        Output weights.
+    coef : ndarray of shape (n_features_in,) or (n_outputs, n_features_in)
+        Coefficients of the linear part.
+    intercept : float or ndarray of shape (n_outputs,)
+        Constant of the linear part.
+    """
+
+    features: np.ndarray
+    feature_intercepts: np.ndarray
+    amplitudes: np.ndarray
+    coef: np.ndarray
+    intercept: float | np.ndarray
+
+    @property
+    def n_features(self) -> int:
+        """Number of features (living neurons)."""
+        return self.features.shape[0]
+
+    def project(self, X: np.ndarray) -> np.ndarray:
+        """Pre-activations ``X @ features.T + feature_intercepts``."""
+        return X @ self.features.T + self.feature_intercepts
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Outputs of the network at the rows of ``X``."""
+        activations = np.maximum(self.project(X), 0.0)
+        return self.intercept + X @ self.coef.T + activations @ self.amplitudes
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """How inputs and targets were shifted and scaled for the fit.
+
+    The fit sees ``(X - shift) / scale`` and ``(y - target_mean - linear part) /
+    target_scale``; ``linear`` holds that linear part's coefficients on the scaled
+    inputs and the constant one.
+    """
+
+    shift: np.ndarray
+    scale: np.ndarray
+    linear: np.ndarray
+    target_mean: np.ndarray
+    target_scale: float
+    hidden_bias: bool
+
+    def to_user(
+        self,
+        weights: np.ndarray,
+        amplitudes: np.ndarray,
+        linear: np.ndarray,
+        *,
+        single_output: bool,
+    ) -> FittedNetwork:
+        """Bring a network in the coordinates of the fit to the units of the data.
+
+        ``linear`` of shape (n_features + 1, n_outputs) is the linear part that goes
+        with the neurons. The sign of each direction is made canonical (its largest
+        loading is positive): since ``relu(z) = z + relu(-z)``, turning a neuron adds
+        ``amplitude * z`` to the linear part (theory eq. 5).
+        """
+        n_features = self.shift.shape[0]
+        masses = np.linalg.norm(weights, axis=1) * np.linalg.norm(amplitudes, axis=1)
+        directions = weights[:, :n_features] / self.scale
+        norms = np.linalg.norm(directions, axis=1)
+        total = self.linear + linear * self.target_scale
+        if self.hidden_bias:
+            # A neuron that sees only its bias is a constant: the intercept's.
+            constant = np.maximum(weights[:, n_features], 0.0) * (norms == 0)
+            total[-1] += constant @ amplitudes * self.target_scale
+        order = np.argsort(-masses, kind="stable")
+        order = order[norms[order] > 0]
+        directions, norms = directions[order], norms[order]
+        biases = weights[order, n_features] if self.hidden_bias else 0.0 * norms
+        features = directions / norms[:, None]
+        intercepts = biases / norms - features @ self.shift
+        effects = amplitudes[order] * norms[:, None] * self.target_scale
+        coef = (total[:-1].T) / self.scale
+        intercept = self.target_mean + total[-1] - coef @ self.shift
+
+        largest = np.abs(features).argmax(axis=1)
+        turned = features[np.arange(len(features)), largest] < 0
+        coef = coef + effects[turned].T @ features[turned]
+        intercept = intercept + intercepts[turned] @ effects[turned]
+        sign = np.where(turned, -1.0, 1.0)
+        features, intercepts = features * sign[:, None], intercepts * sign
+        if single_output:
+            return FittedNetwork(
+                features, intercepts, effects[:, 0], coef[0], float(intercept[0])
+            )
+        return FittedNetwork(features, intercepts, effects, coef, intercept)
+
+    def from_user(self, fitted: FittedNetwork) -> tuple[np.ndarray, np.ndarray]:
+        """Hidden weights and amplitudes, in the coordinates of the fit."""
+        weights = fitted.features * self.scale
+        if self.hidden_bias:
+            biases = fitted.feature_intercepts + fitted.features @ self.shift
+            weights = np.column_stack([weights, biases])
+        n_outputs = self.target_mean.shape[0]
+        amplitudes = fitted.amplitudes.reshape(len(weights), n_outputs)
+        return weights, amplitudes / self.target_scale

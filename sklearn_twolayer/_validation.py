@@ -1,0 +1,151 @@
+"""Checks of parameters and data; every error names the offender. No torch here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_array, check_scalar
+from sklearn.utils.validation import validate_data
+
+
+def check_option(name: str, value: object, options: Sequence[object]) -> object:
+    """One of a few values, told apart from look-alikes of other types."""
+    if not isinstance(value, str) or value not in options:
+        raise ValueError(f"{name} must be one of {list(options)}, got {value!r}.")
+    return value
+
+
+def check_flag(name: str, value: object) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}.")
+    return bool(value)
+
+
+def check_integer(name: str, value: object, *, min_val: int) -> int:
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(
+            f"{name} must be an integer of at least {min_val}, got {value}."
+        )
+    return int(check_scalar(value, name, Integral, min_val=min_val))
+
+
+def check_real(name: str, value: object, **bounds: object) -> float:
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be a number, got {value}.")
+    checked = float(check_scalar(value, name, Real, **bounds))
+    if not math.isfinite(checked):
+        raise ValueError(f"{name} == {value}, must be finite.")
+    return checked
+
+
+def check_criterion(criterion: object) -> object:
+    """None, "aic", "bic" or a penalty per parameter of at least zero."""
+    if criterion is None or isinstance(criterion, str):
+        return (
+            None
+            if criterion is None
+            else check_option("criterion", criterion, ["aic", "bic"])
+        )
+    return check_real("criterion", criterion, min_val=0.0)
+
+
+def check_inputs(
+    estimator: BaseEstimator | None,
+    X: object,
+    y: object = "no_validation",
+    *,
+    reset: bool = True,
+) -> np.ndarray:
+    """``X`` as a float array with at least two rows, or for predicting with one.
+
+    ``reset=False`` compares it with what ``estimator`` was fitted on. ``y`` is only
+    looked at to see whether it was forgotten.
+    """
+    options = {"dtype": np.float64, "ensure_min_samples": 2 if reset else 1}
+    with _error_names("X", X):
+        if estimator is None:
+            return check_array(X, input_name="X", **options)
+        y = None if y is None else "no_validation"
+        return validate_data(estimator, X, y, reset=reset, **options)
+
+
+def check_targets(y: object, n_samples: int) -> np.ndarray:
+    """``y`` as a float array of one or two dimensions, with ``n_samples`` rows."""
+    with _error_names("y", y):
+        targets = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+    if targets.ndim not in (1, 2):
+        raise ValueError(f"y must have one or two dimensions, got {targets.ndim}.")
+    if targets.shape[0] != n_samples:
+        raise ValueError(
+            "X and y have inconsistent numbers of samples: "
+            f"[{n_samples}, {targets.shape[0]}]."
+        )
+    return targets
+
+
+def check_weights(sample_weight: object, n_samples: int) -> np.ndarray:
+    """Sample weights as a float array; ones for None, repeated for a number."""
+    if sample_weight is None or isinstance(sample_weight, Real):
+        weights = np.full(n_samples, 1.0 if sample_weight is None else sample_weight)
+    else:
+        with _error_names("sample_weight", sample_weight):
+            weights = check_array(
+                sample_weight,
+                ensure_2d=False,
+                dtype=np.float64,
+                input_name="sample_weight",
+            )
+    if weights.shape != (n_samples,):
+        raise ValueError(
+            f"sample_weight.shape == {weights.shape}, expected ({n_samples},)."
+        )
+    if not (weights >= 0).all():
+        raise ValueError(
+            f"sample_weight must not be negative, the least is {weights.min()}."
+        )
+    if not weights.any():
+        raise ValueError("sample_weight must not be all zero.")
+    return weights
+
+
+@contextmanager
+def _error_names(name: str, data: object) -> Iterator[None]:
+    """Add ``name``, and the columns that are not numbers, to an error without it."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        message = str(error)
+        columns = _columns_not_numbers(data)
+        if columns:
+            message = f"{message} Columns that are not numbers: {columns}."
+        if name not in message.split():
+            message = f"{name}: {message}"
+        raise type(error)(message) from error
+
+
+def _columns_not_numbers(data: object) -> list[object]:
+    """Names of a dataframe's columns that cannot be read as floats."""
+    refused = []
+    for column in getattr(data, "columns", []):
+        try:
+            np.asarray(data[column], dtype=np.float64)
+        except (TypeError, ValueError):
+            refused.append(column)
+    return refused
+
+
+@contextmanager
+def unchanged_on_error(estimator: object) -> Iterator[None]:
+    """Leave the estimator as it was if the block raises, Ctrl-C included."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
