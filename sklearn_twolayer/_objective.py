@@ -58,6 +58,39 @@ def evaluate(rows: Rows, network: Network, lambda_: float) -> Evaluation:
     )
 
 
+def curvature_product(
+    rows: Rows, network: Network, lambda_: float, direction: torch.Tensor
+) -> torch.Tensor:
+    """Hessian of the objective times ``direction``, where no row is on a kink.
+
+    Theory eq. (11); ``direction`` and the result have the layout of
+    ``Network.parameters``.
+    """
+    weights, amplitudes = network.weights, network.amplitudes
+    moved = network.moved_to(direction)
+    blocks = rows.blocks(network.n_neurons)
+    residual, _ = _residual(rows, network, blocks)
+    change = torch.empty_like(residual)
+    for block in blocks:
+        inputs = rows.neuron_inputs[block]
+        activations = (inputs @ weights.T).clamp_min_(0.0)
+        change[block] = activations @ moved.amplitudes
+        tangent = activations.sign_().mul_(inputs @ moved.weights.T)
+        change[block] += tangent @ amplitudes
+    change -= rows.inputs @ rows.linear_part(rows.inputs.T @ change)
+    product = direction * lambda_
+    for block in blocks:
+        inputs = rows.neuron_inputs[block]
+        activations = (inputs @ weights.T).clamp_min_(0.0)
+        product[:, : rows.n_outputs] += activations.T @ change[block]
+        slopes = activations.sign_()
+        tangent = slopes * (inputs @ moved.weights.T)
+        product[:, : rows.n_outputs] -= tangent.T @ residual[block]
+        pulled = change[block] @ amplitudes.T - residual[block] @ moved.amplitudes.T
+        product[:, rows.n_outputs :] += slopes.mul_(pulled).T @ inputs
+    return product
+
+
 def objective_at(rows: Rows, network: Network, lambda_: float) -> tuple[float, float]:
     """Loss and objective at ``network``, without the gradient."""
     loss = 0.5 * float(residual_at(rows, network).square().sum())

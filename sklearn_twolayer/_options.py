@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from sklearn_twolayer._schedule import GeometricSchedule
 from sklearn_twolayer._validation import (
     check_flag,
+    check_generator,
     check_integer,
     check_option,
     check_real,
@@ -76,5 +76,5 @@ def check_path_options(
         ),
         device=device,
         dtype=check_option("dtype", dtype, ["float64", "float32"]),
-        seed=int(check_random_state(random_state).randint(np.iinfo(np.int32).max)),
+        seed=int(check_generator(random_state).randint(np.iinfo(np.int32).max)),
     )

@@ -145,7 +145,7 @@ def two_layer_path(
     n_neurons: int = 100,
     hidden_bias: bool = True,
     standardize: bool = True,
-    max_iter: int = 1000,
+    max_iter: int = 2000,
     tol: float = 1e-3,
     prune_tol: float = 1e-6,
     merge_angle: float = 0.05,
@@ -176,7 +176,7 @@ def two_layer_path(
         Whether the neurons have biases.
     standardize : bool, default=True
         Whether to scale the columns of `X` to unit variance for the fit.
-    max_iter : int, default=1000
+    max_iter : int, default=2000
         Most descent steps in one stage.
     tol : float, default=1e-3
         Tolerance of the descent.

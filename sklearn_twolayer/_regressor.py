@@ -105,7 +105,7 @@ class RegularizedTwoLayerRegressor(
     feature_output : {"projection", "activation"}, default="projection"
         What `transform` returns: ``X @ features_.T + feature_intercepts_`` or its
         ReLU.
-    max_iter : int, default=1000
+    max_iter : int, default=2000
         Most descent steps in one stage.
     tol : float, default=1e-3
         A stage of "gd" ends when the norm of the gradient is at most `tol` times
@@ -212,7 +212,7 @@ class RegularizedTwoLayerRegressor(
         debias: bool = False,
         standardize: bool = True,
         feature_output: str = "projection",
-        max_iter: int = 1000,
+        max_iter: int = 2000,
         tol: float = 1e-3,
         prune_tol: float = 1e-6,
         merge_angle: float = 0.05,

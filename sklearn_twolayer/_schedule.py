@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_array
 
-from sklearn_twolayer._validation import check_flag, check_integer, check_real
+from sklearn_twolayer._validation import (
+    check_flag,
+    check_integer,
+    check_numbers,
+    check_real,
+)
 
 __all__ = ["ConstantSchedule", "GeometricSchedule", "StagedSchedule"]
 
@@ -135,9 +139,7 @@ class StagedSchedule(BaseEstimator):
             If a parameter of the schedule is not as documented.
         """
         name = _name(self, "lambdas")
-        lambdas = check_array(
-            self.lambdas, ensure_2d=False, dtype=np.float64, input_name=name
-        )
+        lambdas = check_numbers(name, self.lambdas, ensure_2d=False)
         if lambdas.ndim != 1 or (lambdas < 0).any() or (np.diff(lambdas) > 0).any():
             raise ValueError(
                 f"{name} must be a sequence of numbers, each at least 0 and none "

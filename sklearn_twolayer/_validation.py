@@ -9,7 +9,7 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_array, check_scalar
+from sklearn.utils import check_array, check_random_state, check_scalar
 from sklearn.utils.validation import validate_data
 
 
@@ -54,6 +54,17 @@ def check_criterion(criterion: object) -> object:
     return check_real("criterion", criterion, min_val=0.0)
 
 
+def check_generator(random_state: object) -> np.random.RandomState:
+    with _error_names("random_state", None):
+        return check_random_state(random_state)
+
+
+def check_numbers(name: str, data: object, **options: object) -> np.ndarray:
+    """``data`` as a finite float array, by ``check_array`` with ``options``."""
+    with _error_names(name, data):
+        return check_array(data, input_name=name, **{"dtype": np.float64, **options})
+
+
 def check_inputs(
     estimator: BaseEstimator | None,
     X: object,
@@ -67,17 +78,16 @@ def check_inputs(
     looked at to see whether it was forgotten.
     """
     options = {"dtype": np.float64, "ensure_min_samples": 2 if reset else 1}
+    if estimator is None:
+        return check_numbers("X", X, **options)
     with _error_names("X", X):
-        if estimator is None:
-            return check_array(X, input_name="X", **options)
         y = None if y is None else "no_validation"
         return validate_data(estimator, X, y, reset=reset, **options)
 
 
 def check_targets(y: object, n_samples: int) -> np.ndarray:
     """``y`` as a float array of one or two dimensions, with ``n_samples`` rows."""
-    with _error_names("y", y):
-        targets = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+    targets = check_numbers("y", y, ensure_2d=False)
     if targets.ndim not in (1, 2):
         raise ValueError(f"y must have one or two dimensions, got {targets.ndim}.")
     if targets.shape[0] != n_samples:
@@ -93,13 +103,7 @@ def check_weights(sample_weight: object, n_samples: int) -> np.ndarray:
     if sample_weight is None or isinstance(sample_weight, Real):
         weights = np.full(n_samples, 1.0 if sample_weight is None else sample_weight)
     else:
-        with _error_names("sample_weight", sample_weight):
-            weights = check_array(
-                sample_weight,
-                ensure_2d=False,
-                dtype=np.float64,
-                input_name="sample_weight",
-            )
+        weights = check_numbers("sample_weight", sample_weight, ensure_2d=False)
     if weights.shape != (n_samples,):
         raise ValueError(
             f"sample_weight.shape == {weights.shape}, expected ({n_samples},)."

@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from sklearn_twolayer._validation import (
     check_flag,
+    check_generator,
     check_integer,
     check_option,
     check_real,
@@ -148,7 +148,7 @@ def make_two_layer_regression(
     check_option("distribution", distribution, ["normal", "uniform", "heavy-tailed"])
     condition_number = check_real("condition_number", condition_number, min_val=1.0)
     return_teacher = check_flag("return_teacher", return_teacher)
-    generator = check_random_state(random_state)
+    generator = check_generator(random_state)
 
     basis, _ = np.linalg.qr(generator.standard_normal((n_features, subspace_dim)))
     inside = _separated_directions(n_directions, subspace_dim, min_angle, generator)

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from sklearn.utils import check_array
 
-from sklearn_twolayer._validation import check_real
+from sklearn_twolayer._validation import check_numbers, check_real
 
 __all__ = ["DirectionMatch", "match_directions"]
 
@@ -111,9 +110,7 @@ def match_directions(
 def _unit_directions(
     directions: object, name: str, n_columns: int | None = None
 ) -> np.ndarray:
-    checked = check_array(
-        directions, dtype=np.float64, input_name=name, ensure_min_samples=0
-    )
+    checked = check_numbers(name, directions, ensure_min_samples=0)
     if n_columns is not None and checked.shape[1] != n_columns:
         raise ValueError(
             f"{name} has {checked.shape[1]} columns, true_directions has {n_columns}."

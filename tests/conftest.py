@@ -1,0 +1,111 @@
+"""Data and reference formulas shared by the tests."""
+
+import numpy as np
+import pytest
+import torch
+
+from sklearn_twolayer._network import Network
+from sklearn_twolayer._rows import Rows
+
+
+def make_rows(
+    X, y, sample_weight=None, *, standardize=True, hidden_bias=True, dtype="float64"
+):
+    """Rows on the CPU from plain arrays."""
+    weights = np.ones(len(X)) if sample_weight is None else sample_weight
+    return Rows.from_arrays(
+        X,
+        np.asarray(y, dtype=float).reshape(len(X), -1),
+        weights,
+        standardize=standardize,
+        hidden_bias=hidden_bias,
+        device=torch.device("cpu"),
+        dtype=getattr(torch, dtype),
+    )
+
+
+def random_problem(
+    seed, n_samples=40, n_features=4, n_outputs=1, n_neurons=5, **kwargs
+):
+    """Rows with random weights, and a random network on them."""
+    generator = np.random.default_rng(seed)
+    X = generator.standard_normal((n_samples, n_features)) * 3.0 + 1.0
+    y = generator.standard_normal((n_samples, n_outputs))
+    weights = generator.uniform(0.1, 2.0, n_samples)
+    rows = make_rows(X, y, weights, **kwargs)
+    network = Network.from_parts(
+        torch.from_numpy(generator.standard_normal((n_neurons, rows.n_inputs))),
+        torch.from_numpy(generator.standard_normal((n_neurons, n_outputs))),
+    )
+    return X, y, weights, rows, network
+
+
+class Definition:
+    """Theory eqs. (1), (2), (6), (7) in NumPy, from X and y as they are given."""
+
+    def __init__(self, X, y, sample_weight=None, hidden_bias=True):
+        n_samples = len(X)
+        weights = np.ones(n_samples) if sample_weight is None else sample_weight
+        self.share = weights / weights.sum()
+        self.mean = self.share @ X
+        self.scale = np.sqrt(self.share @ (X - self.mean) ** 2)
+        shift = self.mean if hidden_bias else 0.0
+        self.inputs = (X - shift) / self.scale
+        if hidden_bias:
+            self.inputs = np.column_stack([self.inputs, np.ones(n_samples)])
+        self.design = np.column_stack([X - self.mean, np.ones(n_samples)])
+        self.y = self.without_linear(np.asarray(y, dtype=float).reshape(n_samples, -1))
+
+    def without_linear(self, values):
+        root = np.sqrt(self.share)[:, None]
+        coef = np.linalg.lstsq(self.design * root, values * root, rcond=None)[0]
+        return values - self.design @ coef
+
+    def residual(self, weights, amplitudes):
+        outputs = np.maximum(self.inputs @ weights.T, 0) @ amplitudes
+        return self.y - self.without_linear(outputs)
+
+    def loss(self, weights, amplitudes):
+        residual = self.residual(weights, amplitudes)
+        return 0.5 * self.share @ (residual**2).sum(axis=1)
+
+    def objective(self, weights, amplitudes, lambda_):
+        decay = (weights**2).sum() + (amplitudes**2).sum()
+        return self.loss(weights, amplitudes) + 0.5 * lambda_ * decay
+
+    def correlation(self, residual, directions):
+        activations = np.maximum(self.inputs @ directions.T, 0)
+        return activations.T @ (residual * self.share[:, None])
+
+    def peak(self, residual, generator, starts=None, n_random=4000, n_polished=20):
+        """A search for the peak of its own: random directions, then Nelder-Mead-free
+        ascent by accepted random perturbations of shrinking size."""
+        directions = generator.standard_normal((n_random, self.inputs.shape[1]))
+        if starts is not None:
+            directions = np.vstack([starts, -starts, directions])
+        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+        heights = np.linalg.norm(self.correlation(residual, directions), axis=1)
+        best = np.argsort(-heights)[:n_polished]
+        directions, heights = directions[best], heights[best]
+        for size in 0.5 * 0.93 ** np.arange(150):
+            noise = generator.standard_normal((8, *directions.shape))
+            trial = directions + size * noise / np.sqrt(directions.shape[1])
+            trial /= np.linalg.norm(trial, axis=2, keepdims=True)
+            values = self.correlation(residual, trial.reshape(-1, trial.shape[2]))
+            values = np.linalg.norm(values, axis=1).reshape(trial.shape[:2])
+            pick = values.argmax(axis=0)
+            index = np.arange(len(directions))
+            higher = values[pick, index] > heights
+            directions[higher] = trial[pick, index][higher]
+            heights = np.maximum(heights, values[pick, index])
+        return heights.max()
+
+    def gap(self, residual, objective, lambda_, peak):
+        p = residual * min(1.0, lambda_ / peak)
+        dual = self.share @ (p * self.y).sum(1) - 0.5 * self.share @ (p**2).sum(1)
+        return objective - dual
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)

@@ -1,0 +1,80 @@
+"""scikit-learn's callbacks see the stages."""
+
+import numpy as np
+import pytest
+from sklearn.callback import ProgressBar
+from sklearn.model_selection import GridSearchCV
+
+from sklearn_twolayer import RegularizedTwoLayerRegressor, StagedSchedule
+from sklearn_twolayer.datasets import make_two_layer_regression
+
+X, Y = make_two_layer_regression(100, 3, n_directions=2, random_state=0)
+SCHEDULE = StagedSchedule([0.5, 0.3, 0.1])
+
+
+class Recorder:
+    """Keeps what the hooks are given; stops after `stop_after` stages."""
+
+    def __init__(self, stop_after=None):
+        self.stop_after = stop_after
+        self.events, self.models = [], []
+
+    def setup(self, estimator, context):
+        self.events.append("setup")
+
+    def teardown(self, estimator, context):
+        self.events.append("teardown")
+
+    def on_fit_task_begin(self, estimator, context):
+        self.events.append(f"begin {context.task_name}")
+
+    def on_fit_task_end(self, estimator, context, *, fitted_estimator):
+        self.events.append(f"end {context.task_name}")
+        self.models.append(fitted_estimator)
+        n_stages = self.events.count("end stage")
+        return self.stop_after is not None and n_stages >= self.stop_after
+
+
+def model():
+    return RegularizedTwoLayerRegressor(
+        n_neurons=5, max_iter=20, schedule=SCHEDULE, random_state=0
+    )
+
+
+def test_hooks_are_called_for_the_fit_and_each_stage():
+    recorder = Recorder()
+    fitted = model().set_callbacks(recorder).fit(X, Y)
+    stage = ["begin stage", "end stage"]
+    expected = ["setup", "begin fit", *3 * stage, "end fit", "teardown"]
+    assert recorder.events == expected
+    np.testing.assert_array_equal(recorder.models[-1].predict(X), fitted.predict(X))
+    errors = [np.mean((m.predict(X) - Y) ** 2) for m in recorder.models[:3]]
+    assert errors[0] > errors[1] > errors[2]
+
+
+def test_a_callback_can_end_the_schedule():
+    fitted = model().set_callbacks(Recorder(stop_after=2)).fit(X, Y)
+    assert len(fitted.lambdas_) == 2
+
+
+def test_teardown_follows_an_error():
+    recorder = Recorder()
+    with pytest.raises(ValueError, match="n_neurons"):
+        model().set_params(n_neurons=0).set_callbacks(recorder).fit(X, Y)
+    bad = np.full_like(X, np.nan)
+    with pytest.raises(ValueError, match="X"):
+        model().set_callbacks(recorder).fit(bad, Y)
+    assert recorder.events.count("setup") == recorder.events.count("teardown")
+
+
+def test_progress_bar_shows_stages(capsys):
+    model().set_callbacks(ProgressBar()).fit(X, Y)
+    shown = capsys.readouterr().out
+    assert "RegularizedTwoLayerRegressor" in shown
+    assert "100%" in shown
+
+
+def test_progress_bar_through_grid_search(capsys):
+    search = GridSearchCV(model(), {"merge_angle": [0.01, 0.1]}, cv=2)
+    search.set_callbacks(ProgressBar()).fit(X, Y)
+    assert "RegularizedTwoLayerRegressor" in capsys.readouterr().out

@@ -1,0 +1,75 @@
+"""scikit-learn's own checks of an estimator."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.utils import estimator_checks
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from sklearn_twolayer import GeometricSchedule, RegularizedTwoLayerRegressor
+
+# Checks fit data with hardly more rows than columns, which a linear model fits.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::sklearn_twolayer.exceptions.NoFeaturesWarning"
+)
+
+SMALL = RegularizedTwoLayerRegressor(
+    n_neurons=10,
+    max_iter=50,
+    schedule=GeometricSchedule(start=0.3, stop=0.02, ratio=0.25),
+)
+
+# Checks that scikit-learn runs on its own estimators but does not yield to others.
+BY_HAND = [
+    "check_set_output_transform",
+    "check_set_output_transform_pandas",
+    "check_set_output_transform_polars",
+    "check_readonly_memmap_input",
+    "check_global_set_output_transform_polars",
+    "check_transformer_get_feature_names_out",
+    "check_transformer_get_feature_names_out_pandas",
+    "check_dataframe_column_names_consistency",
+    "check_n_features_in_after_fitting",
+]
+
+
+@parametrize_with_checks([SMALL])
+def test_estimator_checks(estimator, check):
+    check(estimator)
+
+
+# These checks fit on a dataframe and transform an array, among others.
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names:UserWarning")
+@pytest.mark.parametrize("name", [n for n in BY_HAND if hasattr(estimator_checks, n)])
+def test_checks_not_yielded_to_third_parties(name):
+    getattr(estimator_checks, name)("RegularizedTwoLayerRegressor", clone(SMALL))
+
+
+@pytest.mark.slow
+@parametrize_with_checks([RegularizedTwoLayerRegressor()])
+def test_estimator_checks_with_defaults(estimator, check):
+    check(estimator)
+
+
+def test_by_hand_checks_exist():
+    # A renamed check would silently not be run.
+    missing = [n for n in BY_HAND if not hasattr(estimator_checks, n)]
+
+
+def test_read_only_input():
+    generator = np.random.default_rng(0)
+    X, y = generator.standard_normal((40, 3)), generator.standard_normal(40)
+    expected = clone(SMALL).set_params(random_state=0).fit(X, y).predict(X)
+    X.setflags(write=False)
+    y.setflags(write=False)
+    model = clone(SMALL).set_params(random_state=0).fit(X, y)
+    np.testing.assert_array_equal(model.predict(X), expected)
+
+
+def test_dataframe_column_order_is_checked():
+    frame = pd.DataFrame(np.random.default_rng(0).standard_normal((30, 2)))
+    frame.columns = ["a", "b"]
+    model = clone(SMALL).fit(frame, frame["a"] ** 2)
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(frame[["b", "a"]])

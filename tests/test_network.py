@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+import torch
+from conftest import random_problem
+
+from sklearn_twolayer._network import Network, balance, merge, prune, unit_rows
+from sklearn_twolayer._objective import objective_at
+
+
+def total_mass(network):
+    return float(network.masses.sum())
+
+
+def test_balance_keeps_the_function_and_lowers_the_decay():
+    *_, rows, network = random_problem(0, n_outputs=2)
+    balanced = balance(network)
+    norms = balanced.weights.norm(dim=1), balanced.amplitudes.norm(dim=1)
+    torch.testing.assert_close(*norms)
+    torch.testing.assert_close(balanced.masses, network.masses)
+    assert objective_at(rows, balanced, 0)[0] == pytest.approx(
+        objective_at(rows, network, 0)[0], rel=1e-12
+    )
+    assert balanced.squared_norm() == pytest.approx(2 * total_mass(network))
+    assert balanced.squared_norm() < network.squared_norm()
+
+
+def test_balance_of_a_neuron_without_weights_is_zero():
+    network = Network(torch.tensor([[1.0, 0.0, 0.0], [0.0, 3.0, 4.0]]), 1)
+    assert not balance(network).parameters.any()
+
+
+def test_prune_is_relative_to_the_largest_mass():
+    amplitudes = torch.tensor([[1.0], [1e-3], [1e-5]])
+    network = Network.from_parts(torch.eye(3), amplitudes)
+    assert prune(network, 1e-4).n_neurons == 2
+    assert prune(network, 0.0).n_neurons == 3
+    assert prune(network.take(torch.tensor([], dtype=torch.long)), 0.1).n_neurons == 0
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_merge_on_one_line_keeps_the_loss_across_signs(n_outputs):
+    *_, rows, network = random_problem(1, n_outputs=n_outputs, n_neurons=6)
+    weights = network.weights.clone()
+    weights[3], weights[4], weights[5] = -2 * weights[0], 0.5 * weights[1], -weights[1]
+    network = Network.from_parts(weights, network.amplitudes)
+    merged = merge(network, 1e-4)
+    assert merged.n_neurons == 3
+    assert objective_at(rows, merged, 0)[0] == pytest.approx(
+        objective_at(rows, network, 0)[0], rel=1e-10
+    )
+    assert total_mass(merged) <= total_mass(network) * (1 + 1e-12)
+    torch.testing.assert_close(
+        merged.weights.norm(dim=1), merged.amplitudes.norm(dim=1)
+    )
+
+
+def test_merge_angle_decides_and_directions_are_averaged_by_mass():
+    angles = torch.tensor([0.0, 0.04, 0.2], dtype=torch.float64)
+    weights = torch.stack([angles.cos(), angles.sin()], dim=1)
+    amplitudes = torch.tensor([[3.0], [1.0], [1.0]], dtype=torch.float64)
+    network = Network.from_parts(weights, amplitudes)
+    assert merge(network, 0.0).n_neurons == 3
+    merged = merge(network, 0.05)
+    assert merged.n_neurons == 2
+    first = merged.directions[merged.masses.argmax()]
+    assert float(torch.atan2(first[1], first[0])) == pytest.approx(0.01, abs=1e-4)
+    assert float(merged.masses.max()) == pytest.approx(4.0)
+
+
+def test_merge_of_nothing_is_nothing():
+    *_, rows, _ = random_problem(0)
+    assert merge(Network.empty(rows), 0.1).n_neurons == 0
+
+
+def test_unit_rows_keeps_zero_rows():
+    rows = unit_rows(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
+    np.testing.assert_allclose(rows, [[0.6, 0.8], [0.0, 0.0]])

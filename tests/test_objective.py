@@ -1,0 +1,143 @@
+import numpy as np
+import pytest
+import torch
+from conftest import Definition, random_problem
+from scipy.optimize import approx_fprime
+
+from sklearn_twolayer import _rows
+from sklearn_twolayer._network import Network
+from sklearn_twolayer._objective import (
+    activation_moments,
+    correlations,
+    curvature_product,
+    evaluate,
+    linear_part_at,
+    objective_at,
+    residual_at,
+)
+
+CASES = [(seed, q, bias) for seed in range(3) for q in (1, 3) for bias in (True, False)]
+
+
+@pytest.mark.parametrize(("seed", "n_outputs", "hidden_bias"), CASES)
+def test_objective_is_its_definition(seed, n_outputs, hidden_bias):
+    X, y, weights, rows, network = random_problem(
+        seed, n_outputs=n_outputs, hidden_bias=hidden_bias
+    )
+    size = rows.units.target_scale
+    defined = Definition(X, y / size, weights, hidden_bias)
+    expected = defined.objective(
+        network.weights.numpy(), network.amplitudes.numpy(), 0.3
+    )
+    evaluation = evaluate(rows, network, 0.3)
+    assert evaluation.objective == pytest.approx(expected, rel=1e-12)
+    loss, objective = objective_at(rows, network, 0.3)
+    assert objective == pytest.approx(expected, rel=1e-12)
+    assert loss == pytest.approx(evaluation.loss, rel=1e-14)
+
+
+@pytest.mark.parametrize(("seed", "n_outputs", "hidden_bias"), CASES)
+def test_gradient_against_finite_differences(seed, n_outputs, hidden_bias):
+    *_, rows, network = random_problem(
+        seed, n_outputs=n_outputs, hidden_bias=hidden_bias
+    )
+
+    def objective(flat):
+        moved = network.moved_to(torch.from_numpy(flat).reshape_as(network.parameters))
+        return objective_at(rows, moved, 0.2)[1]
+
+    numeric = approx_fprime(network.parameters.numpy().ravel(), objective, 1e-7)
+    gradient = evaluate(rows, network, 0.2).gradient.numpy().ravel()
+    np.testing.assert_allclose(gradient, numeric, atol=2e-6 * np.abs(numeric).max())
+
+
+@pytest.mark.parametrize(("seed", "n_outputs", "hidden_bias"), CASES)
+def test_curvature_product_against_differences_of_the_gradient(
+    seed, n_outputs, hidden_bias
+):
+    *_, rows, network = random_problem(
+        seed, n_outputs=n_outputs, hidden_bias=hidden_bias
+    )
+    generator = torch.Generator().manual_seed(seed)
+    direction = torch.randn(
+        network.parameters.shape, generator=generator, dtype=torch.float64
+    )
+    product = curvature_product(rows, network, 0.2, direction)
+    step = 1e-6  # small enough that no row crosses a kink
+    ends = [
+        evaluate(rows, network.moved_to(network.parameters + t * direction), 0.2)
+        for t in (step, -step)
+    ]
+    numeric = (ends[0].gradient - ends[1].gradient) / (2 * step)
+    torch.testing.assert_close(product, numeric, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("n_outputs", [1, 3])
+def test_correlations_and_their_gradient(n_outputs):
+    X, y, weights, rows, network = random_problem(1, n_outputs=n_outputs)
+    defined = Definition(X, y / rows.units.target_scale, weights)
+    directions = network.directions
+    values, gradient = correlations(rows, rows.targets, directions)
+    expected = defined.correlation(defined.y, directions.numpy())
+    np.testing.assert_allclose(values, expected, atol=1e-14)
+
+    def height(flat, j):
+        moved = defined.correlation(defined.y, flat[None])
+        return np.linalg.norm(moved)
+
+    for j, direction in enumerate(directions.numpy()):
+        numeric = approx_fprime(direction, height, 1e-7, j)
+        np.testing.assert_allclose(gradient[j], numeric, atol=1e-6)
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+@pytest.mark.parametrize("entries", [1, 7, 60, 10**9])
+def test_blocks_do_not_matter(monkeypatch, n_outputs, entries):
+    *_, rows, network = random_problem(2, n_outputs=n_outputs)
+    whole = evaluate(rows, network, 0.1)
+    peaks = correlations(rows, rows.targets, network.directions)
+    moments = activation_moments(rows, network.weights)
+    product = curvature_product(rows, network, 0.1, network.parameters)
+    monkeypatch.setattr(_rows, "BLOCK_ENTRIES", entries)
+    assert (len(rows.blocks(5)) > 1) == (entries < 10**9)
+    blocked = evaluate(rows, network, 0.1)
+    torch.testing.assert_close(blocked.gradient, whole.gradient, rtol=0, atol=1e-13)
+    assert blocked.objective == pytest.approx(whole.objective, rel=1e-13)
+    again = curvature_product(rows, network, 0.1, network.parameters)
+    torch.testing.assert_close(again, product, rtol=0, atol=1e-12)
+    for ours, theirs in [
+        *zip(correlations(rows, rows.targets, network.directions), peaks, strict=True),
+        *zip(activation_moments(rows, network.weights), moments, strict=True),
+    ]:
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-13)
+
+
+def test_invariance_under_balance_permutation_and_sign():
+    *_, rows, network = random_problem(3, n_outputs=2)
+    loss = objective_at(rows, network, 0.0)[0]
+    factors = torch.tensor([[0.1], [2.0], [30.0], [1.0], [0.5]], dtype=torch.float64)
+    scaled = Network.from_parts(network.weights * factors, network.amplitudes / factors)
+    permuted = network.take(torch.tensor([4, 2, 0, 1, 3]))
+    turned = Network.from_parts(-network.weights, network.amplitudes)
+    for other in (scaled, permuted, turned):
+        assert objective_at(rows, other, 0.0)[0] == pytest.approx(loss, rel=1e-12)
+
+
+def test_linear_part_leaves_the_least_residual():
+    *_, rows, network = random_problem(4)
+    residual = residual_at(rows, network)
+    np.testing.assert_allclose(rows.inputs.T @ residual, 0.0, atol=1e-13)
+    activations = (rows.neuron_inputs @ network.weights.T).clamp_min(0.0)
+    outputs = activations @ network.amplitudes
+    outputs = outputs + rows.inputs @ linear_part_at(rows, network)
+    torch.testing.assert_close(rows.targets - outputs, residual)
+
+
+def test_activation_moments_are_those_of_projected_activations():
+    *_, rows, network = random_problem(5, n_outputs=2)
+    activations = (rows.neuron_inputs @ network.weights.T).clamp_min(0.0)
+    fit = torch.linalg.lstsq(rows.inputs, activations).solution
+    projected = activations - rows.inputs @ fit
+    gram, inner = activation_moments(rows, network.weights)
+    torch.testing.assert_close(gram, projected.T @ projected)
+    torch.testing.assert_close(inner, projected.T @ rows.targets)

@@ -1,0 +1,254 @@
+import pickle
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from sklearn.datasets import load_diabetes
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_twolayer import (
+    ConstantSchedule,
+    GeometricSchedule,
+    RegularizedTwoLayerRegressor,
+    StagedSchedule,
+    two_layer_path,
+)
+from sklearn_twolayer.datasets import make_two_layer_regression
+from sklearn_twolayer.exceptions import NoFeaturesWarning
+
+QUICK = {"n_neurons": 20, "max_iter": 200, "random_state": 0}
+
+
+def quick(**parameters):
+    schedule = StagedSchedule([0.3, 0.1])
+    return RegularizedTwoLayerRegressor(**{"schedule": schedule, **QUICK, **parameters})
+
+
+def data(seed=0, n_samples=300, **kwargs):
+    kwargs = {"n_features": 5, "n_directions": 2, "noise": 0.1, **kwargs}
+    return make_two_layer_regression(n_samples, random_state=seed, **kwargs)
+
+
+@pytest.mark.parametrize("hidden_bias", [True, False])
+@pytest.mark.parametrize("standardize", [True, False])
+@pytest.mark.parametrize("n_targets", [1, 3])
+def test_predict_identity(hidden_bias, standardize, n_targets):
+    X, y = data(n_targets=n_targets)
+    # Without biases a shift of the inputs would make ReLU linear on most rows.
+    X = X * [1.0, 10.0, 0.1, 2.0, 3.0] + (5.0 if hidden_bias else 0.0)
+    model = quick(hidden_bias=hidden_bias, standardize=standardize).fit(X, y)
+    projection = X @ model.features_.T + model.feature_intercepts_
+    activation = np.maximum(projection, 0.0)
+    expected = model.intercept_ + X @ model.coef_.T + activation @ model.amplitudes_
+    np.testing.assert_allclose(model.predict(X), expected, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(model.transform(X), projection)
+    model.set_params(feature_output="activation")
+    np.testing.assert_allclose(model.transform(X), activation)
+    assert len(model.features_) > 0
+    if not hidden_bias:
+        np.testing.assert_array_equal(model.feature_intercepts_, 0.0)
+
+
+def test_attributes_have_the_documented_shapes():
+    X, y = data(n_targets=1)
+    for target, outputs in ((y, ()), (y[:, None], (1,)), (np.c_[y, -y, y**2], (3,))):
+        model = quick().fit(X, target)
+        k = len(model.features_)
+        assert model.features_.shape == (k, 5)
+        assert model.feature_intercepts_.shape == (k,)
+        assert model.amplitudes_.shape == (k, *outputs)
+        assert model.coef_.shape == (*outputs, 5)
+        assert np.shape(model.intercept_) == outputs
+        assert model.predict(X).shape == target.shape
+        assert model.lambdas_.shape == (2,)
+        assert {len(values) for values in model.history_.values()} == {2}
+        assert model.lambda_ == model.lambdas_[-1] < model.lambda_max_
+        assert model.n_iter_ == model.history_["n_iter"].sum()
+        assert model.certificate_ == model.history_["certificate"][-1]
+        assert model.dual_gap_ == model.history_["dual_gap"][-1]
+
+
+def test_agrees_with_the_path_function():
+    X, y = data()
+    schedule = StagedSchedule([0.3, 0.1])
+    path = two_layer_path(X, y, schedule=schedule, **QUICK)
+    model = quick().fit(X, y)
+    np.testing.assert_array_equal(path.networks[-1].features, model.features_)
+    np.testing.assert_array_equal(path.networks[-1].predict(X), model.predict(X))
+    assert path.lambda_max == model.lambda_max_
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_weights_of_two_equal_duplicated_rows(seed):
+    X, y = data(seed)
+    twice = np.random.default_rng(seed).uniform(size=len(X)) < 0.5
+    weighted = quick().fit(X, y, sample_weight=np.where(twice, 2.0, 1.0))
+    repeated = quick().fit(np.vstack([X, X[twice]]), np.r_[y, y[twice]])
+    np.testing.assert_allclose(weighted.features_, repeated.features_, atol=1e-7)
+    np.testing.assert_allclose(weighted.predict(X), repeated.predict(X), atol=1e-7)
+
+
+def test_equivariance_under_scaling_and_shifting():
+    X, y = data()
+    scale, shift = np.array([1e-3, 1.0, 50.0, 7.0, 0.2]), np.arange(5.0) - 2.0
+    plain = quick().fit(X, y)
+    moved = quick().fit(X * scale + shift, y * 1e4 - 3.0)
+    np.testing.assert_allclose(
+        moved.predict(X * scale + shift), plain.predict(X) * 1e4 - 3.0, rtol=1e-6
+    )
+    assert moved.lambda_max_ == pytest.approx(plain.lambda_max_ * 1e4)
+    lines = moved.features_ * scale
+    lines /= np.linalg.norm(lines, axis=1, keepdims=True)
+    cosines = np.abs((lines * plain.features_).sum(axis=1))
+    np.testing.assert_allclose(cosines, 1.0, atol=1e-9)
+
+
+def test_order_of_targets_does_not_matter():
+    X, y = data(n_targets=3)
+    order = [2, 0, 1]
+    ours, theirs = quick().fit(X, y), quick().fit(X, y[:, order])
+    np.testing.assert_allclose(ours.features_, theirs.features_, atol=1e-7)
+    np.testing.assert_allclose(
+        ours.amplitudes_[:, order], theirs.amplitudes_, atol=1e-7
+    )
+
+
+def test_equal_targets_give_equal_predictions_and_the_directions_of_one():
+    X, y = data()
+    one, two = quick().fit(X, y), quick().fit(X, np.c_[y, y])
+    np.testing.assert_allclose(two.predict(X)[:, 0], two.predict(X)[:, 1])
+    np.testing.assert_allclose(two.predict(X)[:, 0], one.predict(X), atol=1e-3)
+
+
+@pytest.mark.parametrize("target", ["constant", "linear", "more columns than rows"])
+def test_where_no_direction_helps_the_model_is_linear(target):
+    X, y = data(n_samples=40)
+    if target == "constant":
+        y = np.full(40, 2.5)
+    elif target == "linear":
+        y = X @ np.arange(5.0) + 1.0
+    else:
+        X, y = X[:4], y[:4]
+    model = quick().fit(X, y)
+    assert model.features_.shape == (0, 5)
+    expected = LinearRegression().fit(X, y).predict(X)
+    np.testing.assert_allclose(model.predict(X), expected, atol=1e-9)
+    with pytest.warns(NoFeaturesWarning, match="schedule"):
+        assert model.transform(X).shape == (len(X), 0)
+
+
+def test_constant_and_duplicated_columns():
+    X, y = data()
+    wide = np.column_stack([X, X[:, 0], np.full(len(X), 3.0)])
+    model = quick().fit(wide, y)
+    assert np.isfinite(model.predict(wide)).all()
+    np.testing.assert_allclose(model.features_[:, 6], 0.0, atol=1e-12)
+    assert model.score(wide, y) > 0.9
+
+
+def test_debias_lowers_the_training_error():
+    X, y = data()
+    biased, refitted = quick().fit(X, y), quick(debias=True).fit(X, y)
+    assert len(biased.features_) == len(refitted.features_)
+    error = [np.mean((m.predict(X) - y) ** 2) for m in (biased, refitted)]
+    assert error[1] < error[0]
+    assert biased.certificate_ == refitted.certificate_
+
+
+@pytest.mark.parametrize("criterion", ["aic", "bic", 4.0, 1e9])
+def test_criterion_keeps_the_stage_that_is_best_by_its_formula(criterion):
+    X, y = data()
+    schedule = GeometricSchedule(start=0.9, stop=0.001)
+    model = quick(criterion=criterion, schedule=schedule).fit(X, y)
+    path = two_layer_path(X, y, schedule=schedule, **QUICK)
+    penalty = {"aic": 2.0, "bic": np.log(len(X))}.get(criterion, criterion)
+    counts = path.history["n_neurons"]
+    values = len(X) * np.log(path.history["loss"]) + penalty * counts * 6
+    assert model.lambda_ == path.lambdas[values.argmin()]
+    assert len(model.lambdas_) == len(path.lambdas)
+
+
+def test_warm_start_continues():
+    X, y = data()
+    short = quick(warm_start=True, schedule=ConstantSchedule(0.1), max_iter=3)
+    cold = short.fit(X, y).history_["objective"][-1]
+    assert short.fit(X, y).history_["objective"][-1] < cold
+    with pytest.raises(ValueError, match="warm_start"):
+        short.fit(X[:, :3], y)
+
+
+def test_verbose_prints_one_line_a_stage(capsys):
+    X, y = data()
+    quick(verbose=1).fit(X, y)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert all("lambda" in line and "neurons" in line for line in lines)
+    quick().fit(X, y)
+    assert capsys.readouterr().out == ""
+
+
+def test_same_seed_same_result():
+    X, y = data()
+    ours, theirs = quick().fit(X, y), quick().fit(X, y)
+    np.testing.assert_array_equal(ours.features_, theirs.features_)
+    np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
+
+
+def test_float32_is_near_float64():
+    X, y = data()
+    single, double = quick(dtype="float32").fit(X, y), quick().fit(X, y)
+    assert single.features_.dtype == np.float64
+    np.testing.assert_allclose(single.predict(X), double.predict(X), atol=1e-2)
+
+
+@pytest.mark.parametrize("library", [pd, pl])
+def test_names_and_set_output(library):
+    X, y = data()
+    names = ["a", "b", "c", "d", "e"]
+    frame = library.DataFrame(dict(zip(names, X.T, strict=True)))
+    model = quick().fit(frame, y)
+    np.testing.assert_array_equal(model.feature_names_in_, names)
+    expected = [f"regularizedtwolayerregressor{i}" for i in range(len(model.features_))]
+    np.testing.assert_array_equal(model.get_feature_names_out(), expected)
+    model.set_output(transform="pandas" if library is pd else "polars")
+    assert list(model.transform(frame).columns) == expected
+
+
+def test_pickle_round_trip():
+    X, y = data()
+    model = quick().fit(X, y)
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+
+
+def test_in_a_pipeline_with_grid_search_over_schedules():
+    X, y = load_diabetes(return_X_y=True)
+    pipeline = make_pipeline(StandardScaler(), quick(schedule=ConstantSchedule(0.5)))
+    name = "regularizedtwolayerregressor"
+    search = GridSearchCV(
+        pipeline,
+        [
+            {f"{name}__schedule__value": [0.9, 0.6]},
+            {f"{name}__schedule": [GeometricSchedule(start=0.9, stop=0.5)]},
+        ],
+        cv=3,
+    ).fit(X, y)
+    assert search.best_score_ > 0.4
+    assert len(search.cv_results_["params"]) == 3
+    assert len(search.predict(X)) == len(y)
+
+
+def test_as_a_transformer_before_a_linear_model():
+    X, y = data(n_samples=600)
+    features = quick(feature_output="activation")
+    # With the inputs beside them, the activations span the fitted model.
+    pipeline = make_pipeline(
+        FeatureUnion([("inputs", "passthrough"), ("features", features)]),
+        LinearRegression(),
+    )
+    linear = cross_val_score(LinearRegression(), X, y).mean()
+    assert cross_val_score(pipeline, X, y).mean() > linear + 0.2
