@@ -72,7 +72,7 @@ baselines = {
         schedule=ConstantSchedule(value),
         max_iter=n_steps,
         random_state=0,
-    ).networks[0]  # fmt: skip
+    ).networks[0]
     for label, value in (("no decay", 0.0), ("fixed decay", 0.03))
 }
 networks = {"decreasing decay": path.networks[-1], **baselines}

@@ -94,6 +94,31 @@ class PathProblem:
             "seconds": np.array([stage.seconds for stage in stages]),
         }
 
+    def attributes(self, stages: Sequence[Stage], kept: Stage) -> dict[str, object]:
+        """Fitted attributes of the estimator that tell how the path went."""
+        history = self.history(stages)
+        index = stages.index(kept)
+        return {
+            "lambda_max_": self.lambda_max,
+            "lambdas_": history["lambda_"],
+            "lambda_": float(history["lambda_"][index]),
+            "certificate_": float(history["certificate"][index]),
+            "dual_gap_": float(history["dual_gap"][index]),
+            "n_iter_": int(history["n_iter"].sum()),
+            "history_": history,
+        }
+
+    def progress_line(self, stage: Stage) -> str:
+        """One aligned line about a finished stage."""
+        fraction = stage.lambda_ / self.start.lambda_max if stage.lambda_ else 0.0
+        return (
+            f"lambda/lambda_max {fraction:8.2e}  "
+            f"loss {2 * stage.loss:8.2e} of variance  "
+            f"neurons {stage.network.n_neurons:4d}  "
+            f"certificate {stage.certificate:7.4f}  "
+            f"steps {stage.n_iter:6d}  {stage.seconds:6.2f} s"
+        )
+
 
 def resolve_device(device: object) -> torch.device:
     """The torch device meant by ``device``; the CPU for None."""

@@ -34,7 +34,6 @@ from sklearn_twolayer.exceptions import NoFeaturesWarning
 
 if TYPE_CHECKING:
     from sklearn_twolayer._path import Stage
-    from sklearn_twolayer._problem import PathProblem
 
 PATH_PARAMETERS = (
     "schedule",
@@ -281,7 +280,7 @@ class RegularizedTwoLayerRegressor(
         targets = check_targets(y, X.shape[0])
         weights = check_weights(sample_weight, X.shape[0])
         if initial is not None:
-            _check_warm_start(initial, X.shape[1], targets)
+            initial.check_continues(X.shape[1], targets.shape)
 
         # Imported here: predicting and unpickling do without torch.
         from sklearn_twolayer._path import refit_without_decay
@@ -301,15 +300,15 @@ class RegularizedTwoLayerRegressor(
             task.call_on_fit_task_begin(estimator=self, X=X, y=y)
             stages.append(stage := next(path))
             if verbose:
-                print(_progress_line(stage, problem))
+                print(problem.progress_line(stage))
             stop = task.call_on_fit_task_end(
                 estimator=self,
                 X=X,
                 y=y,
                 metadata=metadata,
-                reconstruction_attributes=lambda stage=stage: _network_attributes(
-                    problem.fitted(stage.network, single_output=single_output)
-                ),
+                reconstruction_attributes=lambda stage=stage: problem.fitted(
+                    stage.network, single_output=single_output
+                ).attributes(),
             )
             if stop:
                 break
@@ -318,14 +317,14 @@ class RegularizedTwoLayerRegressor(
         if debias:
             network = refit_without_decay(problem.rows, network, options)
         fitted = problem.fitted(network, single_output=single_output)
-        vars(self).update(_network_attributes(fitted))
-        vars(self).update(_path_attributes(problem, stages, kept))
+        vars(self).update(fitted.attributes())
+        vars(self).update(problem.attributes(stages, kept))
         context.call_on_fit_task_end(
             estimator=self,
             X=X,
             y=y,
             metadata=metadata,
-            reconstruction_attributes=lambda: _network_attributes(fitted),
+            reconstruction_attributes=fitted.attributes,
         )
         return self
 
@@ -403,52 +402,3 @@ class RegularizedTwoLayerRegressor(
             coef=self.coef_,
             intercept=self.intercept_,
         )
-
-
-def _network_attributes(fitted: FittedNetwork) -> dict[str, object]:
-    """The fitted attributes that predictions need."""
-    return {
-        "features_": fitted.features,
-        "feature_intercepts_": fitted.feature_intercepts,
-        "amplitudes_": fitted.amplitudes,
-        "coef_": fitted.coef,
-        "intercept_": fitted.intercept,
-    }
-
-
-def _path_attributes(
-    problem: PathProblem, stages: list[Stage], kept: Stage
-) -> dict[str, object]:
-    """The fitted attributes that tell how the path went."""
-    history = problem.history(stages)
-    index = stages.index(kept)
-    return {
-        "lambda_max_": problem.lambda_max,
-        "lambdas_": history["lambda_"],
-        "lambda_": float(history["lambda_"][index]),
-        "certificate_": float(history["certificate"][index]),
-        "dual_gap_": float(history["dual_gap"][index]),
-        "n_iter_": int(history["n_iter"].sum()),
-        "history_": history,
-    }
-
-
-def _check_warm_start(initial: FittedNetwork, n_features: int, y: np.ndarray) -> None:
-    """An earlier network can only be continued on data of the same shape."""
-    expected = (initial.features.shape[1], initial.coef.shape[:-1])
-    if expected != (n_features, y.shape[1:]):
-        raise ValueError(
-            "warm_start=True continues from the previous fit, which had "
-            f"{expected[0]} features and targets of shape (n_samples, *{expected[1]}); "
-            f"got {n_features} features and targets of shape {y.shape}."
-        )
-
-
-def _progress_line(stage: Stage, problem: PathProblem) -> str:
-    """One aligned line about a finished stage."""
-    fraction = stage.lambda_ / problem.start.lambda_max if stage.lambda_ else 0.0
-    return (
-        f"lambda/lambda_max {fraction:8.2e}  loss {2 * stage.loss:8.2e} of variance  "
-        f"neurons {stage.network.n_neurons:4d}  certificate {stage.certificate:7.4f}  "
-        f"steps {stage.n_iter:6d}  {stage.seconds:6.2f} s"
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -47,6 +47,20 @@ class FittedNetwork:
         """Outputs of the network at the rows of ``X``."""
         activations = np.maximum(self.project(X), 0.0)
         return self.intercept + X @ self.coef.T + activations @ self.amplitudes
+
+    def attributes(self) -> dict[str, object]:
+        """Fitted attributes of the estimator that predictions need."""
+        return {f"{field.name}_": getattr(self, field.name) for field in fields(self)}
+
+    def check_continues(self, n_features_in: int, y_shape: tuple[int, ...]) -> None:
+        """Refuse to continue from this network on data of another shape."""
+        expected = (self.features.shape[1], self.coef.shape[:-1])
+        if expected != (n_features_in, y_shape[1:]):
+            raise ValueError(
+                "warm_start=True continues from the previous fit, which had "
+                f"{expected[0]} inputs and targets of shape {('n', *expected[1])}; got "
+                f"{n_features_in} inputs and targets of shape {y_shape}."
+            )
 
 
 @dataclass(frozen=True, eq=False)

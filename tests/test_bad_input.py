@@ -129,7 +129,7 @@ def test_a_column_that_is_not_a_number_is_named(fitted):
 
 def test_another_number_of_columns_at_predict(fitted):
     for method in (fitted.predict, fitted.transform):
-        with pytest.raises(ValueError, match="2 features, but .* 3 features"):
+        with pytest.raises(ValueError, match=r"2 features, but .* 3 features"):
             method(X[:, :2])
 
 
