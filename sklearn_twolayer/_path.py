@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from sklearn_twolayer._options import PathOptions
     from sklearn_twolayer._rows import Rows
 
+ROUNDING = 1e-12  # relative, of a decay in going to the units of the data and back
+
 
 @dataclass(frozen=True, eq=False)
 class Stage:
@@ -68,7 +70,8 @@ def follow_path(
     for lambda_ in lambdas:
         began = time.perf_counter()
         n_iter, stage_network = 0, Network.empty(rows)
-        if lambda_ < start.lambda_max:  # else the empty network is optimal
+        # Not below lambda_max the empty network is optimal (theory eq. 6).
+        if lambda_ < start.lambda_max * (1.0 - ROUNDING):
             if network is None:
                 network = fit_output_layer(rows, start.directions, lambda_)
                 network = merge(network, options.merge_angle)

@@ -81,7 +81,7 @@ class Rows:
             scale = np.ones_like(scale)
         shift = mean if hidden_bias else np.zeros_like(mean)
         root = np.sqrt(share)[:, None]
-        inputs = np.empty((X.shape[0], X.shape[1] + 1))
+        inputs = np.empty((X.shape[0], X.shape[1] + 1), order="F")
         inputs[:, :-1] = (X - shift) / scale * root
         inputs[:, -1:] = root
         basis = _orthonormal_basis(inputs, (mean - shift) / scale)
