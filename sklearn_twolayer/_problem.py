@@ -13,6 +13,7 @@ from sklearn_twolayer._objective import linear_part_at
 from sklearn_twolayer._options import PathOptions, check_path_options
 from sklearn_twolayer._path import PathStart, Stage, follow_path, start_path
 from sklearn_twolayer._rows import Rows
+from sklearn_twolayer._threads import fit_threads
 from sklearn_twolayer._units import FittedNetwork
 from sklearn_twolayer._validation import check_inputs, check_targets, check_weights
 
@@ -29,6 +30,7 @@ class PathProblem:
     lambdas: np.ndarray  # in the coordinates of the fit
     options: PathOptions
     generator: torch.Generator
+    single_output: bool
 
     @classmethod
     def from_arrays(
@@ -38,10 +40,10 @@ class PathProblem:
         sample_weight: np.ndarray,
         options: PathOptions,
     ) -> PathProblem:
-        """Set up the path for ``y`` of shape (n_samples, n_outputs)."""
+        """Set up the path; ``y`` has one dimension or two."""
         rows = Rows.from_arrays(
             X,
-            y,
+            y.reshape(len(X), -1),
             sample_weight,
             standardize=options.standardize,
             hidden_bias=options.hidden_bias,
@@ -52,7 +54,7 @@ class PathProblem:
         start = start_path(rows, options.n_neurons, generator)
         scale = rows.units.target_scale
         lambdas = options.schedule.stages(start.lambda_max * scale) / scale
-        return cls(rows, start, lambdas, options, generator)
+        return cls(rows, start, lambdas, options, generator, single_output=y.ndim == 1)
 
     @property
     def lambda_max(self) -> float:
@@ -71,13 +73,13 @@ class PathProblem:
             self.rows, self.start, self.lambdas, self.options, self.generator, network
         )
 
-    def fitted(self, network: Network, *, single_output: bool) -> FittedNetwork:
+    def fitted(self, network: Network) -> FittedNetwork:
         """The network with its linear part, in the units of the data."""
         return self.rows.units.to_user(
             _array(network.weights),
             _array(network.amplitudes),
             _array(linear_part_at(self.rows, network)),
-            single_output=single_output,
+            single_output=self.single_output,
         )
 
     def history(self, stages: Sequence[Stage]) -> dict[str, np.ndarray]:
@@ -257,15 +259,14 @@ def two_layer_path(
     X = check_inputs(None, X)
     targets = check_targets(y, X.shape[0])
     weights = check_weights(sample_weight, X.shape[0])
-    problem = PathProblem.from_arrays(X, targets.reshape(len(X), -1), weights, options)
-    stages = list(problem.stages())
+    with fit_threads(X.size):
+        problem = PathProblem.from_arrays(X, targets, weights, options)
+        stages = list(problem.stages())
+        networks = tuple(problem.fitted(stage.network) for stage in stages)
     history = problem.history(stages)
     return TwoLayerPath(
         lambda_max=problem.lambda_max,
         lambdas=history["lambda_"],
-        networks=tuple(
-            problem.fitted(stage.network, single_output=targets.ndim == 1)
-            for stage in stages
-        ),
+        networks=networks,
         history=history,
     )

@@ -14,12 +14,13 @@ from sklearn.base import (
     RegressorMixin,
     TransformerMixin,
 )
-from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.callback import CallbackContext, CallbackSupportMixin, with_callbacks
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_twolayer._options import check_path_options
 from sklearn_twolayer._selection import select_stage
+from sklearn_twolayer._threads import fit_threads
 from sklearn_twolayer._units import FittedNetwork
 from sklearn_twolayer._validation import (
     check_criterion,
@@ -34,6 +35,7 @@ from sklearn_twolayer.exceptions import NoFeaturesWarning
 
 if TYPE_CHECKING:
     from sklearn_twolayer._path import Stage
+    from sklearn_twolayer._problem import PathProblem
 
 PATH_PARAMETERS = (
     "schedule",
@@ -286,47 +288,47 @@ class RegularizedTwoLayerRegressor(
         from sklearn_twolayer._path import refit_without_decay
         from sklearn_twolayer._problem import PathProblem
 
-        problem = PathProblem.from_arrays(
-            X, targets.reshape(len(X), -1), weights, options
-        )
-        single_output = targets.ndim == 1
-        context = self._init_callback_context(max_subtasks=len(problem.lambdas))
-        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        metadata = {"sample_weight": sample_weight}
-        stages: list[Stage] = []
-        path = problem.stages(initial)
-        for _ in problem.lambdas:
-            task = context.subcontext(task_name="stage")
-            task.call_on_fit_task_begin(estimator=self, X=X, y=y)
-            stages.append(stage := next(path))
-            if verbose:
-                print(problem.progress_line(stage))
-            stop = task.call_on_fit_task_end(
-                estimator=self,
-                X=X,
-                y=y,
-                metadata=metadata,
-                reconstruction_attributes=lambda stage=stage: problem.fitted(
-                    stage.network, single_output=single_output
-                ).attributes(),
-            )
-            if stop:
-                break
-        kept = select_stage(stages, criterion, float(weights.sum()))
-        network = kept.network
-        if debias:
-            network = refit_without_decay(problem.rows, network, options)
-        fitted = problem.fitted(network, single_output=single_output)
+        task = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
+        with fit_threads(X.size):
+            problem = PathProblem.from_arrays(X, targets, weights, options)
+            context = self._init_callback_context(max_subtasks=len(problem.lambdas))
+            context.call_on_fit_task_begin(estimator=self, **task)
+            stages = []
+            for stage in problem.stages(initial):
+                stages.append(stage)
+                if verbose:
+                    print(problem.progress_line(stage))
+                if self._report_stage(context, problem, stage, task):
+                    break
+            kept = select_stage(stages, criterion, float(weights.sum()))
+            network = kept.network
+            if debias:
+                network = refit_without_decay(problem.rows, network, options)
+            fitted = problem.fitted(network)
         vars(self).update(fitted.attributes())
         vars(self).update(problem.attributes(stages, kept))
         context.call_on_fit_task_end(
-            estimator=self,
-            X=X,
-            y=y,
-            metadata=metadata,
-            reconstruction_attributes=fitted.attributes,
+            estimator=self, **task, reconstruction_attributes=fitted.attributes
         )
         return self
+
+    def _report_stage(
+        self,
+        context: CallbackContext,
+        problem: PathProblem,
+        stage: Stage,
+        task: dict[str, object],
+    ) -> bool:
+        """Tell the callbacks of a stage; whether one of them asks to stop."""
+        stage_context = context.subcontext(task_name="stage")
+        stage_context.call_on_fit_task_begin(estimator=self, **task)
+        return stage_context.call_on_fit_task_end(
+            estimator=self,
+            **task,
+            reconstruction_attributes=lambda: problem.fitted(
+                stage.network
+            ).attributes(),
+        )
 
     def predict(self, X: object) -> np.ndarray:
         """Predict targets.
