@@ -7,7 +7,8 @@ part vanish and those with respect to the neurons are the plain ones.
 Each derivative takes two sweeps over the blocks, one for the residual (or for the
 correlations) on all rows, one for the sum that depends on it. The second sweep runs
 backwards, so that it starts with the activations still at hand: data of one block
-are swept once, and no more than one block's activations are ever held.
+are swept once, and no more than one block's activations are ever held. Activations
+have one neuron a row, so that products with the residual run along the memory.
 """
 
 from __future__ import annotations
@@ -46,15 +47,21 @@ def evaluate(rows: Rows, network: Network, lambda_: float) -> Evaluation:
     """Objective and gradient at ``network``."""
     blocks = rows.blocks(network.n_neurons)
     residual, activations = _residual(rows, network, blocks)
-    correlation, pulled = _pull_back(
-        rows, residual, network.weights, network.amplitudes, activations, blocks
+    gradient = network.parameters * lambda_
+    _subtract_pull_back(
+        rows,
+        residual,
+        network.weights,
+        network.amplitudes,
+        activations,
+        blocks,
+        into=gradient,
     )
-    gradient = torch.cat([correlation, pulled], dim=1).neg_()
     loss = 0.5 * float(residual.square().sum())
     return Evaluation(
         loss=loss,
         objective=loss + 0.5 * lambda_ * network.squared_norm(),
-        gradient=gradient.add_(network.parameters, alpha=lambda_),
+        gradient=gradient,
     )
 
 
@@ -72,22 +79,20 @@ def curvature_product(
     residual, _ = _residual(rows, network, blocks)
     change = torch.empty_like(residual)
     for block in blocks:
-        inputs = rows.neuron_inputs[block]
-        activations = (inputs @ weights.T).clamp_min_(0.0)
-        change[block] = activations @ moved.amplitudes
-        tangent = activations.sign_().mul_(inputs @ moved.weights.T)
-        change[block] += tangent @ amplitudes
+        activations = _activations(rows, weights, block)
+        change[block] = activations.T @ moved.amplitudes
+        tangent = activations.sign_().mul_(moved.weights @ rows.neuron_inputs[block].T)
+        change[block] += tangent.T @ amplitudes
     change -= rows.inputs @ rows.linear_part(rows.inputs.T @ change)
     product = direction * lambda_
     for block in blocks:
-        inputs = rows.neuron_inputs[block]
-        activations = (inputs @ weights.T).clamp_min_(0.0)
-        product[:, : rows.n_outputs] += activations.T @ change[block]
+        activations = _activations(rows, weights, block)
+        product[:, : rows.n_outputs] += activations @ change[block]
         slopes = activations.sign_()
-        tangent = slopes * (inputs @ moved.weights.T)
-        product[:, : rows.n_outputs] -= tangent.T @ residual[block]
-        pulled = change[block] @ amplitudes.T - residual[block] @ moved.amplitudes.T
-        product[:, rows.n_outputs :] += slopes.mul_(pulled).T @ inputs
+        tangent = slopes * (moved.weights @ rows.neuron_inputs[block].T)
+        product[:, : rows.n_outputs] -= tangent @ residual[block]
+        pulled = amplitudes @ change[block].T - moved.amplitudes @ residual[block].T
+        product[:, rows.n_outputs :] += slopes.mul_(pulled) @ rows.neuron_inputs[block]
     return product
 
 
@@ -119,12 +124,16 @@ def correlations(
     blocks = rows.blocks(directions.shape[0])
     values = residual.new_zeros(directions.shape[0], residual.shape[1])
     for block in blocks:
-        activations = (rows.neuron_inputs[block] @ directions.T).clamp_min_(0.0)
-        values += activations.T @ residual[block]
-    _, gradient = _pull_back(
-        rows, residual, directions, unit_rows(values), activations, blocks
+        activations = _activations(rows, directions, block)
+        values += activations @ residual[block]
+    gradient = directions.new_zeros(
+        len(directions), rows.n_outputs + directions.shape[1]
     )
-    return values, gradient
+    amplitudes = unit_rows(values)
+    _subtract_pull_back(
+        rows, residual, directions, amplitudes, activations, blocks, into=gradient
+    )
+    return values, gradient[:, rows.n_outputs :].neg()
 
 
 def activation_moments(
@@ -135,13 +144,18 @@ def activation_moments(
     inner = weights.new_zeros(len(weights), rows.n_outputs)
     linear = weights.new_zeros(rows.inputs.shape[1], len(weights))
     for block in rows.blocks(len(weights)):
-        activations = (rows.neuron_inputs[block] @ weights.T).clamp_min_(0.0)
-        gram += activations.T @ activations
-        inner += activations.T @ rows.targets[block]
-        linear += rows.inputs[block].T @ activations
+        activations = _activations(rows, weights, block)
+        gram += activations @ activations.T
+        inner += activations @ rows.targets[block]
+        linear += (activations @ rows.inputs[block]).T
     linear = rows.linear_basis.T @ linear
     # The targets have no linear part, so only the Gram matrix needs the projection.
     return gram - linear.T @ linear, inner
+
+
+def _activations(rows: Rows, weights: torch.Tensor, block: slice) -> torch.Tensor:
+    """``relu(w_j.x)`` of the block's rows, one neuron a row."""
+    return (weights @ rows.neuron_inputs[block].T).clamp_min_(0.0)
 
 
 def _outputs(
@@ -150,8 +164,8 @@ def _outputs(
     """Sum of the neurons on all rows, and the last block's activations."""
     outputs = torch.empty_like(rows.targets)
     for block in blocks:
-        activations = (rows.neuron_inputs[block] @ network.weights.T).clamp_min_(0.0)
-        outputs[block] = activations @ network.amplitudes
+        activations = _activations(rows, network.weights, block)
+        torch.mm(activations.T, network.amplitudes, out=outputs[block])
     return outputs, activations
 
 
@@ -165,30 +179,32 @@ def _residual(
     return residual, activations
 
 
-def _pull_back(
+def _subtract_pull_back(
     rows: Rows,
     residual: torch.Tensor,
     weights: torch.Tensor,
     amplitudes: torch.Tensor,
     activations: torch.Tensor | None,
     blocks: list[slice],
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """``sum relu(w_j.x) r`` and ``sum relu'(w_j.x) (r.a_j) x`` over all rows.
+    into: torch.Tensor,
+) -> None:
+    """Subtract ``sum relu(w_j.x) r`` and ``sum relu'(w_j.x) (r.a_j) x`` from ``into``.
 
-    ``activations`` are the last block's; they are overwritten.
+    ``into`` has the layout of ``Network.parameters``. ``activations`` are the last
+    block's; they are overwritten.
     """
-    correlation = torch.zeros_like(amplitudes)
-    pulled = torch.zeros_like(weights)
+    n_outputs = rows.n_outputs
+    into_amplitudes, into_weights = into[:, :n_outputs], into[:, n_outputs:]
     for block in reversed(blocks):
-        inputs, block_residual = rows.neuron_inputs[block], residual[block]
+        block_residual = residual[block]
         if activations is None:
-            activations = (inputs @ weights.T).clamp_min_(0.0)
-        correlation += activations.T @ block_residual
+            activations = _activations(rows, weights, block)
+        into_amplitudes.addmm_(activations, block_residual, alpha=-1.0)
         slopes = activations.sign_()
-        if rows.n_outputs == 1:
-            # One output: the residual scales the inputs, the smaller array.
-            pulled += (slopes.T @ (inputs * block_residual)) * amplitudes
+        if n_outputs == 1:  # the amplitude is a factor of the sum
+            pulled = slopes.mul_(block_residual.T) @ rows.neuron_inputs[block]
+            into_weights.addcmul_(pulled, amplitudes, value=-1.0)
         else:
-            pulled += slopes.mul_(block_residual @ amplitudes.T).T @ inputs
+            slopes.mul_(amplitudes @ block_residual.T)
+            into_weights.addmm_(slopes, rows.neuron_inputs[block], alpha=-1.0)
         activations = None
-    return correlation, pulled

@@ -16,7 +16,13 @@ from sklearn_twolayer._validation import (
     check_real,
 )
 
-SOLVERS = {"auto": "gd", "gd": "gd"}
+SOLVERS = {"auto": "newton", "newton": "newton", "gd": "gd"}
+
+# Gradient descent adds no neurons, so its schedule starts where none is lost yet.
+DEFAULT_SCHEDULES = {
+    "newton": GeometricSchedule(),
+    "gd": GeometricSchedule(start=0.03, stop=2e-4),
+}
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,7 @@ class PathOptions:
 
     schedule: object
     solver: str
+    recover: bool  # look for an exact network before following the schedule
     n_neurons: int
     hidden_bias: bool
     standardize: bool
@@ -53,8 +60,10 @@ def check_path_options(
     random_state: object,
 ) -> PathOptions:
     """Validate the parameters that the regressor and ``two_layer_path`` share."""
+    solver = SOLVERS[check_option("solver", solver, list(SOLVERS))]
+    recover = schedule is None and solver == "newton"
     if schedule is None:
-        schedule = GeometricSchedule()
+        schedule = DEFAULT_SCHEDULES[solver]
     elif isinstance(schedule, type) or not callable(getattr(schedule, "stages", None)):
         raise TypeError(
             "schedule must be None or a schedule such as GeometricSchedule(), "
@@ -62,7 +71,8 @@ def check_path_options(
         )
     return PathOptions(
         schedule=schedule,
-        solver=SOLVERS[check_option("solver", solver, list(SOLVERS))],
+        solver=solver,
+        recover=recover,
         n_neurons=check_integer("n_neurons", n_neurons, min_val=1),
         hidden_bias=check_flag("hidden_bias", hidden_bias),
         standardize=check_flag("standardize", standardize),

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sklearn_twolayer._certificate import duality_gap, early_directions, find_peaks
-from sklearn_twolayer._descent import DESCENTS
-from sklearn_twolayer._network import Network, balance, merge, prune
-from sklearn_twolayer._objective import activation_moments, residual_at
+from sklearn_twolayer._certificate import certify, early_directions, find_peaks
+from sklearn_twolayer._descent import DESCENTS, REFITS, Descent
+from sklearn_twolayer._network import Network, balance, merge
+from sklearn_twolayer._objective import activation_moments
 
 if TYPE_CHECKING:
     from sklearn_twolayer._options import PathOptions
@@ -26,17 +26,27 @@ ROUNDING = 1e-12  # relative, of a decay in going to the units of the data and b
 class Stage:
     """A network at one decay and what is known of it, in the coordinates of the fit.
 
-    There the targets have a mean square of one.
+    There the targets have a mean square of one. ``refitted`` is the network refitted
+    without decay, if it was.
     """
 
     lambda_: float
     network: Network
+    refitted: Network | None
     loss: float
     objective: float
     certificate: float
     dual_gap: float
     n_iter: int
+    converged: bool
     seconds: float
+
+    @property
+    def relative_gap(self) -> float:
+        """Duality gap as a fraction of the objective; zero without a decay."""
+        if self.lambda_ == 0.0 or self.objective == 0.0:
+            return 0.0
+        return self.dual_gap / self.objective
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,19 +79,16 @@ def follow_path(
     descend = DESCENTS[options.solver]
     for lambda_ in lambdas:
         began = time.perf_counter()
-        n_iter, stage_network = 0, Network.empty(rows)
         # Not below lambda_max the empty network is optimal (theory eq. 6).
-        if lambda_ < start.lambda_max * (1.0 - ROUNDING):
+        if lambda_ >= start.lambda_max * (1.0 - ROUNDING):
+            descent = Descent(Network.empty(rows), n_iter=0, converged=True)
+        else:
             if network is None:
                 network = fit_output_layer(rows, start.directions, lambda_)
                 network = merge(network, options.merge_angle)
-            descent = descend(
-                rows, network, lambda_, max_iter=options.max_iter, tol=options.tol
-            )
-            network = merge(balance(descent.network), options.merge_angle)
-            network = prune(network, options.prune_tol)
-            n_iter, stage_network = descent.n_iter, network
-        yield measure(rows, stage_network, lambda_, n_iter, began, generator)
+            descent = descend(rows, network, lambda_, options, generator)
+            network = descent.network
+        yield finish_stage(rows, descent, lambda_, began, generator)
 
 
 def fit_output_layer(rows: Rows, directions: torch.Tensor, lambda_: float) -> Network:
@@ -97,35 +104,35 @@ def fit_output_layer(rows: Rows, directions: torch.Tensor, lambda_: float) -> Ne
     return balance(Network.from_parts(directions, amplitudes))
 
 
-def refit_without_decay(rows: Rows, network: Network, options: PathOptions) -> Network:
-    """Debias: descend from ``network`` at a decay of zero, as in the relaxed Lasso."""
+def refit_without_decay(
+    rows: Rows, network: Network, lambda_: float, options: PathOptions
+) -> Network:
+    """Debias a network found at ``lambda_``, as in the relaxed Lasso."""
     if network.n_neurons == 0:
         return network
-    descend = DESCENTS[options.solver]
-    descent = descend(rows, network, 0.0, max_iter=options.max_iter, tol=options.tol)
-    return balance(descent.network)
+    return REFITS[options.solver](rows, network, lambda_, options)
 
 
-def measure(
+def finish_stage(
     rows: Rows,
-    network: Network,
+    descent: Descent,
     lambda_: float,
-    n_iter: int,
     began: float,
     generator: torch.Generator,
+    refitted: Network | None = None,
 ) -> Stage:
-    """Loss, objective, certificate and duality gap of a balanced network."""
-    residual = residual_at(rows, network)
-    loss = 0.5 * float(residual.square().sum())
-    objective = loss + lambda_ * float(network.masses.sum())
-    peak = find_peaks(rows, residual, network.directions, generator).height
+    """Record the stage; certify it if the descent has not."""
+    known = descent.certificate or certify(rows, descent.network, lambda_, generator)
+    peak = known.peaks.height
     return Stage(
         lambda_=lambda_,
-        network=network,
-        loss=loss,
-        objective=objective,
+        network=descent.network,
+        refitted=refitted,
+        loss=known.loss,
+        objective=known.objective,
         certificate=peak / lambda_ if lambda_ > 0 else math.inf,
-        dual_gap=duality_gap(rows, residual, objective, lambda_, peak),
-        n_iter=n_iter,
+        dual_gap=known.dual_gap,
+        n_iter=descent.n_iter,
+        converged=descent.converged,
         seconds=time.perf_counter() - began,
     )

@@ -11,11 +11,21 @@ import torch
 from sklearn_twolayer._network import Network
 from sklearn_twolayer._objective import linear_part_at
 from sklearn_twolayer._options import PathOptions, check_path_options
-from sklearn_twolayer._path import PathStart, Stage, follow_path, start_path
+from sklearn_twolayer._path import (
+    PathStart,
+    Stage,
+    follow_path,
+    refit_without_decay,
+    start_path,
+)
+from sklearn_twolayer._recovery import recover_stage
 from sklearn_twolayer._rows import Rows
+from sklearn_twolayer._selection import data_end_path
 from sklearn_twolayer._threads import fit_threads
 from sklearn_twolayer._units import FittedNetwork
 from sklearn_twolayer._validation import check_inputs, check_targets, check_weights
+
+FEW_NEURONS = 32  # to begin with when more can be born; measured: 24 to 48 do as well
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +61,10 @@ class PathProblem:
             dtype=getattr(torch, options.dtype),
         )
         generator = torch.Generator(device="cpu").manual_seed(options.seed)
-        start = start_path(rows, options.n_neurons, generator)
+        n_neurons = options.n_neurons
+        if options.solver == "newton":  # which adds neurons where they are missing
+            n_neurons = min(n_neurons, max(FEW_NEURONS, rows.n_inputs))
+        start = start_path(rows, n_neurons, generator)
         scale = rows.units.target_scale
         lambdas = options.schedule.stages(start.lambda_max * scale) / scale
         return cls(rows, start, lambdas, options, generator, single_output=y.ndim == 1)
@@ -69,8 +82,28 @@ class PathProblem:
                 torch.from_numpy(weights).to(self.rows.targets),
                 torch.from_numpy(amplitudes).to(self.rows.targets),
             )
-        return follow_path(
+        if network is None and self.options.recover:
+            stage = recover_stage(self.rows, self.start, self.generator)
+            if stage is not None:
+                yield stage
+                return
+        adaptive = getattr(self.options.schedule, "is_adaptive", False)
+        previous = None
+        path = follow_path(
             self.rows, self.start, self.lambdas, self.options, self.generator, network
+        )
+        for stage, next_lambda in zip(path, [*self.lambdas[1:], 0.0], strict=True):
+            yield stage
+            if adaptive and data_end_path(self.rows, previous, stage, next_lambda):
+                return
+            previous = stage
+
+    def debiased(self, stage: Stage) -> Network:
+        """The stage's network, refitted without decay."""
+        if stage.refitted is not None:
+            return stage.refitted
+        return refit_without_decay(
+            self.rows, stage.network, stage.lambda_, self.options
         )
 
     def fitted(self, network: Network) -> FittedNetwork:
@@ -194,8 +227,8 @@ def two_layer_path(
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows, not negative; only their ratios matter.
     schedule : schedule, default=None
-        Weight decay of each stage; None stands for ``GeometricSchedule()``.
-    solver : {"auto", "gd"}, default="auto"
+        Weight decay of each stage; None as in the regressor.
+    solver : {"auto", "newton", "gd"}, default="auto"
         How the objective is minimised at each stage.
     n_neurons : int, default=100
         Number of neurons at the start, at least 1.
@@ -262,7 +295,9 @@ def two_layer_path(
     with fit_threads(X.size):
         problem = PathProblem.from_arrays(X, targets, weights, options)
         stages = list(problem.stages())
-        networks = tuple(problem.fitted(stage.network) for stage in stages)
+        networks = tuple(
+            problem.fitted(stage.refitted or stage.network) for stage in stages
+        )
     history = problem.history(stages)
     return TwoLayerPath(
         lambda_max=problem.lambda_max,

@@ -15,6 +15,7 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.callback import CallbackContext, CallbackSupportMixin, with_callbacks
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
@@ -78,17 +79,26 @@ class RegularizedTwoLayerRegressor(
     vanish. The estimator is a regressor and a transformer: `transform` gives the
     inputs projected on the directions found.
 
+    On noiseless data the default recovers the directions to rounding. With a schedule,
+    each stage is solved until its duality gap certifies it.
+
     Parameters
     ----------
     n_neurons : int, default=100
-        Number of neurons at the start, at least 1.
+        Number of neurons at the start, at least 1. The "newton" solver adds neurons
+        where they are missing and starts with at most 32, or one an input.
     schedule : schedule, default=None
         Weight decay of each stage: a :class:`GeometricSchedule`,
-        :class:`StagedSchedule` or :class:`ConstantSchedule`. None stands for
-        ``GeometricSchedule()``.
-    solver : {"auto", "gd"}, default="auto"
-        How the objective is minimised at each stage. "gd" is gradient descent on all
-        neurons with step sizes from the local curvature. "auto" stands for "gd".
+        :class:`StagedSchedule` or :class:`ConstantSchedule`. None lets "newton" first
+        look for a small network without residual, which noiseless data have: two
+        small decays, merges, and a refit without decay. If there is none, it follows
+        ``GeometricSchedule()``, which ends at the noise level. For "gd", None stands
+        for ``GeometricSchedule(start=0.03, stop=2e-4)``.
+    solver : {"auto", "newton", "gd"}, default="auto"
+        How the objective is minimised at each stage. "newton" uses few neurons,
+        second-order steps and births where the certificate is above one, until the
+        duality gap is at most `tol`. "gd" is gradient descent on all neurons, the
+        reference. "auto" stands for "newton".
     hidden_bias : bool, default=True
         Whether the neurons have biases ``b_j``. Without them and with `standardize`,
         `X` is scaled but not centred.
@@ -98,6 +108,7 @@ class RegularizedTwoLayerRegressor(
         "bic" for ``log(n_samples)``; `sample_weight` counts as repetitions there.
     debias : bool, default=False
         Whether to refit the kept network without decay, as in the relaxed Lasso.
+        Exact networks of noiseless data are refitted in any case.
     standardize : bool, default=True
         Whether to scale the columns of `X` to unit variance for the fit. The decay
         and the masses refer to the scaled columns; all other attributes are in the
@@ -107,16 +118,18 @@ class RegularizedTwoLayerRegressor(
         What `transform` returns: ``X @ features_.T + feature_intercepts_`` or its
         ReLU.
     max_iter : int, default=2000
-        Most descent steps in one stage.
+        Most descent steps ("gd") or about as many evaluations ("newton") in one stage.
     tol : float, default=1e-3
-        A stage of "gd" ends when the norm of the gradient is at most `tol` times
-        ``lambda`` times the norm of the parameters.
+        "newton" solves each stage to a duality gap of at most `tol` times the
+        objective, which is stricter than `tol` of :class:`sklearn.linear_model.Lasso`,
+        relative to the targets. A stage of "gd" ends when the norm of the gradient is
+        at most `tol` times ``lambda`` times the norm of the parameters.
     prune_tol : float, default=1e-6
-        Neurons with at most this fraction of the largest mass are removed after each
-        stage. In [0, 1).
+        "gd" removes neurons with at most this fraction of the largest mass after each
+        stage. In [0, 1). "newton" removes and merges neurons as the objective allows.
     merge_angle : float, default=0.05
-        Neurons whose directions, up to sign, are within this angle are made one
-        after each stage. In radians, in [0, pi/4].
+        "gd" makes neurons one whose directions, up to sign, are within this angle, in
+        radians, in [0, pi/4]. "newton" merges them only before the first stage.
     warm_start : bool, default=False
         Whether `fit` starts from the features of the previous fit, if there are any,
         in place of early feature learning.
@@ -198,7 +211,7 @@ class RegularizedTwoLayerRegressor(
     ...     random_state=0)
     >>> model = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
     >>> match = match_directions(model.features_, teacher.directions)
-    >>> bool(match.angles.max() < 0.03)
+    >>> bool(match.angles.max() < 1e-6)
     True
     """
 
@@ -263,6 +276,11 @@ class RegularizedTwoLayerRegressor(
         TypeError, ValueError
             If a parameter or the data are not as documented. The estimator is then
             left as it was.
+
+        Warns
+        -----
+        sklearn.exceptions.ConvergenceWarning
+            If the result is a regularised stage whose duality gap is above `tol`.
         """
         with unchanged_on_error(self):
             return self._fit(X, y, sample_weight)
@@ -285,13 +303,12 @@ class RegularizedTwoLayerRegressor(
             initial.check_continues(X.shape[1], targets.shape)
 
         # Imported here: predicting and unpickling do without torch.
-        from sklearn_twolayer._path import refit_without_decay
         from sklearn_twolayer._problem import PathProblem
 
         task = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
         with fit_threads(X.size):
             problem = PathProblem.from_arrays(X, targets, weights, options)
-            context = self._init_callback_context(max_subtasks=len(problem.lambdas))
+            context = self._init_callback_context(max_subtasks=None)
             context.call_on_fit_task_begin(estimator=self, **task)
             stages = []
             for stage in problem.stages(initial):
@@ -301,12 +318,18 @@ class RegularizedTwoLayerRegressor(
                 if self._report_stage(context, problem, stage, task):
                     break
             kept = select_stage(stages, criterion, float(weights.sum()))
-            network = kept.network
-            if debias:
-                network = refit_without_decay(problem.rows, network, options)
-            fitted = problem.fitted(network)
+            network = problem.debiased(kept) if debias else kept.network
+            fitted = problem.fitted(kept.refitted or network)
         vars(self).update(fitted.attributes())
         vars(self).update(problem.attributes(stages, kept))
+        if not debias and kept.refitted is None and kept.relative_gap > options.tol:
+            warnings.warn(
+                f"The stage at lambda_ = {self.lambda_:.3g} has a relative duality gap "
+                f"of {kept.relative_gap:.1e}, above tol = {options.tol:.1e}. Raise "
+                f"max_iter (now {options.max_iter}), or tol if the gap will do.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
         context.call_on_fit_task_end(
             estimator=self, **task, reconstruction_attributes=fitted.attributes
         )
@@ -326,7 +349,7 @@ class RegularizedTwoLayerRegressor(
             estimator=self,
             **task,
             reconstruction_attributes=lambda: problem.fitted(
-                stage.network
+                stage.refitted or stage.network
             ).attributes(),
         )
 

@@ -41,6 +41,8 @@ class Rows:
     n_inputs : int
         Leading columns of ``inputs`` that the neurons see: all of them with hidden
         biases, all but the constant one without.
+    input_varies : torch.Tensor of shape (n_inputs,)
+        Whether the input is not zero on all rows, as a constant column is.
     linear_basis : torch.Tensor of shape (n_features + 1, rank)
         Makes ``inputs @ linear_basis`` orthonormal.
     units : Units
@@ -50,6 +52,7 @@ class Rows:
     inputs: torch.Tensor
     targets: torch.Tensor
     n_inputs: int
+    input_varies: torch.Tensor
     linear_basis: torch.Tensor
     units: Units
 
@@ -104,10 +107,13 @@ class Rows:
         def tensor(array: np.ndarray) -> torch.Tensor:
             return torch.from_numpy(array).to(device=device, dtype=dtype)
 
+        n_inputs = inputs.shape[1] if hidden_bias else inputs.shape[1] - 1
+        varies = np.abs(inputs[:, :n_inputs]).max(axis=0) > 0
         return cls(
             inputs=tensor(inputs),
             targets=tensor(residual / size),
-            n_inputs=inputs.shape[1] if hidden_bias else inputs.shape[1] - 1,
+            n_inputs=n_inputs,
+            input_varies=torch.from_numpy(varies).to(device),
             linear_basis=tensor(basis),
             units=units,
         )

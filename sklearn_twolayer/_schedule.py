@@ -9,10 +9,13 @@ from sklearn_twolayer._validation import (
     check_flag,
     check_integer,
     check_numbers,
+    check_option,
     check_real,
 )
 
 __all__ = ["ConstantSchedule", "GeometricSchedule", "StagedSchedule"]
+
+LATEST_STOP = 1e-4  # where stop="auto" ends at the latest
 
 
 class GeometricSchedule(BaseEstimator):
@@ -25,11 +28,16 @@ class GeometricSchedule(BaseEstimator):
     ----------
     ratio : float, default=0.5
         Factor from one stage to the next, in (0, 1).
-    start : float, default=0.03
+    start : float, default=0.5
         First decay, as a fraction of ``lambda_max``, the least decay that leaves no
         neuron. In (0, inf).
-    stop : float, default=2e-4
-        No stage lies below this fraction of ``lambda_max``. In (0, start].
+    stop : float or "auto", default="auto"
+        No stage lies below this fraction of ``lambda_max``. In (0, start]. With
+        "auto" the data say where to end: where the next decay would lie below the
+        noise level ``0.35 sigma sqrt(n_inputs / n_samples)``, or where no residual is
+        left, and at 1e-4 at the latest. ``sigma**2`` is the mean squared residual at
+        a decay of zero, on a straight line through the last two stages. Below that
+        level neurons are spent on noise.
     n_stages : int, default=None
         Most stages; None means that only ``stop`` ends the schedule.
 
@@ -49,8 +57,8 @@ class GeometricSchedule(BaseEstimator):
         self,
         *,
         ratio: float = 0.5,
-        start: float = 0.03,
-        stop: float = 2e-4,
+        start: float = 0.5,
+        stop: float | str = "auto",
         n_stages: int | None = None,
     ) -> None:
         self.ratio = ratio
@@ -58,8 +66,13 @@ class GeometricSchedule(BaseEstimator):
         self.stop = stop
         self.n_stages = n_stages
 
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether the data may end the schedule early."""
+        return isinstance(self.stop, str)
+
     def stages(self, lambda_max: float) -> np.ndarray:
-        """Decay of each stage.
+        """Decay of each stage, as far as the data do not end the schedule.
 
         Parameters
         ----------
@@ -79,13 +92,17 @@ class GeometricSchedule(BaseEstimator):
         inside = {"min_val": 0.0, "include_boundaries": "neither"}
         ratio = check_real(_name(self, "ratio"), self.ratio, max_val=1.0, **inside)
         start = check_real(_name(self, "start"), self.start, **inside)
-        stop = check_real(
-            _name(self, "stop"),
-            self.stop,
-            min_val=0.0,
-            max_val=start,
-            include_boundaries="right",
-        )
+        if isinstance(self.stop, str):
+            check_option(_name(self, "stop"), self.stop, ["auto"])
+            stop = min(LATEST_STOP, start)
+        else:
+            stop = check_real(
+                _name(self, "stop"),
+                self.stop,
+                min_val=0.0,
+                max_val=start,
+                include_boundaries="right",
+            )
         # A relative 1e-9 lets stop = start * ratio**k be reached in spite of rounding.
         possible = int(np.floor(np.log(stop / start) / np.log(ratio) + 1e-9)) + 1
         if self.n_stages is not None:

@@ -13,6 +13,9 @@ from sklearn_twolayer import (
 )
 from sklearn_twolayer.datasets import make_two_layer_regression
 
+# Quick fits end before they are certified.
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
 X, Y = make_two_layer_regression(60, 3, n_directions=2, random_state=0)
 QUICK = {
     "n_neurons": 5, "max_iter": 20, "random_state": 0,

@@ -8,6 +8,9 @@ from sklearn.model_selection import GridSearchCV
 from sklearn_twolayer import RegularizedTwoLayerRegressor, StagedSchedule
 from sklearn_twolayer.datasets import make_two_layer_regression
 
+# Quick fits end before they are certified.
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
 X, Y = make_two_layer_regression(100, 3, n_directions=2, random_state=0)
 SCHEDULE = StagedSchedule([0.5, 0.3, 0.1])
 

@@ -11,7 +11,8 @@ from sklearn_twolayer import GeometricSchedule, RegularizedTwoLayerRegressor
 
 # Checks fit data with hardly more rows than columns, which a linear model fits.
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::sklearn_twolayer.exceptions.NoFeaturesWarning"
+    "ignore::sklearn_twolayer.exceptions.NoFeaturesWarning",
+    "ignore::sklearn.exceptions.ConvergenceWarning",
 )
 
 SMALL = RegularizedTwoLayerRegressor(

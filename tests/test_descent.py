@@ -1,63 +1,238 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from conftest import make_rows, random_problem
+from scipy.optimize import minimize
 
-from sklearn_twolayer._descent import DESCENTS
-from sklearn_twolayer._objective import evaluate, objective_at
+from sklearn_twolayer._certificate import certify
+from sklearn_twolayer._descent import DESCENTS, REFITS
+from sklearn_twolayer._descent._gauss_newton import gauss_newton, gauss_newton_matrix
+from sklearn_twolayer._descent._gradient import descend_plainly
+from sklearn_twolayer._descent._newton import give_birth, refit_masses
+from sklearn_twolayer._descent._quasi_newton import quasi_newton
+from sklearn_twolayer._descent._simplify import simplify
+from sklearn_twolayer._network import Network, balance
+from sklearn_twolayer._objective import evaluate, objective_at, residual_at
+from sklearn_twolayer._options import check_path_options
 from sklearn_twolayer.datasets import make_two_layer_regression
 
 GRID = [(name, seed, q) for name in DESCENTS for seed in range(2) for q in (1, 2)]
 
+# The single descents: (rows, network, lambda_, max_iter=, tol=) -> network, count.
+STEPPERS = {
+    "gradient": lambda *a, **k: vars(descend_plainly(*a, **k)).values(),
+    "quasi-newton": quasi_newton,
+    "gauss-newton": gauss_newton,
+}
+
+
+def options(**changes):
+    defaults = check_path_options(
+        schedule=None, solver="auto", n_neurons=20, hidden_bias=True,
+        standardize=True, max_iter=2000, tol=1e-3, prune_tol=1e-6, merge_angle=0.05,
+        device=None, dtype="float64", random_state=0,
+    )  # fmt: skip
+    return replace(defaults, **changes)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def teacher_rows(seed, n_outputs=1, n_samples=1000, noise=0.0):
+    X, y = make_two_layer_regression(
+        n_samples, 4, n_directions=2, n_targets=n_outputs, noise=noise,
+        random_state=seed,
+    )  # fmt: skip
+    return make_rows(X, y)
+
 
 @pytest.mark.parametrize(("name", "seed", "n_outputs"), GRID)
-def test_descent_ends_at_a_stationary_point(name, seed, n_outputs):
-    X, y = make_two_layer_regression(
-        1000, 4, n_directions=2, n_targets=n_outputs, random_state=seed
-    )
-    rows, lambda_ = make_rows(X, y), 0.02
+def test_descents_lower_the_objective_and_end(name, seed, n_outputs):
+    rows, lambda_ = teacher_rows(seed, n_outputs), 0.02
     start = random_problem(seed, n_outputs=n_outputs)[-1]
-    before = evaluate(rows, start, lambda_)
-    descent = DESCENTS[name](rows, start, lambda_, max_iter=5000, tol=1e-4)
-    after = evaluate(rows, descent.network, lambda_)
-    assert 0 < descent.n_iter < 5000
-    assert after.objective < before.objective
-    size = lambda_ * float(descent.network.parameters.norm())
-    if descent.converged:
-        assert float(after.gradient.norm()) <= 1e-4 * size * (1 + 1e-9)
-    # One row's kink can keep the gradient of a minimum from zero, by its weight.
-    assert float(after.gradient.norm()) < 0.05 * size
-    assert float(before.gradient.norm()) > size
+    descent = DESCENTS[name](rows, start, lambda_, options(max_iter=4000), seeded())
+    assert 0 < descent.n_iter < 4000
+    network = descent.network
+    torch.testing.assert_close(
+        network.weights.norm(dim=1), network.amplitudes.norm(dim=1)
+    )
+    before, after = (objective_at(rows, n, lambda_)[1] for n in (start, network))
+    assert after < before
+    # Two very different methods agree on the minimum up to the tolerance.
+    certificate = certify(rows, network, lambda_, seeded(1))
+    assert certificate.relative_gap < (2e-3 if name == "newton" else 0.05)
 
 
-@pytest.mark.parametrize("name", DESCENTS)
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("n_outputs", [1, 2])
+@pytest.mark.parametrize("tol", [1e-2, 1e-4])
+def test_newton_reaches_the_gap_it_is_asked_for(seed, n_outputs, tol):
+    rows, lambda_ = teacher_rows(seed, n_outputs, noise=0.2), 0.02
+    start = random_problem(seed, n_outputs=n_outputs)[-1]
+    descent = DESCENTS["newton"](
+        rows, start, lambda_, options(tol=tol, max_iter=10**4), seeded()
+    )
+    assert descent.converged
+    known = descent.certificate
+    assert known.relative_gap <= tol
+    again = certify(rows, descent.network, lambda_, seeded(1))
+    assert again.objective == pytest.approx(known.objective, rel=1e-12)
+    assert again.relative_gap <= 2 * tol
+
+
+def test_newton_ends_at_its_limit():
+    rows = teacher_rows(0, noise=0.2)
+    start = random_problem(0)[-1]
+    descent = DESCENTS["newton"](
+        rows, start, 0.001, options(tol=0.0, max_iter=300), seeded()
+    )
+    assert not descent.converged
+    assert descent.n_iter < 300 + 1000
+
+
+@pytest.mark.parametrize("stepper", STEPPERS)
 @pytest.mark.parametrize("max_iter", [1, 2, 5, 40])
-def test_objective_never_rises(name, max_iter):
+def test_objective_never_rises(stepper, max_iter):
     *_, rows, network = random_problem(1)
+    network = balance(network)
     values = [objective_at(rows, network, 0.1)[1]]
     for _ in range(5):
-        descent = DESCENTS[name](rows, network, 0.1, max_iter=max_iter, tol=0.0)
-        assert descent.n_iter <= max_iter
-        network = descent.network
+        network, count, *_ = STEPPERS[stepper](
+            rows, network, 0.1, max_iter=max_iter, tol=0.0
+        )
+        assert count <= 21 * (max_iter + 1)  # a line search takes at most 20
         values.append(objective_at(rows, network, 0.1)[1])
-    assert (np.diff(values) <= 0).all()
+    assert (np.diff(values) <= 1e-15).all()
     assert values[-1] < values[0]
 
 
-@pytest.mark.parametrize("name", DESCENTS)
-def test_a_stationary_start_is_left_alone(name):
+@pytest.mark.parametrize("stepper", STEPPERS)
+def test_no_neurons_and_no_gradient_are_left_alone(stepper):
     *_, rows, network = random_problem(0)
-    zero = network.moved_to(torch.zeros_like(network.parameters))
-    descent = DESCENTS[name](rows, zero, 0.1, max_iter=10, tol=1e-3)
-    assert descent.converged
-    assert not descent.network.parameters.any()
+    for start in (
+        network.moved_to(torch.zeros_like(network.parameters)),
+        Network.empty(rows),
+    ):
+        ended, *_ = STEPPERS[stepper](rows, start, 0.1, max_iter=10, tol=1e-3)
+        assert ended.n_neurons == start.n_neurons
+        assert not ended.parameters.any()
 
 
-def test_gradient_steps_do_not_depend_on_scales():
+@pytest.mark.parametrize("stepper", STEPPERS)
+def test_steps_do_not_depend_on_scales(stepper):
     X, y, weights, rows, network = random_problem(2)
     scaled = make_rows(X * 1e9, y * 1e-7, weights)
     ends = [
-        DESCENTS["gd"](r, network, 0.05, max_iter=100, tol=0.0).network.parameters
+        next(iter(STEPPERS[stepper](r, network, 0.05, max_iter=20, tol=0.0))).parameters
         for r in (rows, scaled)
     ]
     torch.testing.assert_close(*ends, rtol=1e-6, atol=1e-8)
+
+
+def test_gradient_descent_ends_at_a_small_gradient():
+    rows, start = teacher_rows(0), random_problem(0)[-1]
+    descent = descend_plainly(rows, start, 0.02, max_iter=5000, tol=1e-4)
+    size = 0.02 * float(descent.network.parameters.norm())
+    gradient = float(evaluate(rows, descent.network, 0.02).gradient.norm())
+    # One row's kink can keep the gradient of a minimum from zero, by its weight.
+    assert gradient < 0.05 * size
+    assert float(evaluate(rows, start, 0.02).gradient.norm()) > size
+
+
+@pytest.mark.parametrize("n_outputs", [1, 3])
+@pytest.mark.parametrize("hidden_bias", [True, False])
+def test_gauss_newton_matrix_is_the_product_of_the_jacobian(n_outputs, hidden_bias):
+    *_, rows, network = random_problem(
+        3, n_samples=15, n_outputs=n_outputs, n_neurons=3, hidden_bias=hidden_bias
+    )
+    columns, step = [], 1e-6
+    for flat in torch.eye(network.parameters.numel(), dtype=torch.float64):
+        direction = step * flat.reshape_as(network.parameters)
+        ends = [
+            residual_at(rows, network.moved_to(network.parameters + sign * direction))
+            for sign in (1, -1)
+        ]
+        columns.append(((ends[1] - ends[0]) / (2 * step)).ravel())
+    jacobian = torch.stack(columns, dim=1)
+    torch.testing.assert_close(
+        gauss_newton_matrix(rows, network), jacobian.T @ jacobian, rtol=1e-6, atol=1e-8
+    )
+
+
+def test_gauss_newton_converges_quadratically_without_residual():
+    X, y, teacher = make_two_layer_regression(
+        1000, 4, n_directions=2, return_teacher=True, random_state=0
+    )
+    rows = make_rows(X, y)
+    scale, shift = rows.units.scale, rows.units.shift
+    weights = np.column_stack(
+        [teacher.directions * scale, teacher.directions @ shift + teacher.intercepts]
+    )
+    noise = 0.02 * np.random.default_rng(0).standard_normal(weights.shape)
+    start = Network.from_parts(
+        torch.from_numpy(weights + noise),
+        torch.from_numpy(teacher.amplitudes[:, None] / rows.units.target_scale),
+    )
+    network, n_iter = gauss_newton(rows, start, 0.0, max_iter=20, tol=0.3)
+    assert n_iter <= 8
+    assert float(residual_at(rows, network).square().sum()) < 1e-24
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_refit_masses_is_the_best_over_masses(n_outputs):
+    *_, rows, network = random_problem(4, n_outputs=n_outputs, n_samples=100)
+    lambda_, network = 0.02, balance(network)
+    refitted = refit_masses(rows, network, lambda_)
+    value = objective_at(rows, refitted, lambda_)[1]
+    directions = network.directions
+    outputs = network.amplitudes / network.amplitudes.norm(dim=1, keepdim=True)
+
+    def objective(masses):
+        scaled = Network.from_parts(directions, outputs * torch.tensor(masses)[:, None])
+        return objective_at(rows, scaled, 0.0)[0] + lambda_ * masses.sum()
+
+    reference = minimize(
+        objective, np.ones(5), bounds=[(0, None)] * 5, options={"ftol": 1e-15}
+    )
+    assert value <= reference.fun + 1e-9
+    assert value == pytest.approx(reference.fun, rel=1e-6)
+
+
+def test_births_lower_the_objective_where_the_certificate_is_above_one():
+    rows, lambda_ = teacher_rows(0), 0.02
+    empty = Network.empty(rows)
+    state = certify(rows, empty, lambda_, seeded())
+    assert state.peaks.height > lambda_
+    born = give_birth(empty, state.peaks, lambda_)
+    alive = refit_masses(rows, born, lambda_)
+    assert 0 < alive.n_neurons <= born.n_neurons
+    assert objective_at(rows, alive, lambda_)[1] < state.objective
+    # Where the decay is larger than the peak, none is born.
+    assert give_birth(empty, state.peaks, 2 * state.peaks.height).n_neurons == 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_simplify_keeps_the_objective_within_the_slack(seed):
+    rows, lambda_ = teacher_rows(seed), 0.01
+    start = random_problem(seed, n_neurons=20)[-1]
+    wide, _ = quasi_newton(rows, start, lambda_, max_iter=60, tol=1e-9)
+    lean, _ = simplify(rows, wide, lambda_, slack=0.01)
+    assert lean.n_neurons < wide.n_neurons
+    before, after = (objective_at(rows, n, lambda_)[1] for n in (wide, lean))
+    assert after <= 1.01 * before
+    # A network that cannot do with fewer is returned as it is.
+    kept, _ = simplify(rows, lean, lambda_, slack=-0.5)
+    assert kept is lean
+
+
+@pytest.mark.parametrize("name", REFITS)
+def test_refits_lower_the_loss(name):
+    rows, lambda_ = teacher_rows(1, noise=0.1), 0.05
+    start = random_problem(1)[-1]
+    network = DESCENTS[name](rows, start, lambda_, options(), seeded()).network
+    refitted = REFITS[name](rows, network, lambda_, options())
+    assert 0 < refitted.n_neurons <= network.n_neurons
+    assert objective_at(rows, refitted, 0.0)[0] < objective_at(rows, network, 0.0)[0]

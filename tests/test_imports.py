@@ -13,6 +13,9 @@ import sklearn_twolayer
 from sklearn_twolayer import RegularizedTwoLayerRegressor, StagedSchedule
 from sklearn_twolayer.datasets import make_two_layer_regression
 
+# Quick fits end before they are certified.
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
 
 def run(code, *arguments):
     return subprocess.run(

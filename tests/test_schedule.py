@@ -33,6 +33,15 @@ def test_staged_and_constant():
     np.testing.assert_allclose(ConstantSchedule(3, relative=False).stages(2.0), [3.0])
 
 
+def test_geometric_schedule_is_adaptive_by_default():
+    assert GeometricSchedule().is_adaptive
+    assert not GeometricSchedule(stop=0.1).is_adaptive
+    stages = GeometricSchedule().stages(2.0)
+    assert stages[0] == 1.0
+    assert 2e-4 <= stages[-1] < 4e-4
+    np.testing.assert_allclose(GeometricSchedule(start=1e-5).stages(2.0), [2e-5])
+
+
 @pytest.mark.parametrize(
     ("schedule", "error", "name"),
     [
@@ -43,6 +52,7 @@ def test_staged_and_constant():
         (GeometricSchedule(start=-1.0), ValueError, "GeometricSchedule.start"),
         (GeometricSchedule(start=np.inf), ValueError, "GeometricSchedule.start"),
         (GeometricSchedule(start=0.1, stop=0.2), ValueError, "GeometricSchedule.stop"),
+        (GeometricSchedule(stop="now"), ValueError, "GeometricSchedule.stop"),
         (GeometricSchedule(stop=0.0), ValueError, "GeometricSchedule.stop"),
         (GeometricSchedule(n_stages=0), ValueError, "GeometricSchedule.n_stages"),
         (GeometricSchedule(n_stages=2.5), TypeError, "GeometricSchedule.n_stages"),
@@ -67,7 +77,7 @@ def test_clone_and_set_params():
     schedule = clone(GeometricSchedule(ratio=0.3)).set_params(stop=0.01)
     assert schedule.get_params() == {
         "ratio": 0.3,
-        "start": 0.03,
+        "start": 0.5,
         "stop": 0.01,
         "n_stages": None,
     }

@@ -12,15 +12,18 @@ rounding is magnified until equal problems end in different places.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sklearn_twolayer._descent._result import Descent
+from sklearn_twolayer._network import balance, merge, prune
 from sklearn_twolayer._objective import curvature_product, evaluate
 
 if TYPE_CHECKING:
     import torch
 
     from sklearn_twolayer._network import Network
+    from sklearn_twolayer._options import PathOptions
     from sklearn_twolayer._rows import Rows
 
 FIRST_PRODUCTS = 10  # power iterations before the first step
@@ -36,6 +39,29 @@ STALL_FRACTION = 1e-9
 
 
 def gradient_descent(
+    rows: Rows,
+    network: Network,
+    lambda_: float,
+    options: PathOptions,
+    generator: torch.Generator,
+) -> Descent:
+    """Descend, balance, then merge and prune by the tolerances given."""
+    descent = descend_plainly(
+        rows, network, lambda_, max_iter=options.max_iter, tol=options.tol
+    )
+    merged = merge(balance(descent.network), options.merge_angle)
+    return replace(descent, network=prune(merged, options.prune_tol))
+
+
+def gradient_refit(
+    rows: Rows, network: Network, lambda_: float, options: PathOptions
+) -> Network:
+    """Descend without decay."""
+    descent = descend_plainly(rows, network, 0.0, max_iter=options.max_iter, tol=0.0)
+    return balance(descent.network)
+
+
+def descend_plainly(
     rows: Rows, network: Network, lambda_: float, *, max_iter: int, tol: float
 ) -> Descent:
     """Descend until ``||gradient|| <= tol * lambda * ||parameters||``.

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from sklearn_twolayer._network import Network
+if TYPE_CHECKING:
+    from sklearn_twolayer._certificate import Certificate
+    from sklearn_twolayer._network import Network
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,9 +21,12 @@ class Descent:
     n_iter : int
         Steps taken.
     converged : bool
-        Whether the stationarity residual came below the tolerance.
+        Whether the tolerance of the descent was reached.
+    certificate : Certificate or None
+        What is known of the network, if the descent found out.
     """
 
     network: Network
     n_iter: int
     converged: bool
+    certificate: Certificate | None = None

@@ -1,0 +1,83 @@
+"""Damped Gauss-Newton descent: quadratic convergence once few neurons live."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from sklearn_twolayer._network import balance
+from sklearn_twolayer._objective import evaluate, objective_at
+
+if TYPE_CHECKING:
+    from sklearn_twolayer._network import Network
+    from sklearn_twolayer._rows import Rows
+
+FIRST_DAMPING = 1e-4  # relative to the mean curvature
+LEAST_DAMPING = 1e-15
+MOST_REFUSALS = 8
+
+
+def gauss_newton(
+    rows: Rows, network: Network, lambda_: float, *, max_iter: int, tol: float
+) -> tuple[Network, int]:
+    """Levenberg-Marquardt steps with the linear part eliminated.
+
+    Theory eq. (14). It ends when a step lowers the objective by less than ``tol`` of
+    it, or when no damping makes a step lower it. Returns the balanced network and the
+    number of steps. Monotone.
+    """
+    if network.n_neurons == 0:
+        return network, 0
+    damping = FIRST_DAMPING
+    network = balance(network)
+    for n_iter in range(max_iter):
+        current = evaluate(rows, network, lambda_)
+        curvature = gauss_newton_matrix(rows, network)
+        curvature.diagonal().add_(lambda_)
+        mean = float(curvature.diagonal().mean())
+        for _ in range(MOST_REFUSALS):
+            damped = curvature.clone()
+            damped.diagonal().add_(damping * mean)
+            factor, failed = torch.linalg.cholesky_ex(damped)
+            if not failed:
+                step = torch.cholesky_solve(current.gradient.reshape(-1, 1), factor)
+                parameters = network.parameters - step.reshape(network.parameters.shape)
+                candidate = balance(network.moved_to(parameters))
+                objective = objective_at(rows, candidate, lambda_)[1]
+                if objective < current.objective:
+                    break
+            damping = max(10.0 * damping, 1e-10)
+        else:
+            return network, n_iter
+        network = candidate
+        damping = max(damping / 10.0, LEAST_DAMPING)
+        if current.objective - objective <= tol * current.objective:
+            return network, n_iter + 1
+    return network, max_iter
+
+
+def gauss_newton_matrix(rows: Rows, network: Network) -> torch.Tensor:
+    """``J'J``, J the derivative of the outputs less its linear fit (theory eq. 14)."""
+    n_neurons, n_columns = network.parameters.shape
+    n_outputs, size = rows.n_outputs, n_neurons * n_columns
+    matrix = rows.targets.new_zeros(size, size)
+    linear = rows.targets.new_zeros(n_outputs, rows.inputs.shape[1], size)
+    for block in rows.blocks(size):
+        inputs = rows.neuron_inputs[block]
+        activations = (inputs @ network.weights.T).clamp_min_(0.0)
+        slopes = activations.sign()
+        for k in range(n_outputs):
+            jacobian = inputs.new_zeros(len(inputs), n_neurons, n_columns)
+            jacobian[:, :, k] = activations
+            scaled = slopes * network.amplitudes[:, k]
+            torch.mul(
+                scaled[:, :, None], inputs[:, None, :], out=jacobian[:, :, n_outputs:]
+            )
+            flat = jacobian.reshape(len(inputs), size)
+            matrix.addmm_(flat.T, flat)
+            linear[k].addmm_(rows.inputs[block].T, flat)
+    for moments in linear:
+        fit = rows.linear_basis.T @ moments
+        matrix.addmm_(fit.T, fit, alpha=-1.0)
+    return matrix

@@ -1,0 +1,146 @@
+"""Second-order descent with births, certified by the duality gap."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scipy.optimize import nnls
+
+from sklearn_twolayer._certificate import certify
+from sklearn_twolayer._descent._gauss_newton import gauss_newton
+from sklearn_twolayer._descent._quasi_newton import quasi_newton
+from sklearn_twolayer._descent._result import Descent
+from sklearn_twolayer._descent._simplify import simplify
+from sklearn_twolayer._network import Network, balance, unit_rows
+from sklearn_twolayer._objective import activation_moments
+
+if TYPE_CHECKING:
+    from sklearn_twolayer._certificate import Peaks
+    from sklearn_twolayer._options import PathOptions
+    from sklearn_twolayer._rows import Rows
+
+FIRST_STEPS = 150
+NEXT_STEPS = 60
+SLIDE_EVERY = 3  # rounds of births between two quasi-Newton descents
+MOST_ROUNDS = 100
+REFIT_SLACK = 0.02  # of the objective, for merges before the refit without decay
+MOST_PARAMETERS = 2000  # above it a Gauss-Newton step costs more than it gains
+# Births closer to one another than this are one; closer to a living neuron they are
+# not, since the optimum of the empirical problem may need several nearby atoms.
+BIRTH_ANGLE = 1e-3
+
+
+def newton_descent(
+    rows: Rows,
+    network: Network,
+    lambda_: float,
+    options: PathOptions,
+    generator: torch.Generator,
+) -> Descent:
+    """Descend until the relative duality gap is at most ``options.tol``.
+
+    A sliding Frank-Wolfe method (theory, "Births"): quasi-Newton descent on all
+    parameters, then in turn new neurons where the certificate peaks above one, all
+    masses re-optimised at once, and every few rounds another descent. The objective
+    is rough where rows leave half-spaces, so that descent alone stops above the
+    minimum; the re-optimisation of the masses is smooth and convex and goes on. At
+    the end neurons are merged as far as the gap stays within the tolerance.
+    """
+    if lambda_ == 0.0:
+        network, n_iter = descend_without_decay(rows, network, options.max_iter)
+        return Descent(network, n_iter, converged=True)
+    tol = options.tol
+    network, n_iter = quasi_newton(
+        rows, network, lambda_, max_iter=min(FIRST_STEPS, options.max_iter), tol=1e-9
+    )
+    network, used = simplify(rows, network, lambda_, slack=tol)
+    n_iter += used
+    state = certify(rows, network, lambda_, generator)
+    for k in range(1, MOST_ROUNDS + 1):
+        if state.relative_gap <= tol or n_iter >= options.max_iter:
+            break
+        network = refit_masses(rows, give_birth(network, state.peaks, lambda_), lambda_)
+        if k % SLIDE_EVERY == 0:
+            network, used = quasi_newton(
+                rows, network, lambda_, max_iter=NEXT_STEPS, tol=1e-12
+            )
+            n_iter += used
+        n_iter += 1
+        state = certify(rows, network, lambda_, generator)
+    if state.relative_gap <= tol:
+        lean, used = simplify(rows, network, lambda_, slack=0.5 * tol)
+        n_iter += used
+        if lean.n_neurons < network.n_neurons:
+            lean_state = certify(rows, lean, lambda_, generator)
+            if lean_state.relative_gap <= tol:
+                network, state = lean, lean_state
+    return Descent(network, n_iter, state.relative_gap <= tol, state)
+
+
+def newton_refit(
+    rows: Rows, network: Network, lambda_: float, options: PathOptions
+) -> Network:
+    """Merge the clusters that the decay has no quarrel with; descend without decay."""
+    network, _ = simplify(rows, network, lambda_, slack=REFIT_SLACK)
+    return descend_without_decay(rows, network, options.max_iter)[0]
+
+
+def descend_without_decay(
+    rows: Rows, network: Network, max_iter: int
+) -> tuple[Network, int]:
+    """Quasi-Newton while the neurons are many, Gauss-Newton when they are few."""
+    network, n_iter = quasi_newton(rows, network, 0.0, max_iter=max_iter, tol=1e-9)
+    if network.parameters.numel() <= MOST_PARAMETERS:
+        network, used = gauss_newton(rows, network, 0.0, max_iter=20, tol=1e-10)
+        n_iter += used
+    return network, n_iter
+
+
+def give_birth(network: Network, peaks: Peaks, lambda_: float) -> Network:
+    """Add neurons where the certificate is above one; ``refit_masses`` gives them mass.
+
+    They carry the output direction ``v / ||v||`` along which they lower the objective.
+    """
+    heights = peaks.correlations.norm(dim=1)
+    born: list[int] = []
+    for j in range(len(heights)):  # highest first
+        if heights[j] <= lambda_:
+            break
+        cosines = (peaks.directions[born] @ peaks.directions[j]).abs()
+        if not (cosines > math.cos(BIRTH_ANGLE)).any():
+            born.append(j)
+    newborn = Network.from_parts(
+        peaks.directions[born], unit_rows(peaks.correlations[born])
+    )
+    unbalanced = Network.from_parts(
+        network.directions,
+        network.amplitudes * network.weights.norm(dim=1, keepdim=True),
+    )
+    return Network(
+        torch.cat([unbalanced.parameters, newborn.parameters]), network.n_outputs
+    )
+
+
+def refit_masses(rows: Rows, network: Network, lambda_: float) -> Network:
+    """Minimise over the masses at fixed directions and output directions.
+
+    A Lasso with masses that are not negative, solved exactly as a non-negative least
+    squares problem on the square root of the Gram matrix (theory eq. 13). Neurons
+    whose mass comes out as zero, births that do not help among them, are dropped.
+    """
+    directions, outputs = network.directions, unit_rows(network.amplitudes)
+    gram, inner = activation_moments(rows, directions)
+    gram = (gram * (outputs @ outputs.T)).cpu().numpy().astype(np.float64)
+    target = (inner * outputs).sum(dim=1).cpu().numpy().astype(np.float64) - lambda_
+    eigenvalues, vectors = np.linalg.eigh(gram)
+    kept = eigenvalues > 1e-14 * eigenvalues[-1]
+    root = np.sqrt(eigenvalues[kept])
+    masses, _ = nnls(
+        root[:, None] * vectors[:, kept].T, vectors[:, kept].T @ target / root
+    )
+    alive = torch.from_numpy(np.flatnonzero(masses)).to(directions.device)
+    masses = torch.from_numpy(masses).to(directions)[alive, None]
+    return balance(Network.from_parts(directions[alive], outputs[alive] * masses))

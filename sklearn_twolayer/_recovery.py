@@ -1,0 +1,157 @@
+"""Exact recovery of a noiseless teacher: a bold start instead of the way down."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from sklearn_twolayer._certificate import find_peaks
+from sklearn_twolayer._descent import Descent
+from sklearn_twolayer._descent._gauss_newton import gauss_newton
+from sklearn_twolayer._descent._quasi_newton import quasi_newton
+from sklearn_twolayer._descent._simplify import simplify
+from sklearn_twolayer._network import Network, merge, unit_rows
+from sklearn_twolayer._objective import activation_moments, residual_at
+from sklearn_twolayer._path import finish_stage, fit_output_layer
+
+if TYPE_CHECKING:
+    from sklearn_twolayer._certificate import Peaks
+    from sklearn_twolayer._path import PathStart, Stage
+    from sklearn_twolayer._rows import Rows
+
+# Two decays, as fractions of lambda_max, small enough that no direction is lost, and
+# the most parameters at which Gauss-Newton is tried after each: its cost grows with
+# their square, and after the first decay many neurons may still be waiting to merge.
+DECAYS = ((1e-2, 600), (1e-4, 2000))
+STEPS = 60  # measured: 40 needs more rounds, 120 takes longer
+SLACK = 0.02  # of the objective, for merges at these decays
+# Mean squared residual, relative to the targets', that counts as rounding.
+EXACT = 1e-18
+# Norm of a neuron's outputs less their linear fit, relative to the targets', below
+# which it has no effect.
+IDLE = 1e-7
+MOST_ROUNDS = 6
+BIRTHS_APART = 0.3  # radians
+BIRTHS_FROM_LIVING = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Recovery:
+    """A network without residual, and the regularised one that led to it."""
+
+    network: Network
+    regularized: Network
+    lambda_: float
+    n_iter: int
+
+
+def recover_stage(
+    rows: Rows, start: PathStart, generator: torch.Generator
+) -> Stage | None:
+    """The stage of the path that an exact recovery makes up; None without one."""
+    began = time.perf_counter()
+    if start.lambda_max == 0.0:
+        return None
+    recovery = recover_exactly(rows, start, generator)
+    if recovery is None:
+        return None
+    descent = Descent(recovery.regularized, recovery.n_iter, converged=True)
+    return finish_stage(
+        rows, descent, recovery.lambda_, began, generator, refitted=recovery.network
+    )
+
+
+def recover_exactly(
+    rows: Rows, start: PathStart, generator: torch.Generator
+) -> Recovery | None:
+    """Look for a small network whose residual is rounding; None if there is none.
+
+    Early features and output layer at a small decay, few quasi-Newton steps, merges
+    as the objective allows, then Gauss-Newton without decay. If a residual is left,
+    neurons are added where the certificate peaks and all is repeated, unless the
+    residual looks like noise or the neurons stay many: then only the way down from
+    ``lambda_max`` can tell how many there are.
+    """
+    n_iter = 0
+    network = fit_output_layer(rows, start.directions, DECAYS[0][0] * start.lambda_max)
+    for _ in range(MOST_ROUNDS):
+        few_neurons = False
+        for decay, most_parameters in DECAYS:
+            lambda_ = decay * start.lambda_max
+            network, used = quasi_newton(
+                rows, network, lambda_, max_iter=STEPS, tol=1e-8
+            )
+            n_iter += used
+            network, used = simplify(rows, network, lambda_, slack=SLACK)
+            n_iter += used
+            if network.parameters.numel() > most_parameters:
+                continue
+            few_neurons = True
+            polished, used = polish(rows, network)
+            n_iter += used
+            residual = residual_at(rows, polished)
+            if float(residual.square().sum()) < EXACT:
+                return Recovery(polished, network, lambda_, n_iter)
+            if looks_like_noise(rows, residual, polished, generator):
+                return None
+        if not few_neurons:
+            return None
+        residual = residual_at(rows, network)
+        peaks = find_peaks(rows, residual, network.directions, generator)
+        network = add_peaks(network, peaks, start.lambda_max)
+    return None
+
+
+def polish(rows: Rows, network: Network) -> tuple[Network, int]:
+    """Refit a small network without decay and drop neurons that have no effect."""
+    network, used = gauss_newton(rows, network, 0.0, max_iter=12, tol=0.3)
+    lean = merge(drop_idle(rows, network), 1e-3)
+    lean, more = gauss_newton(rows, lean, 0.0, max_iter=6, tol=0.3)
+    return lean, used + more
+
+
+def drop_idle(rows: Rows, network: Network) -> Network:
+    """Drop neurons whose outputs are linear on the data, as far as can be seen."""
+    if network.n_neurons == 0:
+        return network
+    gram, _ = activation_moments(rows, network.weights)
+    effects = network.amplitudes.norm(dim=1) * gram.diagonal().clamp_min(0.0).sqrt()
+    return network.take(effects > IDLE)
+
+
+def looks_like_noise(
+    rows: Rows, residual: torch.Tensor, network: Network, generator: torch.Generator
+) -> bool:
+    """Whether no direction explains more of the residual than noise would allow.
+
+    For independent noise of size ``sigma`` the peak of ``||v(u)||`` is about ``0.7
+    sigma sqrt(n_inputs / n_samples)``; one missing neuron gives ``0.3 sigma``.
+    ``network`` is the one that left the residual, without decay.
+    """
+    peak = find_peaks(rows, residual, network.directions, generator).height
+    noise = float(residual.norm()) * math.sqrt(rows.n_inputs / rows.n_samples)
+    return peak < noise
+
+
+def add_peaks(network: Network, peaks: Peaks, lambda_max: float) -> Network:
+    """Add small neurons at the peaks that are away from the living and each other."""
+    born: list[int] = []
+    for j in range(len(peaks.directions)):
+        far = (network.directions @ peaks.directions[j]).abs()
+        apart = (peaks.directions[born] @ peaks.directions[j]).abs()
+        if (far > math.cos(BIRTHS_FROM_LIVING)).any():
+            continue
+        if not (apart > math.cos(BIRTHS_APART)).any():
+            born.append(j)
+    mass = 0.02 * (peaks.height + 1e-3 * lambda_max)
+    newborn = Network.from_parts(
+        peaks.directions[born] * math.sqrt(mass),
+        unit_rows(peaks.correlations[born]) * math.sqrt(mass),
+    )
+    return Network(
+        torch.cat([network.parameters, newborn.parameters]), network.n_outputs
+    )
