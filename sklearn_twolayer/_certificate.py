@@ -64,14 +64,14 @@ def find_peaks(
 ) -> Peaks:
     """Search for the maxima of ``||mean r relu(u.x)||`` from several kinds of start.
 
-    Monotone gradient ascent on the sphere from ``starts``, from their opposites and
-    from one gradient step off random directions, all as one product; then small
-    random perturbations of the highest, because the function is rough at the scale
-    of single samples. The fixed point ``u <- gradient / ||gradient||`` is not
+    Monotone gradient ascent on the sphere from ``starts`` and from one gradient step
+    off random directions, all as one product; then small random perturbations of the
+    highest, because the function is rough at the scale of single samples. Opposite
+    directions have the same height, since the residual has no linear part. The fixed point ``u <- gradient / ||gradient||`` is not
     monotone and can end far below where it passed.
     """
     early = early_directions(rows, residual, N_RANDOM_STARTS, generator)
-    state = _Ascent.start(rows, residual, torch.cat([starts, -starts, early]))
+    state = _Ascent.start(rows, residual, torch.cat([starts, early]))
     for _ in range(N_ASCENT_STEPS // 2):
         state = state.step(rows, residual)
     state = state.highest(N_REFINED)

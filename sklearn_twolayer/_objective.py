@@ -109,8 +109,8 @@ def residual_at(rows: Rows, network: Network) -> torch.Tensor:
 
 def linear_part_at(rows: Rows, network: Network) -> torch.Tensor:
     """Coefficients of the best linear part beside the given neurons."""
-    outputs, _ = _outputs(rows, network, rows.blocks(network.n_neurons))
-    return rows.linear_part(rows.inputs.T @ (rows.targets - outputs))
+    left, _ = _without_neurons(rows, network, rows.blocks(network.n_neurons))
+    return rows.linear_part(rows.inputs.T @ left)
 
 
 def correlations(
@@ -158,24 +158,24 @@ def _activations(rows: Rows, weights: torch.Tensor, block: slice) -> torch.Tenso
     return (weights @ rows.neuron_inputs[block].T).clamp_min_(0.0)
 
 
-def _outputs(
+def _without_neurons(
     rows: Rows, network: Network, blocks: list[slice]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Sum of the neurons on all rows, and the last block's activations."""
-    outputs = torch.empty_like(rows.targets)
+    """Targets less the neurons' outputs, and the last block's activations."""
+    left = rows.targets.clone()
     for block in blocks:
         activations = _activations(rows, network.weights, block)
-        torch.mm(activations.T, network.amplitudes, out=outputs[block])
-    return outputs, activations
+        left[block].addmm_(activations.T, network.amplitudes, alpha=-1.0)
+    return left, activations
 
 
 def _residual(
     rows: Rows, network: Network, blocks: list[slice]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Residual on all rows, and the last block's activations."""
-    outputs, activations = _outputs(rows, network, blocks)
-    residual = rows.targets - outputs
-    residual -= rows.inputs @ rows.linear_part(rows.inputs.T @ residual)
+    residual, activations = _without_neurons(rows, network, blocks)
+    linear = rows.linear_part(rows.inputs.T @ residual)
+    residual.addmm_(rows.inputs, linear, alpha=-1.0)
     return residual, activations
 
 

@@ -110,6 +110,8 @@ def polish(rows: Rows, network: Network) -> tuple[Network, int]:
     """Refit a small network without decay and drop neurons that have no effect."""
     network, used = gauss_newton(rows, network, 0.0, max_iter=12, tol=0.3)
     lean = merge(drop_idle(rows, network), 1e-3)
+    if lean.n_neurons == network.n_neurons:
+        return network, used
     lean, more = gauss_newton(rows, lean, 0.0, max_iter=6, tol=0.3)
     return lean, used + more
 

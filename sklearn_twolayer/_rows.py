@@ -134,6 +134,8 @@ class Rows:
     def blocks(self, n_neurons: int) -> list[slice]:
         """Slices of rows whose activations stay within ``BLOCK_ENTRIES``."""
         size = max(1, BLOCK_ENTRIES // max(1, n_neurons, self.inputs.shape[1]))
+        if size >= self.n_samples:
+            return [slice(None)]
         n_blocks = -(-self.n_samples // size)
         edges = np.linspace(0, self.n_samples, n_blocks + 1).astype(int).tolist()
         return [slice(first, end) for first, end in pairwise(edges)]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 FIRST_DAMPING = 1e-4  # relative to the mean curvature
 LEAST_DAMPING = 1e-15
 MOST_REFUSALS = 8
+ROUNDING = 1e-27  # objective, relative to that of the targets, that is rounding's
 
 
 def gauss_newton(
@@ -33,6 +34,8 @@ def gauss_newton(
     network = balance(network)
     for n_iter in range(max_iter):
         current = evaluate(rows, network, lambda_)
+        if current.objective <= ROUNDING:
+            return network, n_iter
         curvature = gauss_newton_matrix(rows, network)
         curvature.diagonal().add_(lambda_)
         mean = float(curvature.diagonal().mean())

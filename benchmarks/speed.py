@@ -1,0 +1,129 @@
+"""How long does a fit take, against MLPRegressor and against its own arithmetic?
+
+    python benchmarks/speed.py --seeds 7
+
+Three Markdown tables. The first compares whole fits, in turn on the same data: ours
+with its defaults, MLPRegressor (100 units, lbfgs, 200 iterations) at its best number of
+threads, and MLPRegressor at its strongest (20 units, tightly converged). The second
+holds a fit against the time that its matrix products alone would take, at the rate
+measured for products of the same shape, and says where the rest goes. The third
+compares the "newton" and "gd" solvers on the way to the same angle.
+"""
+
+import argparse
+import cProfile
+import pstats
+import time
+
+import torch
+from common import BASE, NARROW, draw, median, mlp, our_directions, score, table
+from threadpoolctl import threadpool_limits
+from torch.utils.flop_counter import FlopCounterMode
+
+from sklearn_twolayer import RegularizedTwoLayerRegressor
+
+PARTS = {
+    "quasi-Newton": "quasi_newton",
+    "Gauss-Newton": "gauss_newton",
+    "certificate": "find_peaks",
+    "set-up of the rows": "_mean_and_scale",
+}
+
+
+def ours(**parameters):
+    return RegularizedTwoLayerRegressor(random_state=0, **parameters)
+
+
+def seconds(model, data, n_threads):
+    with threadpool_limits(limits=n_threads):
+        return score(model, data).seconds
+
+
+def against_mlp(n_seeds):
+    lines = []
+    for problem, parameters in BASE.items():
+        rows = []
+        for seed in range(n_seeds):
+            data = draw(parameters, seed)
+            wide = min(seconds(mlp(), data, threads) for threads in (1, 2))
+            rows.append(
+                (seconds(ours(), data, 2), wide, seconds(mlp(**NARROW), data, 1))
+            )
+        columns = list(zip(*rows, strict=True))
+        cells = [f"{median(column):.3f} s" for column in columns]
+        cells.append(f"{median([a / b for a, b, _ in rows]):.2f}")
+        cells.append(f"{median([a / c for a, _, c in rows]):.2f}")
+        lines.append([problem, *cells])
+    header = ["problem", "two-layer", "MLP, 100 units", "MLP, 20 units, tight"]
+    return table([*header, "ratio to the first", "ratio to the second"], lines)
+
+
+def product_rate(n_samples, n_inputs, n_neurons):
+    """Floating-point operations a second of the hidden layer's product."""
+    weights = torch.rand(n_neurons, n_inputs, dtype=torch.float64)
+    inputs = torch.rand(n_inputs, n_samples, dtype=torch.float64)
+    times = []
+    for _ in range(100):
+        began = time.perf_counter()
+        _ = weights @ inputs
+        times.append(time.perf_counter() - began)
+    return 2 * n_samples * n_inputs * n_neurons / median(times)
+
+
+def against_arithmetic(n_seeds):
+    lines = []
+    with threadpool_limits(limits=1):
+        for problem, parameters in BASE.items():
+            n_samples, n_inputs = parameters["n_samples"], parameters["n_features"] + 1
+            rate = product_rate(n_samples, n_inputs, 32)
+            ratios, shares = [], {name: [] for name in PARTS}
+            for seed in range(n_seeds):
+                data = draw(parameters, seed)
+                with FlopCounterMode(display=False) as counter:
+                    ours().fit(*data[:2])
+                taken = seconds(ours(), data, 1)
+                ratios.append(taken * rate / counter.get_total_flops())
+                profile = cProfile.Profile()
+                profile.runcall(ours().fit, *data[:2])
+                stats = pstats.Stats(profile)
+                for name, function in PARTS.items():
+                    inside = sum(
+                        entry[3]
+                        for key, entry in stats.stats.items()
+                        if key[2] == function
+                    )
+                    shares[name].append(inside / stats.total_tt)
+            parts = [f"{median(values):.0%}" for values in shares.values()]
+            cells = [f"{rate / 1e9:.0f} Gflop/s", f"{median(ratios):.1f}"]
+            lines.append([problem, *cells, *parts])
+    header = ["problem", "rate of the products", "fit / products alone"]
+    return table([*header, *PARTS], lines)
+
+
+def against_gradient_descent(n_seeds):
+    parameters = next(iter(BASE.values()))
+    rows = []
+    for seed in range(n_seeds):
+        data = draw(parameters, seed)
+        with threadpool_limits(limits=1):
+            fast = score(ours(), data, our_directions)
+            slow = score(ours(solver="gd"), data, our_directions)
+        rows.append((fast.seconds, fast.angle, slow.seconds, slow.angle))
+    columns = [median(column) for column in zip(*rows, strict=True)]
+    cells = [f"{columns[0]:.3f} s", f"{columns[1]:.0e}", f"{columns[2]:.2f} s"]
+    cells += [f"{columns[3]:.0e}", f"{median([c / a for a, _, c, _ in rows]):.0f}"]
+    return table(["newton", "its angle", "gd", "its angle", "ratio"], [cells])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=7)
+    n_seeds = parser.parse_args().seeds
+    score(ours(), draw(next(iter(BASE.values())), 0))  # imports and first calls
+    print(against_mlp(n_seeds), end="\n\n", flush=True)
+    print(against_arithmetic(n_seeds), end="\n\n", flush=True)
+    print(against_gradient_descent(n_seeds))
+
+
+if __name__ == "__main__":
+    main()
