@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sklearn_twolayer._certificate import find_peaks
+from sklearn_twolayer._certificate import QUICK, certify, find_peaks
 from sklearn_twolayer._descent import Descent
 from sklearn_twolayer._descent._gauss_newton import gauss_newton
 from sklearn_twolayer._descent._quasi_newton import quasi_newton
@@ -59,7 +59,8 @@ def recover_stage(
     recovery = recover_exactly(rows, start, generator)
     if recovery is None:
         return None
-    descent = Descent(recovery.regularized, recovery.n_iter, converged=True)
+    known = certify(rows, recovery.regularized, recovery.lambda_, generator, QUICK)
+    descent = Descent(recovery.regularized, recovery.n_iter, True, known)
     return finish_stage(
         rows, descent, recovery.lambda_, began, generator, refitted=recovery.network
     )

@@ -313,3 +313,22 @@ def test_a_stage_above_the_tolerance_is_warned_of():
         quick(solver="gd", max_iter=2).fit(X, y)
     quick(solver="gd", max_iter=2, debias=True).fit(X, y)
     quick(solver="gd", max_iter=2, schedule=ConstantSchedule(0.0)).fit(X, y)
+
+
+def test_two_seeds_give_the_same_features():
+    X, y = data(noise=0.0)
+    ours, theirs = (
+        RegularizedTwoLayerRegressor(random_state=seed).fit(X, y) for seed in (0, 1)
+    )
+    match = match_directions(ours.features_, theirs.features_)
+    assert (match.n_missed, match.n_spurious) == (0, 0)
+    assert match.angles.max() < 1e-6
+
+
+def test_searches_in_processes_give_the_serial_result():
+    X, y = data()
+    grid = {"schedule__value": [0.5, 0.2, 0.1]}
+    search = GridSearchCV(quick(schedule=ConstantSchedule(0.1)), grid, cv=2)
+    serial = clone(search).fit(X, y).cv_results_["mean_test_score"]
+    parallel = clone(search).set_params(n_jobs=2).fit(X, y)
+    np.testing.assert_allclose(parallel.cv_results_["mean_test_score"], serial)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from scipy.optimize import nnls
 
-from sklearn_twolayer._certificate import certify
+from sklearn_twolayer._certificate import QUICK, THOROUGH, certify
 from sklearn_twolayer._descent._gauss_newton import gauss_newton
 from sklearn_twolayer._descent._quasi_newton import quasi_newton
 from sklearn_twolayer._descent._result import Descent
@@ -18,7 +18,7 @@ from sklearn_twolayer._network import Network, balance, unit_rows
 from sklearn_twolayer._objective import activation_moments
 
 if TYPE_CHECKING:
-    from sklearn_twolayer._certificate import Peaks
+    from sklearn_twolayer._certificate import Certificate, Peaks
     from sklearn_twolayer._options import PathOptions
     from sklearn_twolayer._rows import Rows
 
@@ -58,7 +58,7 @@ def newton_descent(
     )
     network, used = simplify(rows, network, lambda_, slack=tol)
     n_iter += used
-    state = certify(rows, network, lambda_, generator)
+    state = _certify(rows, network, lambda_, tol, generator)
     for k in range(1, MOST_ROUNDS + 1):
         if state.relative_gap <= tol or n_iter >= options.max_iter:
             break
@@ -69,15 +69,25 @@ def newton_descent(
             )
             n_iter += used
         n_iter += 1
-        state = certify(rows, network, lambda_, generator)
+        state = _certify(rows, network, lambda_, tol, generator)
     if state.relative_gap <= tol:
         lean, used = simplify(rows, network, lambda_, slack=0.5 * tol)
         n_iter += used
         if lean.n_neurons < network.n_neurons:
-            lean_state = certify(rows, lean, lambda_, generator)
+            lean_state = _certify(rows, lean, lambda_, tol, generator)
             if lean_state.relative_gap <= tol:
                 network, state = lean, lean_state
     return Descent(network, n_iter, state.relative_gap <= tol, state)
+
+
+def _certify(
+    rows: Rows, network: Network, lambda_: float, tol: float, generator: torch.Generator
+) -> Certificate:
+    """Look quickly while the gap is large; before believing a small one, thoroughly."""
+    state = certify(rows, network, lambda_, generator, QUICK)
+    if state.relative_gap > tol:
+        return state
+    return certify(rows, network, lambda_, generator, THOROUGH)
 
 
 def newton_refit(

@@ -1,0 +1,67 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import random_problem
+
+from sklearn_twolayer import GeometricSchedule, two_layer_path
+from sklearn_twolayer._path import Stage
+from sklearn_twolayer._selection import data_end_path, select_stage
+from sklearn_twolayer.datasets import make_two_layer_regression
+
+
+def stage_of(network, lambda_, loss):
+    return Stage(
+        lambda_=lambda_, network=network, refitted=None, loss=loss, objective=loss,
+        certificate=1.0, dual_gap=0.0, n_iter=1, converged=True, seconds=0.0,
+    )  # fmt: skip
+
+
+def test_the_path_ends_at_the_noise_level_or_without_residual():
+    *_, rows, network = random_problem(0, n_samples=400)
+    first = stage_of(network, 0.2, 0.3)
+    assert not data_end_path(rows, None, first, 0.1)
+    # The line through (0.2, 0.3) and (0.1, 0.25) meets zero decay at a loss of 0.2.
+    second = replace(first, lambda_=0.1, loss=0.25)
+    level = 0.35 * np.sqrt(2 * 0.2 * rows.n_inputs / rows.n_samples)
+    assert not data_end_path(rows, first, second, level * 1.01)
+    assert data_end_path(rows, first, second, level * 0.99)
+    # A loss in proportion to the squared decay is all bias.
+    assert not data_end_path(rows, first, replace(second, loss=0.075), 1e-9)
+    assert data_end_path(rows, None, replace(first, loss=1e-20), 0.1)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_auto_ends_early_on_noise_and_late_without(seed):
+    noisy, clean = (
+        make_two_layer_regression(
+            1000, 5, n_directions=2, noise=noise, random_state=seed
+        )
+        for noise in (0.5, 0.0)
+    )
+    schedule = GeometricSchedule(ratio=0.3)
+    early = two_layer_path(*noisy, schedule=schedule, random_state=0)
+    late = two_layer_path(*clean, schedule=schedule, random_state=0)
+    assert 2 <= len(early.lambdas) < len(late.lambdas)
+    assert early.lambdas[-1] / early.lambda_max > 0.01
+    assert late.lambdas[-1] / late.lambda_max < 0.001
+    assert early.history["n_neurons"][-1] < 60
+
+
+def test_pure_noise_keeps_few_neurons():
+    generator = np.random.default_rng(0)
+    X, y = generator.standard_normal((500, 5)), generator.standard_normal(500)
+    path = two_layer_path(X, y, schedule=GeometricSchedule(), random_state=0)
+    assert len(path.lambdas) <= 3
+
+
+def test_selection_is_by_the_formula():
+    *_, network = random_problem(0)
+    few, many = network.take([0, 1]), network
+    stages = [stage_of(few, 0.2, 0.30), stage_of(many, 0.1, 0.29)]
+    assert select_stage(stages, None, 100) is stages[1]
+    # Three neurons of five parameters each against a gain of 100 log(30 / 29).
+    price = 100 * np.log(30 / 29) / (3 * 5)
+    assert select_stage(stages, 0.99 * price, 100) is stages[1]
+    assert select_stage(stages, 1.01 * price, 100) is stages[0]
+    assert select_stage([*stages, stage_of(many, 0.05, 0.0)], "bic", 100).loss == 0.0
