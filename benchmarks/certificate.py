@@ -22,7 +22,7 @@ from sklearn_twolayer import RegularizedTwoLayerRegressor, StagedSchedule
 from sklearn_twolayer._certificate import Effort, find_peaks
 from sklearn_twolayer._rows import Rows
 
-DENSE = Effort(n_random=2000, n_refined=128, n_steps=40, n_perturbations=6)
+DENSE = Effort(n_random=2000, n_nearby=16, n_refined=128, n_steps=40, n_perturbations=6)
 
 
 def dense_certificate(model, X, y):

@@ -37,7 +37,7 @@ folds = KFold(5, shuffle=True, random_state=0)
 # %%
 # Schedules are parameters: the search goes over their ends, and over single decays.
 
-network = RegularizedTwoLayerRegressor(n_neurons=30, max_iter=300, random_state=0)
+network = RegularizedTwoLayerRegressor(tol=0.01, random_state=0)
 pipeline = make_pipeline(StandardScaler(), network)
 schedules = [GeometricSchedule(start=0.9, stop=end) for end in (0.8, 0.45, 0.2, 0.1)]
 schedules += [ConstantSchedule(value) for value in (0.6, 0.3)]

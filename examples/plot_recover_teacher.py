@@ -3,11 +3,14 @@
 Recover the directions of a teacher
 ===================================
 
-The data come from a network of four neurons in ten dimensions. The student starts with
-a hundred neurons. As the weight decay is lowered, its neurons gather on the teacher's
-directions: the loss falls as the square of the decay, the angles in proportion to it.
+The data come from a network of four neurons in ten dimensions, without noise. The
+estimator finds them exactly. How that is possible shows in gradient descent on a
+hundred neurons: as the weight decay is lowered, they gather on the teacher's
+directions; the loss falls as the square of the decay, the angles in proportion to it.
 Without decay the loss falls too, but the directions stay smeared out.
 """
+
+import time
 
 import matplotlib
 
@@ -30,17 +33,20 @@ X, y, teacher = make_two_layer_regression(
 )  # fmt: skip
 
 # %%
-# The estimator: its features are the teacher's directions.
+# The estimator: its features are the teacher's directions, to rounding.
 
+began = time.perf_counter()
 model = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
+seconds = time.perf_counter() - began
 match = match_directions(model.features_, teacher.directions)
-print(f"features_ of shape {model.features_.shape}, R^2 {model.score(X, y):.6f}")
+print(f"{len(model.features_)} features, {match.n_spurious} spurious: {seconds:.2f} s")
 print("angle to each teacher direction:", *(f"{angle:.1e}" for angle in match.angles))
 
 # %%
-# The path: one network a stage. The table shows the decay as a fraction of the least
-# one without neurons, the mean squared error, the number of neurons, the angle of each
-# teacher direction to its feature, and the certificate, which is 1 at the optimum.
+# How gradient descent gets near: a path, one network a stage. The table shows the
+# decay as a fraction of the least one without neurons, the mean squared error, the
+# number of neurons, the angle of each teacher direction to its feature, and the
+# certificate, which is 1 at the optimum.
 
 path = two_layer_path(X, y, solver="gd", random_state=0)
 matches = [match_directions(net.features, teacher.directions) for net in path.networks]
