@@ -38,7 +38,7 @@ class Stage:
     certificate: float
     dual_gap: float
     n_iter: int
-    converged: bool
+    stopped_by: str
     seconds: float
 
     @property
@@ -81,7 +81,7 @@ def follow_path(
         began = time.perf_counter()
         # Not below lambda_max the empty network is optimal (theory eq. 6).
         if lambda_ >= start.lambda_max * (1.0 - ROUNDING):
-            descent = Descent(Network.empty(rows), n_iter=0, converged=True)
+            descent = Descent(Network.empty(rows), 0, "tol")
         else:
             if network is None:
                 network = fit_output_layer(rows, start.directions, lambda_)
@@ -133,6 +133,6 @@ def finish_stage(
         certificate=peak / lambda_ if lambda_ > 0 else math.inf,
         dual_gap=known.dual_gap,
         n_iter=descent.n_iter,
-        converged=descent.converged,
+        stopped_by=descent.stopped_by,
         seconds=time.perf_counter() - began,
     )

@@ -60,7 +60,7 @@ def recover_stage(
     if recovery is None:
         return None
     known = certify(rows, recovery.regularized, recovery.lambda_, generator, QUICK)
-    descent = Descent(recovery.regularized, recovery.n_iter, True, known)
+    descent = Descent(recovery.regularized, recovery.n_iter, "tol", known)
     return finish_stage(
         rows, descent, recovery.lambda_, began, generator, refitted=recovery.network
     )

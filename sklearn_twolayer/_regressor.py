@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from numbers import Integral
 from typing import TYPE_CHECKING, Self
@@ -20,7 +21,7 @@ from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_twolayer._options import check_path_options
-from sklearn_twolayer._selection import select_stage
+from sklearn_twolayer._selection import gap_message, select_stage
 from sklearn_twolayer._threads import fit_threads
 from sklearn_twolayer._units import FittedNetwork
 from sklearn_twolayer._validation import (
@@ -38,20 +39,8 @@ if TYPE_CHECKING:
     from sklearn_twolayer._path import Stage
     from sklearn_twolayer._problem import PathProblem
 
-PATH_PARAMETERS = (
-    "schedule",
-    "solver",
-    "n_neurons",
-    "hidden_bias",
-    "standardize",
-    "max_iter",
-    "tol",
-    "prune_tol",
-    "merge_angle",
-    "device",
-    "dtype",
-    "random_state",
-)
+# The parameters that two_layer_path has too.
+PATH_PARAMETERS = tuple(inspect.signature(check_path_options).parameters)
 
 
 class RegularizedTwoLayerRegressor(
@@ -322,14 +311,9 @@ class RegularizedTwoLayerRegressor(
             fitted = problem.fitted(kept.refitted or network)
         vars(self).update(fitted.attributes())
         vars(self).update(problem.attributes(stages, kept))
-        if not debias and kept.refitted is None and kept.relative_gap > options.tol:
-            warnings.warn(
-                f"The stage at lambda_ = {self.lambda_:.3g} has a relative duality gap "
-                f"of {kept.relative_gap:.1e}, above tol = {options.tol:.1e}. Raise "
-                f"max_iter (now {options.max_iter}), or tol if the gap will do.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
+        message = gap_message(kept, self.lambda_, options.tol)
+        if message and not debias:
+            warnings.warn(message, ConvergenceWarning, stacklevel=4)
         context.call_on_fit_task_end(
             estimator=self, **task, reconstruction_attributes=fitted.attributes
         )

@@ -1,4 +1,4 @@
-"""Where a path ends, and which of its stages to keep."""
+"""Where a path ends, which of its stages to keep, and whether to trust it."""
 
 from __future__ import annotations
 
@@ -34,6 +34,28 @@ def data_end_path(
     noise = max(0.0, (stage.loss - ratio * previous.loss) / (1.0 - ratio))
     level = NOISE_LEVEL * math.sqrt(2.0 * noise * rows.n_inputs / rows.n_samples)
     return next_lambda < level
+
+
+# What to do about a gap above the tolerance, by what ended the descent.
+REMEDIES = {
+    "tol": "with solver='gd' lower tol, a bound on the gradient there",
+    "max_iter": "raise max_iter",
+    "stall": "the objective no longer falls, use solver='newton' or larger decays",
+}
+
+
+def gap_message(stage: Stage, lambda_: float, tol: float) -> str | None:
+    """What to tell of a regularised stage whose relative duality gap is above ``tol``.
+
+    ``lambda_`` is the stage's decay in the units of the data.
+    """
+    if stage.refitted is not None or stage.relative_gap <= tol:
+        return None
+    return (
+        f"The stage at lambda_ = {lambda_:.3g} has a relative duality gap of "
+        f"{stage.relative_gap:.1e}, above tol = {tol:.1e}: "
+        f"{REMEDIES[stage.stopped_by]}, or raise tol if the gap will do."
+    )
 
 
 def select_stage(

@@ -13,7 +13,7 @@ from sklearn_twolayer.datasets import make_two_layer_regression
 def stage_of(network, lambda_, loss):
     return Stage(
         lambda_=lambda_, network=network, refitted=None, loss=loss, objective=loss,
-        certificate=1.0, dual_gap=0.0, n_iter=1, converged=True, seconds=0.0,
+        certificate=1.0, dual_gap=0.0, n_iter=1, stopped_by="tol", seconds=0.0,
     )  # fmt: skip
 
 

@@ -67,19 +67,19 @@ def gauss_newton_matrix(rows: Rows, network: Network) -> torch.Tensor:
     matrix = rows.targets.new_zeros(size, size)
     linear = rows.targets.new_zeros(n_outputs, rows.inputs.shape[1], size)
     for block in rows.blocks(size):
-        inputs = rows.neuron_inputs[block]
-        activations = (inputs @ network.weights.T).clamp_min_(0.0)
+        # One parameter a row, so that the products run along the memory.
+        inputs = rows.neuron_inputs[block].T
+        activations = (network.weights @ inputs).clamp_min_(0.0)
         slopes = activations.sign()
+        jacobian = inputs.new_zeros(n_neurons, n_columns, inputs.shape[1])
+        flat = jacobian.view(size, -1)
         for k in range(n_outputs):
-            jacobian = inputs.new_zeros(len(inputs), n_neurons, n_columns)
-            jacobian[:, :, k] = activations
-            scaled = slopes * network.amplitudes[:, k]
-            torch.mul(
-                scaled[:, :, None], inputs[:, None, :], out=jacobian[:, :, n_outputs:]
-            )
-            flat = jacobian.reshape(len(inputs), size)
-            matrix.addmm_(flat.T, flat)
-            linear[k].addmm_(rows.inputs[block].T, flat)
+            jacobian[:, :n_outputs] = 0.0
+            jacobian[:, k] = activations
+            scaled = slopes * network.amplitudes[:, k, None]
+            torch.mul(scaled[:, None], inputs, out=jacobian[:, n_outputs:])
+            matrix.addmm_(flat, flat.T)
+            linear[k].addmm_(rows.inputs[block].T, flat.T)
     for moments in linear:
         fit = rows.linear_basis.T @ moments
         matrix.addmm_(fit.T, fit, alpha=-1.0)

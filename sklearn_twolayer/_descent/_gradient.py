@@ -66,8 +66,7 @@ def descend_plainly(
 ) -> Descent:
     """Descend until ``||gradient|| <= tol * lambda * ||parameters||``.
 
-    It also ends, not converged, after ``max_iter`` steps or when the objective no
-    longer falls.
+    It also ends after ``max_iter`` steps or when the objective no longer falls.
     """
     current = evaluate(rows, network, lambda_)
     reference = current.objective
@@ -75,10 +74,10 @@ def descend_plainly(
     for n_iter in range(max_iter):
         size = lambda_ * math.sqrt(network.squared_norm())
         if float(current.gradient.norm()) <= tol * size:
-            return Descent(network, n_iter, converged=True)
+            return Descent(network, n_iter, "tol")
         if n_iter > 0 and n_iter % STALL_STEPS == 0:
             if current.objective >= reference * (1.0 - STALL_FRACTION):
-                return Descent(network, n_iter, converged=False)
+                return Descent(network, n_iter, "stall")
             reference = current.objective
         if n_iter % CURVATURE_STEPS == 0:
             n_products = FIRST_PRODUCTS if n_iter == 0 else NEXT_PRODUCTS
@@ -92,7 +91,7 @@ def descend_plainly(
             step = min(step / 2.0, safe)
             continue
         network, current = candidate, trial
-    return Descent(network, max_iter, converged=False)
+    return Descent(network, max_iter, "max_iter")
 
 
 def _step(

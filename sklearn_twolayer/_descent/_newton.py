@@ -51,7 +51,7 @@ def newton_descent(
     """
     if lambda_ == 0.0:
         network, n_iter = descend_without_decay(rows, network, options.max_iter)
-        return Descent(network, n_iter, converged=True)
+        return Descent(network, n_iter, "tol")
     tol = options.tol
     network, n_iter = quasi_newton(
         rows, network, lambda_, max_iter=min(FIRST_STEPS, options.max_iter), tol=1e-9
@@ -77,7 +77,11 @@ def newton_descent(
             lean_state = _certify(rows, lean, lambda_, tol, generator)
             if lean_state.relative_gap <= tol:
                 network, state = lean, lean_state
-    return Descent(network, n_iter, state.relative_gap <= tol, state)
+    if state.relative_gap <= tol:
+        stopped_by = "tol"
+    else:
+        stopped_by = "max_iter" if n_iter >= options.max_iter else "stall"
+    return Descent(network, n_iter, stopped_by, state)
 
 
 def _certify(

@@ -20,13 +20,14 @@ class Descent:
         Where the descent ended; the objective there is at most the one it began at.
     n_iter : int
         Steps taken.
-    converged : bool
-        Whether the tolerance of the descent was reached.
+    stopped_by : {"tol", "max_iter", "stall"}
+        What ended the descent: its tolerance, the limit on its steps, or that the
+        objective no longer fell.
     certificate : Certificate or None
         What is known of the network, if the descent found out.
     """
 
     network: Network
     n_iter: int
-    converged: bool
+    stopped_by: str
     certificate: Certificate | None = None
