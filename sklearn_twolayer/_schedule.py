@@ -34,10 +34,10 @@ class GeometricSchedule(BaseEstimator):
     stop : float or "auto", default="auto"
         No stage lies below this fraction of ``lambda_max``. In (0, start]. With
         "auto" the data say where to end: where the next decay would lie below the
-        noise level ``0.35 sigma sqrt(n_inputs / n_samples)``, or where no residual is
+        noise level ``0.35 sigma sqrt(n_inputs / n_samples)`` and the last stage
+        gained no more than its neurons can take from noise, or where no residual is
         left, and at 1e-4 at the latest. ``sigma**2`` is the mean squared residual at
-        a decay of zero, on a straight line through the last two stages. Below that
-        level neurons are spent on noise.
+        a decay of zero, on a straight line through the last two stages.
     n_stages : int, default=None
         Most stages; None means that only ``stop`` ends the schedule.
 

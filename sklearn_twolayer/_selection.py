@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 # Measured on noisy teachers: 0.7, the height of the certificate's peak on pure noise,
 # ends the path one stage before the least error on fresh data.
 NOISE_LEVEL = 0.35
+# A loss that fell, in the last stage, by more than this times what its neurons can take
+# from noise is still finding signal, which the straight line took for noise.
+STILL_FALLS = 4.0
 NO_RESIDUAL = 1e-18  # mean squared residual, relative to the targets', of rounding
 
 
@@ -24,7 +27,8 @@ def data_end_path(
 
     The loss falls with the decay to that of the noise, at first faster than in
     proportion and, where it is all bias, as the square (theory, "Laws"). The straight
-    line through two stages, taken to a decay of zero, is at most the noise's part.
+    line through two stages, taken to a decay of zero, estimates the noise's part; it
+    is too high while directions are still being found, which a falling loss shows.
     """
     if 2.0 * stage.loss < NO_RESIDUAL:
         return True
@@ -33,7 +37,10 @@ def data_end_path(
     ratio = stage.lambda_ / previous.lambda_
     noise = max(0.0, (stage.loss - ratio * previous.loss) / (1.0 - ratio))
     level = NOISE_LEVEL * math.sqrt(2.0 * noise * rows.n_inputs / rows.n_samples)
-    return next_lambda < level
+    n_parameters = stage.network.n_neurons * rows.n_inputs
+    fitted_noise = noise * n_parameters / rows.n_samples
+    still_falls = previous.loss - stage.loss > STILL_FALLS * fitted_noise
+    return next_lambda < level and not still_falls
 
 
 # What to do about a gap above the tolerance, by what ended the descent.

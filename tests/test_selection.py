@@ -18,7 +18,8 @@ def stage_of(network, lambda_, loss):
 
 
 def test_the_path_ends_at_the_noise_level_or_without_residual():
-    *_, rows, network = random_problem(0, n_samples=400)
+    *_, rows, network = random_problem(0, n_samples=800)
+    few, network = network.take([0]), network.take([0, 1, 2, 3, 4] * 3)
     first = stage_of(network, 0.2, 0.3)
     assert not data_end_path(rows, None, first, 0.1)
     # The line through (0.2, 0.3) and (0.1, 0.25) meets zero decay at a loss of 0.2.
@@ -26,6 +27,8 @@ def test_the_path_ends_at_the_noise_level_or_without_residual():
     level = 0.35 * np.sqrt(2 * 0.2 * rows.n_inputs / rows.n_samples)
     assert not data_end_path(rows, first, second, level * 1.01)
     assert data_end_path(rows, first, second, level * 0.99)
+    # With few neurons such a fall of the loss cannot be noise.
+    assert not data_end_path(rows, first, replace(second, network=few), 1e-9)
     # A loss in proportion to the squared decay is all bias.
     assert not data_end_path(rows, first, replace(second, loss=0.075), 1e-9)
     assert data_end_path(rows, None, replace(first, loss=1e-20), 0.1)
