@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
-from sklearn_twolayer._network import unit_rows
+from sklearn_twolayer._network import Network, balance, unit_rows
 from sklearn_twolayer._objective import correlations, residual_at
 
 if TYPE_CHECKING:
-    from sklearn_twolayer._network import Network
     from sklearn_twolayer._rows import Rows
 
 
@@ -70,6 +70,26 @@ class Peaks:
     def height(self) -> float:
         """The largest ``||v(u)||`` found."""
         return float(self.correlations.norm(dim=1).max())
+
+    def distinct(self, apart: float) -> Peaks:
+        """The highest of those whose lines are within ``apart`` radians."""
+        cosines = (self.directions @ self.directions.T).abs()
+        close = (cosines > math.cos(apart)).cpu()
+        kept: list[int] = []
+        for j in range(len(close)):
+            if not close[j, kept].any():
+                kept.append(j)
+        return self.take(kept)
+
+    def take(self, index: list[int] | torch.Tensor) -> Peaks:
+        """The peaks at ``index`` (integers or a mask)."""
+        return Peaks(self.directions[index], self.correlations[index])
+
+    def neurons(self, mass: float) -> Network:
+        """Balanced neurons along the peaks, which lower the objective if light."""
+        return balance(
+            Network.from_parts(self.directions, unit_rows(self.correlations) * mass)
+        )
 
 
 def early_directions(

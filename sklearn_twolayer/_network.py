@@ -72,6 +72,10 @@ class Network:
         """The neurons at ``index`` (integers or a mask), in that order."""
         return self.moved_to(self.parameters[index])
 
+    def joined_by(self, other: Network) -> Network:
+        """These neurons, then those of ``other``."""
+        return self.moved_to(torch.cat([self.parameters, other.parameters]))
+
 
 def unit_rows(matrix: torch.Tensor) -> torch.Tensor:
     """Rows scaled to norm one; zero rows stay zero."""

@@ -14,7 +14,7 @@ from sklearn_twolayer._descent import Descent
 from sklearn_twolayer._descent._gauss_newton import gauss_newton
 from sklearn_twolayer._descent._quasi_newton import quasi_newton
 from sklearn_twolayer._descent._simplify import simplify
-from sklearn_twolayer._network import Network, merge, unit_rows
+from sklearn_twolayer._network import Network, merge
 from sklearn_twolayer._objective import activation_moments, residual_at
 from sklearn_twolayer._path import finish_stage, fit_output_layer
 
@@ -142,19 +142,7 @@ def looks_like_noise(
 
 def add_peaks(network: Network, peaks: Peaks, lambda_max: float) -> Network:
     """Add small neurons at the peaks that are away from the living and each other."""
-    born: list[int] = []
-    for j in range(len(peaks.directions)):
-        far = (network.directions @ peaks.directions[j]).abs()
-        apart = (peaks.directions[born] @ peaks.directions[j]).abs()
-        if (far > math.cos(BIRTHS_FROM_LIVING)).any():
-            continue
-        if not (apart > math.cos(BIRTHS_APART)).any():
-            born.append(j)
+    cosines = (peaks.directions @ network.directions.T).abs()
+    away = peaks.take((cosines <= math.cos(BIRTHS_FROM_LIVING)).all(dim=1))
     mass = 0.02 * (peaks.height + 1e-3 * lambda_max)
-    newborn = Network.from_parts(
-        peaks.directions[born] * math.sqrt(mass),
-        unit_rows(peaks.correlations[born]) * math.sqrt(mass),
-    )
-    return Network(
-        torch.cat([network.parameters, newborn.parameters]), network.n_outputs
-    )
+    return network.joined_by(away.distinct(BIRTHS_APART).neurons(mass))

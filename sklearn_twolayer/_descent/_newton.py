@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -125,24 +124,8 @@ def give_birth(network: Network, peaks: Peaks, lambda_: float) -> Network:
 
     They carry the output direction ``v / ||v||`` along which they lower the objective.
     """
-    heights = peaks.correlations.norm(dim=1)
-    born: list[int] = []
-    for j in range(len(heights)):  # highest first
-        if heights[j] <= lambda_:
-            break
-        cosines = (peaks.directions[born] @ peaks.directions[j]).abs()
-        if not (cosines > math.cos(BIRTH_ANGLE)).any():
-            born.append(j)
-    newborn = Network.from_parts(
-        peaks.directions[born], unit_rows(peaks.correlations[born])
-    )
-    unbalanced = Network.from_parts(
-        network.directions,
-        network.amplitudes * network.weights.norm(dim=1, keepdim=True),
-    )
-    return Network(
-        torch.cat([unbalanced.parameters, newborn.parameters]), network.n_outputs
-    )
+    above = peaks.take(peaks.correlations.norm(dim=1) > lambda_)
+    return network.joined_by(above.distinct(BIRTH_ANGLE).neurons(mass=lambda_))
 
 
 def refit_masses(rows: Rows, network: Network, lambda_: float) -> Network:
