@@ -103,7 +103,7 @@ for values, power, name in (
     left.loglog(fractions, values[-1] * guide**power, ":", color="gray", zorder=0)
     left.annotate(
         name, (fractions[1], values[-1] * guide[1] ** power), color="gray",
-        xytext=(2, -22), textcoords="offset points",
+        xytext=(-30, -24), textcoords="offset points",
     )  # fmt: skip
 left.set(xlabel=r"$\lambda / \lambda_{\max}$", title="Decreasing decay")
 left.invert_xaxis()
