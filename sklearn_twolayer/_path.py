@@ -42,6 +42,11 @@ class Stage:
     seconds: float
 
     @property
+    def result(self) -> Network:
+        """The network that the stage stands for: the refitted one, if there is one."""
+        return self.refitted or self.network
+
+    @property
     def relative_gap(self) -> float:
         """Duality gap as a fraction of the objective; zero without a decay."""
         if self.lambda_ == 0.0 or self.objective == 0.0:

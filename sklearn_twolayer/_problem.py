@@ -295,9 +295,7 @@ def two_layer_path(
     with fit_threads(X.size):
         problem = PathProblem.from_arrays(X, targets, weights, options)
         stages = list(problem.stages())
-        networks = tuple(
-            problem.fitted(stage.refitted or stage.network) for stage in stages
-        )
+        networks = tuple(problem.fitted(stage.result) for stage in stages)
     history = problem.history(stages)
     return TwoLayerPath(
         lambda_max=problem.lambda_max,

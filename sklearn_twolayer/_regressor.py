@@ -297,7 +297,8 @@ class RegularizedTwoLayerRegressor(
         task = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
         with fit_threads(X.size):
             problem = PathProblem.from_arrays(X, targets, weights, options)
-            context = self._init_callback_context(max_subtasks=None)
+            # The most there can be: the data may end the schedule early.
+            context = self._init_callback_context(max_subtasks=len(problem.lambdas))
             context.call_on_fit_task_begin(estimator=self, **task)
             stages = []
             for stage in problem.stages(initial):
@@ -307,8 +308,8 @@ class RegularizedTwoLayerRegressor(
                 if self._report_stage(context, problem, stage, task):
                     break
             kept = select_stage(stages, criterion, float(weights.sum()))
-            network = problem.debiased(kept) if debias else kept.network
-            fitted = problem.fitted(kept.refitted or network)
+            network = problem.debiased(kept) if debias else kept.result
+            fitted = problem.fitted(network)
         vars(self).update(fitted.attributes())
         vars(self).update(problem.attributes(stages, kept))
         message = gap_message(kept, self.lambda_, options.tol)
@@ -332,9 +333,7 @@ class RegularizedTwoLayerRegressor(
         return stage_context.call_on_fit_task_end(
             estimator=self,
             **task,
-            reconstruction_attributes=lambda: problem.fitted(
-                stage.refitted or stage.network
-            ).attributes(),
+            reconstruction_attributes=lambda: problem.fitted(stage.result).attributes(),
         )
 
     def predict(self, X: object) -> np.ndarray:

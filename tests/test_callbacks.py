@@ -29,6 +29,8 @@ class Recorder:
         self.events.append("teardown")
 
     def on_fit_task_begin(self, estimator, context):
+        if context.task_name == "fit":
+            self.max_stages = context.max_subtasks
         self.events.append(f"begin {context.task_name}")
 
     def on_fit_task_end(self, estimator, context, *, fitted_estimator):
@@ -50,6 +52,7 @@ def test_hooks_are_called_for_the_fit_and_each_stage():
     stage = ["begin stage", "end stage"]
     expected = ["setup", "begin fit", *3 * stage, "end fit", "teardown"]
     assert recorder.events == expected
+    assert recorder.max_stages == 3  # without it a progress bar cannot advance
     np.testing.assert_array_equal(recorder.models[-1].predict(X), fitted.predict(X))
     errors = [np.mean((m.predict(X) - Y) ** 2) for m in recorder.models[:3]]
     assert errors[0] > errors[1] > errors[2]
