@@ -31,7 +31,6 @@ class PathOptions:
 
     schedule: object
     solver: str
-    recover: bool  # look for an exact network before following the schedule
     n_neurons: int
     hidden_bias: bool
     standardize: bool
@@ -61,7 +60,6 @@ def check_path_options(
 ) -> PathOptions:
     """Validate the parameters that the regressor and ``two_layer_path`` share."""
     solver = SOLVERS[check_option("solver", solver, list(SOLVERS))]
-    recover = schedule is None and solver == "newton"
     if schedule is None:
         schedule = DEFAULT_SCHEDULES[solver]
     elif isinstance(schedule, type) or not callable(getattr(schedule, "stages", None)):
@@ -72,7 +70,6 @@ def check_path_options(
     return PathOptions(
         schedule=schedule,
         solver=solver,
-        recover=recover,
         n_neurons=check_integer("n_neurons", n_neurons, min_val=1),
         hidden_bias=check_flag("hidden_bias", hidden_bias),
         standardize=check_flag("standardize", standardize),

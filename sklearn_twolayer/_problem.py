@@ -18,8 +18,8 @@ from sklearn_twolayer._path import (
     refit_without_decay,
     start_path,
 )
-from sklearn_twolayer._recovery import recover_stage
 from sklearn_twolayer._rows import Rows
+from sklearn_twolayer._search import search_stage
 from sklearn_twolayer._selection import data_end_path
 from sklearn_twolayer._threads import fit_threads
 from sklearn_twolayer._units import FittedNetwork
@@ -75,18 +75,7 @@ class PathProblem:
 
     def stages(self, initial: FittedNetwork | None = None) -> Iterator[Stage]:
         """Run the path, from an earlier network if one is given."""
-        network = None
-        if initial is not None and initial.n_features > 0:
-            weights, amplitudes = self.rows.units.from_user(initial)
-            network = Network.from_parts(
-                torch.from_numpy(weights).to(self.rows.targets),
-                torch.from_numpy(amplitudes).to(self.rows.targets),
-            )
-        if network is None and self.options.recover:
-            stage = recover_stage(self.rows, self.start, self.generator)
-            if stage is not None:
-                yield stage
-                return
+        network = self._network(initial)
         adaptive = getattr(self.options.schedule, "is_adaptive", False)
         previous = None
         path = follow_path(
@@ -97,6 +86,29 @@ class PathProblem:
             if adaptive and data_end_path(self.rows, previous, stage, next_lambda):
                 return
             previous = stage
+
+    def search(
+        self, penalty: str | float, initial: FittedNetwork | None = None
+    ) -> Iterator[Stage]:
+        """The one stage that an information criterion chooses, without a schedule."""
+        yield search_stage(
+            self.rows,
+            self.start,
+            penalty,
+            self.options.max_iter,
+            self.generator,
+            self._network(initial),
+        )
+
+    def _network(self, fitted: FittedNetwork | None) -> Network | None:
+        """A fitted network in the coordinates of the fit; None without neurons."""
+        if fitted is None or fitted.n_features == 0:
+            return None
+        weights, amplitudes = self.rows.units.from_user(fitted)
+        return Network.from_parts(
+            torch.from_numpy(weights).to(self.rows.targets),
+            torch.from_numpy(amplitudes).to(self.rows.targets),
+        )
 
     def debiased(self, stage: Stage) -> Network:
         """The stage's network, refitted without decay."""

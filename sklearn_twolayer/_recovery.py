@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import math
-import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
-from sklearn_twolayer._certificate import QUICK, certify, find_peaks
-from sklearn_twolayer._descent import Descent
+from sklearn_twolayer._certificate import find_peaks
 from sklearn_twolayer._descent._gauss_newton import gauss_newton
 from sklearn_twolayer._descent._quasi_newton import quasi_newton
 from sklearn_twolayer._descent._simplify import simplify
-from sklearn_twolayer._network import Network, merge
+from sklearn_twolayer._network import merge, prune
 from sklearn_twolayer._objective import activation_moments, residual_at
-from sklearn_twolayer._path import finish_stage, fit_output_layer
 
 if TYPE_CHECKING:
     from sklearn_twolayer._certificate import Peaks
-    from sklearn_twolayer._path import PathStart, Stage
+    from sklearn_twolayer._network import Network
+    from sklearn_twolayer._path import PathStart
     from sklearn_twolayer._rows import Rows
 
 # Two decays, as fractions of lambda_max, small enough that no direction is lost, and
@@ -34,51 +31,26 @@ EXACT = 1e-18
 # Norm of a neuron's outputs less their linear fit, relative to the targets', below
 # which it has no effect.
 IDLE = 1e-7
+FIRST_MERGE = 0.1  # radians
+LEAST_MASS = 1e-2  # relative to the largest
 MOST_ROUNDS = 6
 BIRTHS_APART = 0.3  # radians
 BIRTHS_FROM_LIVING = 0.1
 
 
-@dataclass(frozen=True, eq=False)
-class Recovery:
-    """A network without residual, and the regularised one that led to it."""
-
-    network: Network
-    regularized: Network
-    lambda_: float
-    n_iter: int
-
-
-def recover_stage(
-    rows: Rows, start: PathStart, generator: torch.Generator
-) -> Stage | None:
-    """The stage of the path that an exact recovery makes up; None without one."""
-    began = time.perf_counter()
-    if start.lambda_max == 0.0:
-        return None
-    recovery = recover_exactly(rows, start, generator)
-    if recovery is None:
-        return None
-    known = certify(rows, recovery.regularized, recovery.lambda_, generator, QUICK)
-    descent = Descent(recovery.regularized, recovery.n_iter, "tol", known)
-    return finish_stage(
-        rows, descent, recovery.lambda_, began, generator, refitted=recovery.network
-    )
-
-
 def recover_exactly(
-    rows: Rows, start: PathStart, generator: torch.Generator
-) -> Recovery | None:
+    rows: Rows, start: PathStart, network: Network, generator: torch.Generator
+) -> tuple[Network | None, int]:
     """Look for a small network whose residual is rounding; None if there is none.
 
-    Early features and output layer at a small decay, few quasi-Newton steps, merges
-    as the objective allows, then Gauss-Newton without decay. If a residual is left,
+    From a wide ``network``: few quasi-Newton steps at a small decay, merges as the
+    objective allows, then Gauss-Newton without decay. If a residual is left,
     neurons are added where the certificate peaks and all is repeated, unless the
     residual looks like noise or the neurons stay many: then only the way down from
-    ``lambda_max`` can tell how many there are.
+    ``lambda_max`` can tell how many there are. Returns the steps used, too.
     """
     n_iter = 0
-    network = fit_output_layer(rows, start.directions, DECAYS[0][0] * start.lambda_max)
+    network = prune(merge(network, FIRST_MERGE), LEAST_MASS)
     for _ in range(MOST_ROUNDS):
         few_neurons = False
         for decay, most_parameters in DECAYS:
@@ -96,15 +68,15 @@ def recover_exactly(
             n_iter += used
             residual = residual_at(rows, polished)
             if float(residual.square().sum()) < EXACT:
-                return Recovery(polished, network, lambda_, n_iter)
+                return polished, n_iter
             if looks_like_noise(rows, residual, polished, generator):
-                return None
+                return None, n_iter
         if not few_neurons:
-            return None
+            return None, n_iter
         residual = residual_at(rows, network)
         peaks = find_peaks(rows, residual, network.directions, generator)
         network = add_peaks(network, peaks, start.lambda_max)
-    return None
+    return None, n_iter
 
 
 def polish(rows: Rows, network: Network) -> tuple[Network, int]:
@@ -136,7 +108,7 @@ def looks_like_noise(
     ``network`` is the one that left the residual, without decay.
     """
     peak = find_peaks(rows, residual, network.directions, generator).height
-    noise = float(residual.norm()) * math.sqrt(rows.n_inputs / rows.n_samples)
+    noise = float(residual.norm()) * math.sqrt(rows.n_inputs / rows.n_effective)
     return peak < noise
 
 

@@ -21,7 +21,12 @@ from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_twolayer._options import check_path_options
-from sklearn_twolayer._selection import gap_message, select_stage
+from sklearn_twolayer._selection import (
+    DEFAULT_PENALTY,
+    Criterion,
+    gap_message,
+    select_stage,
+)
 from sklearn_twolayer._threads import fit_threads
 from sklearn_twolayer._units import FittedNetwork
 from sklearn_twolayer._validation import (
@@ -297,17 +302,23 @@ class RegularizedTwoLayerRegressor(
         task = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
         with fit_threads(X.size):
             problem = PathProblem.from_arrays(X, targets, weights, options)
-            # The most there can be: the data may end the schedule early.
-            context = self._init_callback_context(max_subtasks=len(problem.lambdas))
+            if self.schedule is None and options.solver == "newton":
+                penalty = DEFAULT_PENALTY if criterion is None else criterion
+                path, most_stages = problem.search(penalty, initial), 1
+            else:  # the data may end the schedule early
+                path, most_stages = problem.stages(initial), len(problem.lambdas)
+            context = self._init_callback_context(max_subtasks=most_stages)
             context.call_on_fit_task_begin(estimator=self, **task)
             stages = []
-            for stage in problem.stages(initial):
+            for stage in path:
                 stages.append(stage)
                 if verbose:
                     print(problem.progress_line(stage))
                 if self._report_stage(context, problem, stage, task):
                     break
-            kept = select_stage(stages, criterion, float(weights.sum()))
+            kept = select_stage(
+                stages, criterion and Criterion.of(problem.rows, criterion)
+            )
             network = problem.debiased(kept) if debias else kept.result
             fitted = problem.fitted(network)
         vars(self).update(fitted.attributes())

@@ -43,6 +43,8 @@ class Rows:
         biases, all but the constant one without.
     input_varies : torch.Tensor of shape (n_inputs,)
         Whether the input is not zero on all rows, as a constant column is.
+    n_effective : float
+        How many rows the sample weights make of them, for noise levels and criteria.
     linear_basis : torch.Tensor of shape (n_features + 1, rank)
         Makes ``inputs @ linear_basis`` orthonormal.
     units : Units
@@ -53,6 +55,7 @@ class Rows:
     targets: torch.Tensor
     n_inputs: int
     input_varies: torch.Tensor
+    n_effective: float
     linear_basis: torch.Tensor
     units: Units
 
@@ -77,6 +80,7 @@ class Rows:
         kept = sample_weight > 0
         if not kept.all():
             X, y, sample_weight = X[kept], y[kept], sample_weight[kept]
+        n_effective = effective_samples(sample_weight)
         share = sample_weight / sample_weight.max()
         share = share / share.sum()
         mean, scale = _mean_and_scale(X, share)
@@ -114,6 +118,7 @@ class Rows:
             targets=tensor(residual / size),
             n_inputs=n_inputs,
             input_varies=torch.from_numpy(varies).to(device),
+            n_effective=n_effective,
             linear_basis=tensor(basis),
             units=units,
         )
@@ -143,6 +148,18 @@ class Rows:
     def linear_part(self, moments: torch.Tensor) -> torch.Tensor:
         """Coefficients of the linear fit with ``inputs.T @ values = moments``."""
         return self.linear_basis @ (self.linear_basis.T @ moments)
+
+
+def effective_samples(sample_weight: np.ndarray) -> float:
+    """How many rows of weight one the weighted rows stand for.
+
+    Whole numbers count as repetitions. Others matter by their ratios only and count
+    as Kish's effective sample size, (sum s)^2 / sum s^2.
+    """
+    if (sample_weight == np.rint(sample_weight)).all():
+        return float(sample_weight.sum())
+    share = sample_weight / sample_weight.max()
+    return float(share.sum() ** 2 / np.square(share).sum())
 
 
 def _mean_and_scale(X: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,9 +1,10 @@
-"""Where a path ends, which of its stages to keep, and whether to trust it."""
+"""Where a path ends, which of its networks to keep, and whether to trust it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ NOISE_LEVEL = 0.35
 # A loss that fell, in the last stage, by more than this times what its neurons can take
 # from noise is still finding signal, which the straight line took for noise.
 STILL_FALLS = 4.0
+# Penalty per parameter. Measured (benchmarks/noise.py): 2 (AIC) keeps neurons that fit
+# noise, log(n_samples) (BIC) drops weak true ones; from 3 to 4 both are rare.
+DEFAULT_PENALTY = 3.25
 NO_RESIDUAL = 1e-18  # mean squared residual, relative to the targets', of rounding
 
 
@@ -36,11 +40,16 @@ def data_end_path(
         return False
     ratio = stage.lambda_ / previous.lambda_
     noise = max(0.0, (stage.loss - ratio * previous.loss) / (1.0 - ratio))
-    level = NOISE_LEVEL * math.sqrt(2.0 * noise * rows.n_inputs / rows.n_samples)
+    level = noise_level(rows, 2.0 * noise)
     n_parameters = stage.network.n_neurons * rows.n_inputs
-    fitted_noise = noise * n_parameters / rows.n_samples
+    fitted_noise = noise * n_parameters / rows.n_effective
     still_falls = previous.loss - stage.loss > STILL_FALLS * fitted_noise
     return next_lambda < level and not still_falls
+
+
+def noise_level(rows: Rows, squares: float) -> float:
+    """The decay below which neurons are spent on noise with this sum of squares."""
+    return NOISE_LEVEL * math.sqrt(squares * rows.n_inputs / rows.n_effective)
 
 
 # What to do about a gap above the tolerance, by what ended the descent.
@@ -65,25 +74,47 @@ def gap_message(stage: Stage, lambda_: float, tol: float) -> str | None:
     )
 
 
-def select_stage(
-    stages: Sequence[Stage], criterion: str | float | None, n_samples: float
-) -> Stage:
-    """The last stage, or the one with the least information criterion.
+@dataclass(frozen=True)
+class Criterion:
+    """An information criterion: what a neuron must gain to be kept (theory eq. 12).
 
-    The criterion is ``n_samples log(loss) + penalty * n_parameters`` (theory eq. 12);
-    a neuron has as many parameters as it has inputs and outputs, less one for the
-    scale that can move between them.
+    Parameters
+    ----------
+    price : float
+        Of one neuron: the penalty per parameter times its ``n_inputs + n_outputs - 1``
+        parameters (one scale can move between amplitudes and weights).
+    n_values : float
+        Number of values fitted, ``n_effective * n_outputs``.
     """
+
+    price: float
+    n_values: float
+
+    @classmethod
+    def of(cls, rows: Rows, penalty: str | float) -> Criterion:
+        named = {"aic": 2.0, "bic": math.log(max(rows.n_effective, 1.0))}
+        n_parameters = rows.n_inputs + rows.n_outputs - 1
+        return cls(
+            price=named.get(penalty, penalty) * n_parameters,
+            n_values=rows.n_effective * rows.n_outputs,
+        )
+
+    def value(self, loss: float, n_neurons: int) -> float:
+        """The criterion itself; the least is best."""
+        fit = self.n_values * math.log(loss) if loss > 0 else -math.inf
+        return fit + self.price * n_neurons
+
+    def prices(self, squares: float, more: float) -> float:
+        """How many neurons' prices a rise of the residual's squares is worth."""
+        if self.price == 0.0 or squares <= 0.0:
+            return math.inf
+        return self.n_values * math.log1p(max(more, 0.0) / squares) / self.price
+
+
+def select_stage(stages: Sequence[Stage], criterion: Criterion | None) -> Stage:
+    """The last stage, or the one with the least information criterion."""
     if criterion is None:
         return stages[-1]
-    penalty = {"aic": 2.0, "bic": math.log(max(n_samples, 1.0))}.get(
-        criterion, criterion
+    return min(
+        stages, key=lambda stage: criterion.value(stage.loss, stage.network.n_neurons)
     )
-
-    def value(stage: Stage) -> float:
-        network = stage.network
-        n_parameters = network.n_neurons * (network.parameters.shape[1] - 1)
-        fit = math.log(stage.loss) if stage.loss > 0 else -math.inf
-        return n_samples * fit + penalty * n_parameters
-
-    return min(stages, key=value)

@@ -1,0 +1,102 @@
+"""Least squares over the amplitudes at fixed directions, without decay.
+
+Cheap, because only the Gram matrix of the activations is needed: what a neuron is worth
+can be told before anything is descended on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from sklearn_twolayer._network import Network, balance
+from sklearn_twolayer._objective import activation_moments
+
+if TYPE_CHECKING:
+    from sklearn_twolayer._rows import Rows
+
+RIDGE = 1e-12  # of the Gram matrix's trace: keeps parallel directions solvable
+# Share of an activation's square left beside the living neurons below which it is
+# theirs up to rounding.
+DEPENDENT = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class AmplitudeFit:
+    """Least squares of the targets on the activations of fixed directions.
+
+    Parameters
+    ----------
+    directions : torch.Tensor of shape (n_neurons, n_inputs)
+        Unit directions.
+    gram : ndarray of shape (n_neurons, n_neurons)
+        ``H'H``, H the activations less their linear fit.
+    inner : ndarray of shape (n_neurons, n_outputs)
+        ``H'y``; the targets have a sum of squares of one.
+    """
+
+    directions: torch.Tensor
+    gram: np.ndarray
+    inner: np.ndarray
+
+    @classmethod
+    def of(cls, rows: Rows, directions: torch.Tensor) -> AmplitudeFit:
+        gram, inner = activation_moments(rows, directions)
+        gram = gram.cpu().numpy().astype(np.float64)
+        gram[np.diag_indices_from(gram)] += RIDGE * gram.trace()
+        return cls(directions, gram, inner.cpu().numpy().astype(np.float64))
+
+    def take(self, index: Sequence[int]) -> AmplitudeFit:
+        """The fit with the directions at ``index`` only."""
+        index = np.asarray(index, dtype=int)
+        return AmplitudeFit(
+            self.directions[torch.from_numpy(index).to(self.directions.device)],
+            self.gram[np.ix_(index, index)],
+            self.inner[index],
+        )
+
+    @property
+    def n_neurons(self) -> int:
+        return len(self.gram)
+
+    @cached_property
+    def inverse(self) -> np.ndarray:
+        return np.linalg.pinv(self.gram, hermitian=True)
+
+    @cached_property
+    def amplitudes(self) -> np.ndarray:
+        return self.inverse @ self.inner
+
+    @cached_property
+    def squares(self) -> float:
+        """Sum of squares of the residual."""
+        return max(0.0, 1.0 - float((self.amplitudes * self.inner).sum()))
+
+    def costs(self) -> np.ndarray:
+        """By how much ``squares`` rises if one neuron is dropped, for each."""
+        diagonal = np.maximum(self.inverse.diagonal(), np.finfo(float).tiny)
+        return np.square(self.amplitudes).sum(axis=1) / diagonal
+
+    def gains(self, n_living: int) -> np.ndarray:
+        """By how much ``squares`` of the first ``n_living`` falls with one more.
+
+        One entry for each of the other directions.
+        """
+        living = self.take(range(n_living))
+        cross = self.gram[n_living:, :n_living]
+        explained = ((cross @ living.inverse) * cross).sum(axis=1)
+        own = self.gram.diagonal()[n_living:]
+        left = own - explained
+        correlation = self.inner[n_living:] - cross @ living.amplitudes
+        gains = np.square(correlation).sum(axis=1) / np.where(left > 0, left, 1.0)
+        return np.where(left > DEPENDENT * own, gains, 0.0)
+
+    def network(self) -> Network:
+        """The neurons with the amplitudes of the fit, balanced."""
+        amplitudes = torch.from_numpy(self.amplitudes).to(self.directions)
+        return balance(Network.from_parts(self.directions, amplitudes))

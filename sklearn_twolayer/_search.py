@@ -1,0 +1,297 @@
+"""The number of neurons by an information criterion, without a schedule.
+
+A bold start instead of the way down from ``lambda_max``: early features and output
+layer at one decay near the noise level; all that follows is without decay. Neurons are
+dropped, merged and added as long as the criterion falls; noiseless data get an exact
+network if there is one.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from sklearn_twolayer._amplitudes import AmplitudeFit
+from sklearn_twolayer._certificate import QUICK, Effort, certify, find_peaks
+from sklearn_twolayer._descent import Descent
+from sklearn_twolayer._descent._gauss_newton import gauss_newton
+from sklearn_twolayer._descent._quasi_newton import quasi_newton
+from sklearn_twolayer._network import Network, merge, prune
+from sklearn_twolayer._objective import objective_at, residual_at
+from sklearn_twolayer._path import Stage, finish_stage, fit_output_layer
+from sklearn_twolayer._recovery import recover_exactly
+from sklearn_twolayer._selection import Criterion, noise_level
+
+if TYPE_CHECKING:
+    from sklearn_twolayer._path import PathStart
+    from sklearn_twolayer._rows import Rows
+
+FIRST_DECAY = 0.1  # of lambda_max, where the noise level is lower
+FIRST_STEPS = 25
+FIRST_MERGE = 0.25  # radians
+LEAST_MASS = 1e-2  # relative to the largest, after the first descent
+# Neurons that are worth less than this share of their price before anything else has
+# adapted are dropped at once; measured, the true ones are worth more after the merge.
+CHEAP = 0.5
+# Rise of the residual, in prices, above which no descent was ever seen to make up for
+# a removal; and the gain below which none made a birth worth its price.
+HOPELESS_REMOVAL = 5.0
+HOPELESS_BIRTH = 0.45
+HOPELESS_BIRTH_IN_SPAN = 0.1
+CLOSE = 0.8  # radians between neurons that are tried as one
+APART = 0.3  # radians between births
+MOST_BIRTHS = 6
+MOST_ROUNDS = 30
+TRIAL_STEPS = 40
+FINAL_STEPS = 150
+FEW_ENTRIES = 2e6  # n_samples * n_parameters**2 below which Gauss-Newton is faster
+# Share of the targets' variance left after the first descent above which the data are
+# noisy. Measured without noise: at most 0.08.
+NOISY = 0.1
+IN_SPAN = Effort(n_random=24, n_nearby=0, n_refined=8, n_steps=10, n_perturbations=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A network refitted without decay, its criterion and the steps it took."""
+
+    network: Network
+    value: float
+    n_iter: int
+
+
+def search_stage(
+    rows: Rows,
+    start: PathStart,
+    penalty: str | float,
+    max_iter: int,
+    generator: torch.Generator,
+    network: Network | None = None,
+) -> Stage:
+    """The network that the criterion chooses, as a stage at the first decay.
+
+    A ``network``, if given, takes the place of the bold start. The stage's certificate
+    and gap are those of the chosen network itself.
+    """
+    began = time.perf_counter()
+    if start.lambda_max == 0.0:
+        return finish_stage(
+            rows, Descent(Network.empty(rows), 0, "tol"), 0.0, began, generator
+        )
+    criterion = Criterion.of(rows, penalty)
+    if network is None:
+        network, lambda_, n_iter = bold_start(rows, start)
+        if AmplitudeFit.of(rows, network.directions).squares <= NOISY:
+            exact, used = recover_exactly(rows, start, network, generator)
+            n_iter += used
+            if exact is not None:
+                return _stage(rows, exact, lambda_, n_iter, began, generator)
+        network = prune(merge(network, FIRST_MERGE), LEAST_MASS)
+        network = drop_cheap(rows, network, criterion)
+    else:
+        squares = 2.0 * objective_at(rows, network, 0.0)[0]
+        lambda_, n_iter = noise_level(rows, squares), 0
+    best = refit(rows, criterion, network, n_iter)
+    best = eliminate(rows, criterion, best, max_iter)
+    best = grow(rows, criterion, best, max_iter, generator)
+    best = refit(rows, criterion, best.network, best.n_iter, final=True)
+    return _stage(rows, best.network, lambda_, best.n_iter, began, generator)
+
+
+def _stage(
+    rows: Rows,
+    network: Network,
+    lambda_: float,
+    n_iter: int,
+    began: float,
+    generator: torch.Generator,
+) -> Stage:
+    known = certify(rows, network, lambda_, generator, QUICK)
+    descent = Descent(network, n_iter, "tol", known)
+    return finish_stage(rows, descent, lambda_, began, generator, refitted=network)
+
+
+def bold_start(rows: Rows, start: PathStart) -> tuple[Network, float, int]:
+    """Early features and output layer at the noise level, and a short descent.
+
+    The noise is estimated from what the early features leave, which is too much, but
+    any decay within a factor of two will do.
+    """
+    lambda_ = FIRST_DECAY * start.lambda_max
+    network = fit_output_layer(rows, start.directions, lambda_)
+    level = noise_level(rows, 2.0 * objective_at(rows, network, 0.0)[0])
+    if level > lambda_:
+        lambda_ = level
+        network = fit_output_layer(rows, start.directions, lambda_)
+    network, n_iter = quasi_newton(
+        rows, network, lambda_, max_iter=FIRST_STEPS, tol=1e-7
+    )
+    return network, lambda_, n_iter
+
+
+def refit(
+    rows: Rows, criterion: Criterion, network: Network, n_iter: int, final: bool = False
+) -> Candidate:
+    """Descend without decay, roughly unless ``final``, by what is faster."""
+    if rows.n_samples * network.parameters.numel() ** 2 <= FEW_ENTRIES:
+        steps, tol = (10, 1e-6) if final else (6, 1e-3)
+        network, used = gauss_newton(rows, network, 0.0, max_iter=steps, tol=tol)
+    else:
+        steps, tol = (FINAL_STEPS, 1e-9) if final else (TRIAL_STEPS, 1e-7)
+        network, used = quasi_newton(rows, network, 0.0, max_iter=steps, tol=tol)
+    loss = objective_at(rows, network, 0.0)[0]
+    return Candidate(network, criterion.value(loss, network.n_neurons), n_iter + used)
+
+
+def drop_cheap(rows: Rows, network: Network, criterion: Criterion) -> Network:
+    """Drop neurons that are hardly worth their price as they are, cheapest first."""
+    fit = AmplitudeFit.of(rows, network.directions)
+    while fit.n_neurons:
+        costs = fit.costs()
+        cheapest = int(costs.argmin())
+        if criterion.prices(fit.squares, costs[cheapest]) >= CHEAP:
+            break
+        fit = fit.take(np.delete(np.arange(fit.n_neurons), cheapest))
+    return fit.network()
+
+
+def eliminate(
+    rows: Rows, criterion: Criterion, best: Candidate, max_iter: int
+) -> Candidate:
+    """Drop or merge neurons as long as the refitted criterion falls."""
+    improved = True
+    while improved and best.n_iter < max_iter:
+        improved = False
+        for network in removals(rows, criterion, best.network):
+            trial = refit(rows, criterion, network, best.n_iter)
+            if trial.value < best.value:
+                best, improved = trial, True
+                break
+            best = replace(best, n_iter=trial.n_iter)
+    return best
+
+
+def removals(rows: Rows, criterion: Criterion, network: Network) -> Iterator[Network]:
+    """Networks with one neuron less that may be worth a refit, the likeliest first.
+
+    Without either of the two neurons that are worth least, or with the closest two
+    made one, all with the best amplitudes.
+    """
+    if network.n_neurons == 0:
+        return iter(())
+    fit = AmplitudeFit.of(rows, network.directions)
+    everyone = np.arange(fit.n_neurons)
+    fits = [
+        fit.take(np.delete(everyone, j))
+        for j in np.argsort(fit.costs(), kind="stable")[:2]
+    ]
+    merged = merge_closest(network)
+    if merged is not None:
+        fits.append(AmplitudeFit.of(rows, merged.directions))
+    rises = [criterion.prices(fit.squares, less.squares - fit.squares) for less in fits]
+    order = np.argsort(rises, kind="stable")
+    return (fits[j].network() for j in order if rises[j] <= HOPELESS_REMOVAL)
+
+
+def merge_closest(network: Network) -> Network | None:
+    """The two neurons whose lines are closest made one; None if they are far apart."""
+    if network.n_neurons < 2:
+        return None
+    directions = network.directions
+    cosines = (directions @ directions.T).abs().fill_diagonal_(-1.0)
+    first, second = divmod(int(cosines.argmax()), network.n_neurons)
+    angle = math.acos(min(1.0, float(cosines[first, second])))
+    if angle > CLOSE:
+        return None
+    others = [j for j in range(network.n_neurons) if j not in (first, second)]
+    pair = merge(network.take([first, second]), angle + 1e-6)
+    return network.take(others).joined_by(pair)
+
+
+def grow(
+    rows: Rows,
+    criterion: Criterion,
+    best: Candidate,
+    max_iter: int,
+    generator: torch.Generator,
+) -> Candidate:
+    """Add neurons as long as the refitted criterion falls."""
+    improved, n_rounds = True, 0
+    while improved and n_rounds < MOST_ROUNDS and best.n_iter < max_iter:
+        improved, n_rounds = False, n_rounds + 1
+        for network in births(rows, criterion, best.network, generator):
+            trial = refit(rows, criterion, network, best.n_iter)
+            if trial.value < best.value:
+                best, improved = eliminate(rows, criterion, trial, max_iter), True
+                break
+            best = replace(best, n_iter=trial.n_iter)
+    return best
+
+
+def births(
+    rows: Rows, criterion: Criterion, network: Network, generator: torch.Generator
+) -> Iterator[Network]:
+    """Networks with more neurons that may be worth a refit, the likeliest first.
+
+    The residual's peaks over all directions, then over those in the span of the living
+    ones. There a peak of noise is lower, by the root of the ratio of the dimensions,
+    and a true direction between others, of which a neuron in the middle has taken
+    the larger part, stands out.
+    """
+    residual = residual_at(rows, network)
+    peaks = find_peaks(rows, residual, network.directions, generator)
+    yield from joined(rows, criterion, network, peaks.directions, HOPELESS_BIRTH)
+    if network.n_neurons > 1:
+        directions = peaks_in_span(rows, residual, network, generator)
+        yield from joined(rows, criterion, network, directions, HOPELESS_BIRTH_IN_SPAN)
+
+
+def peaks_in_span(
+    rows: Rows, residual: torch.Tensor, network: Network, generator: torch.Generator
+) -> torch.Tensor:
+    """Directions of the residual's peaks within the span of the living directions."""
+    directions = network.directions
+    _, sizes, span = torch.linalg.svd(directions, full_matrices=False)
+    span = span[sizes > 1e-3 * sizes[0]]
+    seen = replace(
+        rows,
+        inputs=rows.neuron_inputs @ span.T,
+        n_inputs=len(span),
+        input_varies=torch.ones(len(span), dtype=torch.bool, device=span.device),
+    )
+    peaks = find_peaks(seen, residual, directions @ span.T, generator, IN_SPAN)
+    return peaks.directions @ span
+
+
+def joined(
+    rows: Rows,
+    criterion: Criterion,
+    network: Network,
+    directions: torch.Tensor,
+    hopeless: float,
+) -> Iterator[Network]:
+    """The network with those of the directions that gain most; with the best alone."""
+    n_living = network.n_neurons
+    fit = AmplitudeFit.of(rows, torch.cat([network.directions, directions]))
+    squares = fit.take(range(n_living)).squares
+    gains = fit.gains(n_living)
+    worth = [criterion.prices(max(squares - gain, 0.0), gain) for gain in gains]
+    cosines = (directions @ directions.T).abs().cpu().numpy()
+    chosen: list[int] = []
+    for j in np.argsort(worth)[::-1].tolist():
+        if worth[j] < hopeless or len(chosen) == MOST_BIRTHS:
+            break
+        if not (cosines[j, chosen] > math.cos(APART)).any():
+            chosen.append(j)
+    living = list(range(n_living))
+    several = [n_living + j for j in chosen if worth[j] >= 1.0]
+    if len(several) > 1:
+        yield drop_cheap(rows, fit.take(living + several).network(), criterion)
+    if chosen:
+        yield fit.take([*living, n_living + chosen[0]]).network()
