@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sklearn_twolayer._network import Network, balance, unit_rows
+from sklearn_twolayer._network import Network, balance, row_norms, unit_rows
 from sklearn_twolayer._objective import correlations, residual_at
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Peaks:
     @property
     def height(self) -> float:
         """The largest ``||v(u)||`` found."""
-        return float(self.correlations.norm(dim=1).max())
+        return float(row_norms(self.correlations).max())
 
     def distinct(self, apart: float) -> Peaks:
         """The highest of those whose lines are within ``apart`` radians."""
@@ -231,12 +231,12 @@ class _Ascent:
     ) -> _Ascent:
         values, gradients = correlations(rows, residual, directions)
         # ||v(u)|| has the scale of its gradient: a first step of about one radian.
-        scale = gradients.norm(dim=1, keepdim=True)
+        scale = row_norms(gradients)
         return cls(directions, values, gradients, 1.0 / scale.clamp_min(1e-300))
 
     @property
     def heights(self) -> torch.Tensor:
-        return self.values.norm(dim=1)
+        return row_norms(self.values)[:, 0]
 
     def climb(self, rows: Rows, residual: torch.Tensor, n_steps: int) -> _Ascent:
         state = self
@@ -256,7 +256,7 @@ class _Ascent:
         """Jump to nearby directions where they are higher; start small steps anew."""
         candidates = _moved(rows, self.directions, PERTURBATION, generator)
         moved = self._keep_higher(rows, residual, candidates)
-        scale = moved.gradients.norm(dim=1, keepdim=True).clamp_min(1e-300)
+        scale = row_norms(moved.gradients).clamp_min(1e-300)
         return _Ascent(moved.directions, moved.values, moved.gradients, 0.1 / scale)
 
     def highest(self, count: int) -> _Ascent:
@@ -272,7 +272,7 @@ class _Ascent:
         self, rows: Rows, residual: torch.Tensor, candidates: torch.Tensor
     ) -> _Ascent:
         values, gradients = correlations(rows, residual, candidates)
-        higher = (values.norm(dim=1) > self.heights)[:, None]
+        higher = row_norms(values) > row_norms(self.values)
         return _Ascent(
             torch.where(higher, candidates, self.directions),
             torch.where(higher, values, self.values),

@@ -53,7 +53,7 @@ class Network:
     @property
     def masses(self) -> torch.Tensor:
         """Mass of each neuron, ``||a_j|| ||(w_j, b_j)||`` (theory eq. 4)."""
-        return self.amplitudes.norm(dim=1) * self.weights.norm(dim=1)
+        return (row_norms(self.amplitudes) * row_norms(self.weights))[:, 0]
 
     @property
     def directions(self) -> torch.Tensor:
@@ -79,15 +79,29 @@ class Network:
 
 def unit_rows(matrix: torch.Tensor) -> torch.Tensor:
     """Rows scaled to norm one; zero rows stay zero."""
-    norms = matrix.norm(dim=1, keepdim=True)
-    return matrix / norms.masked_fill(norms == 0, 1.0)
+    return matrix / _divisors(row_norms(matrix))
+
+
+def row_norms(matrix: torch.Tensor) -> torch.Tensor:
+    """Euclidean norm of each row, as a column."""
+    return torch.linalg.vector_norm(matrix, dim=1, keepdim=True)
+
+
+def _divisors(norms: torch.Tensor) -> torch.Tensor:
+    """Norms that can be divided by: zero becomes tiny, and zero over it is zero."""
+    return norms.clamp_min(torch.finfo(norms.dtype).tiny)
 
 
 def balance(network: Network) -> Network:
     """Rescale every neuron to ``||a_j|| = ||(w_j, b_j)||`` (theory eq. 3)."""
-    size = network.masses.sqrt()[:, None]
+    amplitude_norms, weight_norms = (
+        row_norms(network.amplitudes),
+        row_norms(network.weights),
+    )
+    size = (amplitude_norms * weight_norms).sqrt_()
     return Network.from_parts(
-        network.directions * size, unit_rows(network.amplitudes) * size
+        network.weights * (size / _divisors(weight_norms)),
+        network.amplitudes * (size / _divisors(amplitude_norms)),
     )
 
 
@@ -108,7 +122,7 @@ def merge(network: Network, angle: float) -> Network:
     their features differ by a linear function. The result is balanced.
     """
     directions, masses = network.directions, network.masses
-    effects = network.amplitudes * network.weights.norm(dim=1, keepdim=True)
+    effects = network.amplitudes * row_norms(network.weights)
     cosines = directions @ directions.T
     same_line = cosines.abs() >= math.cos(angle)
     free = torch.ones_like(masses, dtype=torch.bool)

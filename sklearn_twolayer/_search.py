@@ -41,8 +41,8 @@ LEAST_MASS = 1e-2  # relative to the largest, after the first descent
 CHEAP = 0.5
 # Rise of the residual, in prices, above which no descent was ever seen to make up for
 # a removal; and the gain below which none made a birth worth its price.
-HOPELESS_REMOVAL = 5.0
-HOPELESS_BIRTH = 0.45
+HOPELESS_REMOVAL = 4.0
+HOPELESS_BIRTH = 0.55
 HOPELESS_BIRTH_IN_SPAN = 0.1
 CLOSE = 0.8  # radians between neurons that are tried as one
 APART = 0.3  # radians between births

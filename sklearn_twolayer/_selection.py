@@ -20,7 +20,7 @@ NOISE_LEVEL = 0.35
 STILL_FALLS = 4.0
 # Penalty per parameter. Measured (benchmarks/noise.py): 2 (AIC) keeps neurons that fit
 # noise, log(n_samples) (BIC) drops weak true ones; from 3 to 4 both are rare.
-DEFAULT_PENALTY = 3.25
+DEFAULT_PENALTY = 3.5
 NO_RESIDUAL = 1e-18  # mean squared residual, relative to the targets', of rounding
 
 

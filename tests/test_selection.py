@@ -6,7 +6,7 @@ from conftest import random_problem
 
 from sklearn_twolayer import GeometricSchedule, two_layer_path
 from sklearn_twolayer._path import Stage
-from sklearn_twolayer._selection import data_end_path, select_stage
+from sklearn_twolayer._selection import Criterion, data_end_path, select_stage
 from sklearn_twolayer.datasets import make_two_layer_regression
 
 
@@ -24,7 +24,7 @@ def test_the_path_ends_at_the_noise_level_or_without_residual():
     assert not data_end_path(rows, None, first, 0.1)
     # The line through (0.2, 0.3) and (0.1, 0.25) meets zero decay at a loss of 0.2.
     second = replace(first, lambda_=0.1, loss=0.25)
-    level = 0.35 * np.sqrt(2 * 0.2 * rows.n_inputs / rows.n_samples)
+    level = 0.35 * np.sqrt(2 * 0.2 * rows.n_inputs / rows.n_effective)
     assert not data_end_path(rows, first, second, level * 1.01)
     assert data_end_path(rows, first, second, level * 0.99)
     # With few neurons such a fall of the loss cannot be noise.
@@ -59,12 +59,26 @@ def test_pure_noise_keeps_few_neurons():
 
 
 def test_selection_is_by_the_formula():
-    *_, network = random_problem(0)
+    *_, rows, network = random_problem(0, n_outputs=2)
     few, many = network.take([0, 1]), network
     stages = [stage_of(few, 0.2, 0.30), stage_of(many, 0.1, 0.29)]
-    assert select_stage(stages, None, 100) is stages[1]
-    # Three neurons of five parameters each against a gain of 100 log(30 / 29).
-    price = 100 * np.log(30 / 29) / (3 * 5)
-    assert select_stage(stages, 0.99 * price, 100) is stages[1]
-    assert select_stage(stages, 1.01 * price, 100) is stages[0]
-    assert select_stage([*stages, stage_of(many, 0.05, 0.0)], "bic", 100).loss == 0.0
+    assert select_stage(stages, None) is stages[1]
+
+    def chosen(penalty, stages=stages):
+        return select_stage(stages, Criterion.of(rows, penalty))
+
+    # Three neurons of 5 inputs and 2 outputs against a gain on 2 n values.
+    penalty = 2 * rows.n_effective * np.log(30 / 29) / (3 * 6)
+    assert chosen(0.99 * penalty) is stages[1]
+    assert chosen(1.01 * penalty) is stages[0]
+    assert chosen("bic", [*stages, stage_of(many, 0.05, 0.0)]).loss == 0.0
+
+
+@pytest.mark.parametrize("penalty", ["aic", "bic", 3.5])
+def test_prices_are_differences_of_the_criterion(penalty):
+    *_, rows, _ = random_problem(0, n_outputs=2)
+    criterion = Criterion.of(rows, penalty)
+    rise = criterion.value(0.15, 3) - criterion.value(0.1, 3)
+    one_neuron = criterion.value(0.1, 4) - criterion.value(0.1, 3)
+    np.testing.assert_allclose(criterion.prices(0.2, 0.1), rise / one_neuron)
+    assert criterion.prices(0.0, 0.1) == criterion.prices(-1e-20, 0.1) == np.inf
