@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sklearn_twolayer._regressor import RegularizedTwoLayerRegressor
+from sklearn_twolayer._regressor_cv import RegularizedTwoLayerRegressorCV
 from sklearn_twolayer._schedule import (
     ConstantSchedule,
     GeometricSchedule,
@@ -20,6 +21,7 @@ __all__ = [
     "ConstantSchedule",
     "GeometricSchedule",
     "RegularizedTwoLayerRegressor",
+    "RegularizedTwoLayerRegressorCV",
     "StagedSchedule",
     "two_layer_path",
 ]

@@ -38,35 +38,50 @@ class AmplitudeFit:
         ``H'H``, H the activations less their linear fit.
     inner : ndarray of shape (n_neurons, n_outputs)
         ``H'y``; the targets have a sum of squares of one.
+    inverse : ndarray of shape (n_neurons, n_neurons)
+        Inverse of ``gram``.
     """
 
     directions: torch.Tensor
     gram: np.ndarray
     inner: np.ndarray
+    inverse: np.ndarray
 
     @classmethod
     def of(cls, rows: Rows, directions: torch.Tensor) -> AmplitudeFit:
         gram, inner = activation_moments(rows, directions)
         gram = gram.cpu().numpy().astype(np.float64)
         gram[np.diag_indices_from(gram)] += RIDGE * gram.trace()
-        return cls(directions, gram, inner.cpu().numpy().astype(np.float64))
+        inner = inner.cpu().numpy().astype(np.float64)
+        return cls(directions, gram, inner, np.linalg.pinv(gram, hermitian=True))
 
     def take(self, index: Sequence[int]) -> AmplitudeFit:
         """The fit with the directions at ``index`` only."""
         index = np.asarray(index, dtype=int)
+        gram = self.gram[np.ix_(index, index)]
         return AmplitudeFit(
-            self.directions[torch.from_numpy(index).to(self.directions.device)],
-            self.gram[np.ix_(index, index)],
+            self._directions_at(index),
+            gram,
             self.inner[index],
+            np.linalg.pinv(gram, hermitian=True),
         )
+
+    def without(self, j: int) -> AmplitudeFit:
+        """The fit with one direction less; the inverse takes a rank-one update."""
+        index = np.delete(np.arange(self.n_neurons), j)
+        kept = np.ix_(index, index)
+        column = self.inverse[index, j]
+        inverse = self.inverse[kept] - np.outer(column, column) / self.inverse[j, j]
+        return AmplitudeFit(
+            self._directions_at(index), self.gram[kept], self.inner[index], inverse
+        )
+
+    def _directions_at(self, index: np.ndarray) -> torch.Tensor:
+        return self.directions[torch.from_numpy(index).to(self.directions.device)]
 
     @property
     def n_neurons(self) -> int:
         return len(self.gram)
-
-    @cached_property
-    def inverse(self) -> np.ndarray:
-        return np.linalg.pinv(self.gram, hermitian=True)
 
     @cached_property
     def amplitudes(self) -> np.ndarray:

@@ -16,11 +16,12 @@ from sklearn_twolayer._validation import (
     check_real,
 )
 
-SOLVERS = {"auto": "newton", "newton": "newton", "gd": "gd"}
+SOLVERS = {"auto": "newton", "newton": "newton", "fast": "fast", "gd": "gd"}
 
 # Gradient descent adds no neurons, so its schedule starts where none is lost yet.
 DEFAULT_SCHEDULES = {
     "newton": GeometricSchedule(),
+    "fast": GeometricSchedule(),
     "gd": GeometricSchedule(start=0.03, stop=2e-4),
 }
 

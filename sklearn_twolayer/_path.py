@@ -1,4 +1,4 @@
-"""The three stages of the algorithm, on one page, and the public path function."""
+"""The three stages of the algorithm, on one page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from sklearn_twolayer._certificate import certify, early_directions, find_peaks
-from sklearn_twolayer._descent import DESCENTS, REFITS, Descent
+from sklearn_twolayer._descent import DESCENTS, Descent
 from sklearn_twolayer._network import Network, balance, merge
 from sklearn_twolayer._objective import activation_moments
 
@@ -107,15 +107,6 @@ def fit_output_layer(rows: Rows, directions: torch.Tensor, lambda_: float) -> Ne
     gram.diagonal().add_(lambda_ + rounding)
     amplitudes = torch.linalg.solve(gram, inner)
     return balance(Network.from_parts(directions, amplitudes))
-
-
-def refit_without_decay(
-    rows: Rows, network: Network, lambda_: float, options: PathOptions
-) -> Network:
-    """Debias a network found at ``lambda_``, as in the relaxed Lasso."""
-    if network.n_neurons == 0:
-        return network
-    return REFITS[options.solver](rows, network, lambda_, options)
 
 
 def finish_stage(

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from sklearn_twolayer._descent import newton_descent
 from sklearn_twolayer._network import Network
 from sklearn_twolayer._objective import linear_part_at
 from sklearn_twolayer._options import PathOptions, check_path_options
 from sklearn_twolayer._path import (
     PathStart,
     Stage,
+    finish_stage,
     follow_path,
-    refit_without_decay,
     start_path,
 )
 from sklearn_twolayer._rows import Rows
-from sklearn_twolayer._search import search_stage
-from sklearn_twolayer._selection import data_end_path
+from sklearn_twolayer._search import choose_neurons, search_stage
+from sklearn_twolayer._selection import DEFAULT_PENALTY, Criterion, data_end_path
 from sklearn_twolayer._threads import fit_threads
 from sklearn_twolayer._units import FittedNetwork
-from sklearn_twolayer._validation import check_inputs, check_targets, check_weights
+from sklearn_twolayer._validation import (
+    check_flag,
+    check_inputs,
+    check_targets,
+    check_weights,
+)
 
 FEW_NEURONS = 32  # to begin with when more can be born; measured: 24 to 48 do as well
 
@@ -62,7 +69,7 @@ class PathProblem:
         )
         generator = torch.Generator(device="cpu").manual_seed(options.seed)
         n_neurons = options.n_neurons
-        if options.solver == "newton":  # which adds neurons where they are missing
+        if options.solver != "gd":  # which add neurons where they are missing
             n_neurons = min(n_neurons, max(FEW_NEURONS, rows.n_inputs))
         start = start_path(rows, n_neurons, generator)
         scale = rows.units.target_scale
@@ -110,13 +117,28 @@ class PathProblem:
             torch.from_numpy(amplitudes).to(self.rows.targets),
         )
 
-    def debiased(self, stage: Stage) -> Network:
-        """The stage's network, refitted without decay."""
+    def solved(self, stage: Stage) -> Stage:
+        """The stage, solved until its duality gap is at most ``options.tol``."""
+        if stage.network.n_neurons == 0:
+            return stage
+        began = time.perf_counter()
+        descent = newton_descent(
+            self.rows, stage.network, stage.lambda_, self.options, self.generator
+        )
+        return finish_stage(self.rows, descent, stage.lambda_, began, self.generator)
+
+    def debiased(self, stage: Stage, penalty: str | float = DEFAULT_PENALTY) -> Network:
+        """The stage's network, refitted without decay, its neurons chosen anew."""
         if stage.refitted is not None:
             return stage.refitted
-        return refit_without_decay(
-            self.rows, stage.network, stage.lambda_, self.options
-        )
+        return choose_neurons(
+            self.rows,
+            Criterion.of(self.rows, penalty),
+            stage.network,
+            0,
+            self.options.max_iter,
+            self.generator,
+        ).network
 
     def fitted(self, network: Network) -> FittedNetwork:
         """The network with its linear part, in the units of the data."""
@@ -197,6 +219,8 @@ class TwoLayerPath:
     networks : tuple of FittedNetwork, of length n_stages
         The network of each stage, in the units of ``X`` and ``y``, with `features`,
         `feature_intercepts`, `amplitudes`, `coef`, `intercept` and `predict`.
+    debiased : tuple of FittedNetwork, of length n_stages, or None
+        The networks refitted without decay, if asked for.
     history : dict of str to ndarray of shape (n_stages,)
         As `history_` of :class:`RegularizedTwoLayerRegressor`.
     """
@@ -204,6 +228,7 @@ class TwoLayerPath:
     lambda_max: float
     lambdas: np.ndarray
     networks: tuple[FittedNetwork, ...]
+    debiased: tuple[FittedNetwork, ...] | None
     history: dict[str, np.ndarray]
 
 
@@ -214,6 +239,7 @@ def two_layer_path(
     sample_weight: object = None,
     schedule: object = None,
     solver: str = "auto",
+    debias: bool = False,
     n_neurons: int = 100,
     hidden_bias: bool = True,
     standardize: bool = True,
@@ -239,9 +265,13 @@ def two_layer_path(
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows, not negative; only their ratios matter.
     schedule : schedule, default=None
-        Weight decay of each stage; None as in the regressor.
-    solver : {"auto", "newton", "gd"}, default="auto"
+        Weight decay of each stage. None stands for ``GeometricSchedule()``, which ends
+        at the noise level; for "gd", for ``GeometricSchedule(start=0.03, stop=2e-4)``.
+    solver : {"auto", "newton", "fast", "gd"}, default="auto"
         How the objective is minimised at each stage.
+    debias : bool, default=False
+        Whether to refit the network of each stage without decay, too. Its neurons are
+        merged and dropped as long as an information criterion falls.
     n_neurons : int, default=100
         Number of neurons at the start, at least 1.
     hidden_bias : bool, default=True
@@ -287,6 +317,7 @@ def two_layer_path(
     >>> [network.n_features > 0 for network in path.networks]
     [False, True]
     """
+    debias = check_flag("debias", debias)
     options = check_path_options(
         schedule=schedule,
         solver=solver,
@@ -307,11 +338,15 @@ def two_layer_path(
     with fit_threads(X.size):
         problem = PathProblem.from_arrays(X, targets, weights, options)
         stages = list(problem.stages())
-        networks = tuple(problem.fitted(stage.result) for stage in stages)
+        networks = tuple(problem.fitted(stage.network) for stage in stages)
+        if debias:
+            companions = [problem.debiased(stage) for stage in stages]
+            debiased = tuple(problem.fitted(network) for network in companions)
     history = problem.history(stages)
     return TwoLayerPath(
         lambda_max=problem.lambda_max,
         lambdas=history["lambda_"],
         networks=networks,
+        debiased=debiased if debias else None,
         history=history,
     )

@@ -7,19 +7,11 @@ import warnings
 from numbers import Integral
 from typing import TYPE_CHECKING, Self
 
-import numpy as np
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    MultiOutputMixin,
-    RegressorMixin,
-    TransformerMixin,
-)
 from sklearn.callback import CallbackContext, CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_scalar
-from sklearn.utils.validation import check_is_fitted
 
+from sklearn_twolayer._base import TwoLayerModel
 from sklearn_twolayer._options import check_path_options
 from sklearn_twolayer._selection import (
     DEFAULT_PENALTY,
@@ -28,17 +20,14 @@ from sklearn_twolayer._selection import (
     select_stage,
 )
 from sklearn_twolayer._threads import fit_threads
-from sklearn_twolayer._units import FittedNetwork
 from sklearn_twolayer._validation import (
     check_criterion,
     check_flag,
     check_inputs,
-    check_option,
     check_targets,
     check_weights,
     unchanged_on_error,
 )
-from sklearn_twolayer.exceptions import NoFeaturesWarning
 
 if TYPE_CHECKING:
     from sklearn_twolayer._path import Stage
@@ -48,14 +37,7 @@ if TYPE_CHECKING:
 PATH_PARAMETERS = tuple(inspect.signature(check_path_options).parameters)
 
 
-class RegularizedTwoLayerRegressor(
-    CallbackSupportMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    RegressorMixin,
-    MultiOutputMixin,
-    BaseEstimator,
-):
+class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
     """Two-layer network that recovers the directions the data depend on.
 
     Fits::
@@ -345,79 +327,4 @@ class RegularizedTwoLayerRegressor(
             estimator=self,
             **task,
             reconstruction_attributes=lambda: problem.fitted(stage.result).attributes(),
-        )
-
-    def predict(self, X: object) -> np.ndarray:
-        """Predict targets.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs.
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            Predicted targets.
-        """
-        check_is_fitted(self)
-        return self._fitted_network().predict(check_inputs(self, X, reset=False))
-
-    def transform(self, X: object) -> np.ndarray:
-        """Project inputs on the features.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Inputs.
-
-        Returns
-        -------
-        X_new : ndarray of shape (n_samples, n_features_out)
-            ``X @ features_.T + feature_intercepts_``, or its ReLU if
-            `feature_output` is "activation".
-
-        Warns
-        -----
-        NoFeaturesWarning
-            If the fitted model is linear; the result then has no columns.
-        """
-        check_is_fitted(self)
-        feature_output = self._check_feature_output()
-        X = check_inputs(self, X, reset=False)
-        if self._n_features_out == 0:
-            warnings.warn(
-                "The fitted model is linear: there are no features to project on, "
-                "and the result of transform has no columns. With smaller decays "
-                "(parameter schedule) there may be some.",
-                NoFeaturesWarning,
-                stacklevel=2,
-            )
-        projection = self._fitted_network().project(X)
-        return (
-            np.maximum(projection, 0.0)
-            if feature_output == "activation"
-            else (projection)
-        )
-
-    @property
-    def _n_features_out(self) -> int:
-        """What get_feature_names_out counts."""
-        return self.features_.shape[0]
-
-    def _check_feature_output(self) -> str:
-        return check_option(
-            "feature_output", self.feature_output, ["projection", "activation"]
-        )
-
-    def _fitted_network(self) -> FittedNetwork | None:
-        """The fitted model as one record; None before the first fit."""
-        if not hasattr(self, "features_"):
-            return None
-        return FittedNetwork(
-            features=self.features_,
-            feature_intercepts=self.feature_intercepts_,
-            amplitudes=self.amplitudes_,
-            coef=self.coef_,
-            intercept=self.intercept_,
         )

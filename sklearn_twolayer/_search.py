@@ -92,16 +92,33 @@ def search_stage(
             n_iter += used
             if exact is not None:
                 return _stage(rows, exact, lambda_, n_iter, began, generator)
-        network = prune(merge(network, FIRST_MERGE), LEAST_MASS)
-        network = drop_cheap(rows, network, criterion)
     else:
-        squares = 2.0 * objective_at(rows, network, 0.0)[0]
-        lambda_, n_iter = noise_level(rows, squares), 0
+        lambda_ = noise_level(rows, 2.0 * objective_at(rows, network, 0.0)[0])
+        n_iter = 0
+    best = choose_neurons(rows, criterion, network, n_iter, max_iter, generator)
+    return _stage(rows, best.network, lambda_, best.n_iter, began, generator)
+
+
+def choose_neurons(
+    rows: Rows,
+    criterion: Criterion,
+    network: Network,
+    n_iter: int,
+    max_iter: int,
+    generator: torch.Generator,
+) -> Candidate:
+    """Refit a network without decay, with the neurons that are worth their price.
+
+    The optimum with decay has clusters of neurons around a true direction, and more on
+    noise: they are merged and dropped, and then neurons added, as long as the
+    criterion falls.
+    """
+    network = prune(merge(network, FIRST_MERGE), LEAST_MASS)
+    network = drop_cheap(rows, network, criterion)
     best = refit(rows, criterion, network, n_iter)
     best = eliminate(rows, criterion, best, max_iter)
     best = grow(rows, criterion, best, max_iter, generator)
-    best = refit(rows, criterion, best.network, best.n_iter, final=True)
-    return _stage(rows, best.network, lambda_, best.n_iter, began, generator)
+    return refit(rows, criterion, best.network, best.n_iter, final=True)
 
 
 def _stage(
@@ -157,7 +174,7 @@ def drop_cheap(rows: Rows, network: Network, criterion: Criterion) -> Network:
         cheapest = int(costs.argmin())
         if criterion.prices(fit.squares, costs[cheapest]) >= CHEAP:
             break
-        fit = fit.take(np.delete(np.arange(fit.n_neurons), cheapest))
+        fit = fit.without(cheapest)
     return fit.network()
 
 
@@ -186,11 +203,8 @@ def removals(rows: Rows, criterion: Criterion, network: Network) -> Iterator[Net
     if network.n_neurons == 0:
         return iter(())
     fit = AmplitudeFit.of(rows, network.directions)
-    everyone = np.arange(fit.n_neurons)
-    fits = [
-        fit.take(np.delete(everyone, j))
-        for j in np.argsort(fit.costs(), kind="stable")[:2]
-    ]
+    cheapest = np.argsort(fit.costs(), kind="stable")[:2]
+    fits = [fit.without(j) for j in cheapest]
     merged = merge_closest(network)
     if merged is not None:
         fits.append(AmplitudeFit.of(rows, merged.directions))

@@ -67,6 +67,8 @@ def gap_message(stage: Stage, lambda_: float, tol: float) -> str | None:
     """
     if stage.refitted is not None or stage.relative_gap <= tol:
         return None
+    if stage.stopped_by == "steps":  # a rough descent, asked for as such
+        return None
     return (
         f"The stage at lambda_ = {lambda_:.3g} has a relative duality gap of "
         f"{stage.relative_gap:.1e}, above tol = {tol:.1e}: "

@@ -54,6 +54,22 @@ def check_criterion(criterion: object) -> object:
     return check_real("criterion", criterion, min_val=0.0)
 
 
+def check_fractions(lambdas: object, eps: object) -> np.ndarray:
+    """A decreasing grid of positive fractions, given or equally spaced down to eps."""
+    if isinstance(lambdas, Integral) and not isinstance(lambdas, bool):
+        eps = check_real(
+            "eps", eps, min_val=0.0, max_val=1.0, include_boundaries="neither"
+        )
+        return np.geomspace(1.0, eps, check_integer("lambdas", lambdas, min_val=1))
+    fractions = check_numbers("lambdas", lambdas, ensure_2d=False)
+    if fractions.ndim != 1 or (fractions <= 0).any() or (np.diff(fractions) >= 0).any():
+        raise ValueError(
+            "lambdas must be a number of decays or a decreasing sequence of positive "
+            f"fractions of lambda_max, got {lambdas!r}."
+        )
+    return fractions
+
+
 def check_generator(random_state: object) -> np.random.RandomState:
     with _error_names("random_state", None):
         return check_random_state(random_state)

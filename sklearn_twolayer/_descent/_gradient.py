@@ -53,14 +53,6 @@ def gradient_descent(
     return replace(descent, network=prune(merged, options.prune_tol))
 
 
-def gradient_refit(
-    rows: Rows, network: Network, lambda_: float, options: PathOptions
-) -> Network:
-    """Descend without decay."""
-    descent = descend_plainly(rows, network, 0.0, max_iter=options.max_iter, tol=0.0)
-    return balance(descent.network)
-
-
 def descend_plainly(
     rows: Rows, network: Network, lambda_: float, *, max_iter: int, tol: float
 ) -> Descent:

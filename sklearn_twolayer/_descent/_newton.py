@@ -25,7 +25,6 @@ FIRST_STEPS = 150
 NEXT_STEPS = 60
 SLIDE_EVERY = 3  # rounds of births between two quasi-Newton descents
 MOST_ROUNDS = 100
-REFIT_SLACK = 0.02  # of the objective, for merges before the refit without decay
 MOST_PARAMETERS = 2000  # above it a Gauss-Newton step costs more than it gains
 # Births closer to one another than this are one; closer to a living neuron they are
 # not, since the optimum of the empirical problem may need several nearby atoms.
@@ -98,14 +97,6 @@ def _certify(
         again = certify(rows, network, lambda_, generator, THOROUGH)
         state = max(state, again, key=lambda known: known.peaks.height)
     return state
-
-
-def newton_refit(
-    rows: Rows, network: Network, lambda_: float, options: PathOptions
-) -> Network:
-    """Merge the clusters that the decay has no quarrel with; descend without decay."""
-    network, _ = simplify(rows, network, lambda_, slack=REFIT_SLACK)
-    return descend_without_decay(rows, network, options.max_iter)[0]
 
 
 def descend_without_decay(

@@ -20,9 +20,9 @@ class Descent:
         Where the descent ended; the objective there is at most the one it began at.
     n_iter : int
         Steps taken.
-    stopped_by : {"tol", "max_iter", "stall"}
-        What ended the descent: its tolerance, the limit on its steps, or that the
-        objective no longer fell.
+    stopped_by : {"tol", "max_iter", "stall", "steps"}
+        What ended the descent: its tolerance, the limit on its steps, that the
+        objective no longer fell, or that a rough descent had taken its steps.
     certificate : Certificate or None
         What is known of the network, if the descent found out.
     """

@@ -1,0 +1,57 @@
+"""A rough descent: close to the optimum of a stage for a tenth of the time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sklearn_twolayer._certificate import Effort, certify
+from sklearn_twolayer._descent._newton import give_birth, refit_masses
+from sklearn_twolayer._descent._quasi_newton import quasi_newton
+from sklearn_twolayer._descent._result import Descent
+
+if TYPE_CHECKING:
+    import torch
+
+    from sklearn_twolayer._network import Network
+    from sklearn_twolayer._options import PathOptions
+    from sklearn_twolayer._rows import Rows
+
+STEPS = 30  # of quasi-Newton descent before, and after each round of births
+ROUNDS = 2
+TOLERANCE = 0.02  # relative gap, as far as a quick look shows, that needs no births
+GLANCE = Effort(n_random=32, n_nearby=0, n_refined=16, n_steps=6, n_perturbations=0)
+
+
+def fast_descent(
+    rows: Rows,
+    network: Network,
+    lambda_: float,
+    options: PathOptions,
+    generator: torch.Generator,
+) -> Descent:
+    """Few quasi-Newton steps and two rounds of births, whatever gap that leaves.
+
+    For paths whose stages are compared with each other on held-out rows: warm-started
+    from the stage before, the gap is a few percent. ``options.tol`` is not used.
+    """
+    network, n_iter = _descend(rows, network, lambda_, options)
+    if lambda_ == 0.0:
+        return Descent(network, n_iter, "tol")
+    network = refit_masses(rows, network, lambda_)  # drops neurons that L-BFGS fades
+    for _ in range(ROUNDS):
+        state = certify(rows, network, lambda_, generator, GLANCE)
+        if state.relative_gap <= TOLERANCE:
+            break
+        born = refit_masses(rows, give_birth(network, state.peaks, lambda_), lambda_)
+        network, used = _descend(rows, born, lambda_, options)
+        n_iter += used
+    else:
+        state = certify(rows, network, lambda_, generator, GLANCE)
+    return Descent(network, n_iter, "steps", state)
+
+
+def _descend(
+    rows: Rows, network: Network, lambda_: float, options: PathOptions
+) -> tuple[Network, int]:
+    steps = min(STEPS, options.max_iter)
+    return quasi_newton(rows, network, lambda_, max_iter=steps, tol=1e-6)

@@ -1,0 +1,385 @@
+"""The cross-validated estimator: one path a fold, then one on all rows."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from sklearn import get_config
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import check_cv
+from sklearn.utils import check_scalar
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    process_routing,
+)
+from sklearn.utils.parallel import Parallel, delayed
+
+from sklearn_twolayer._base import TwoLayerModel
+from sklearn_twolayer._cross_validation import choose, follow_fold, path_options
+from sklearn_twolayer._options import check_path_options
+from sklearn_twolayer._selection import DEFAULT_PENALTY, gap_message
+from sklearn_twolayer._threads import fit_threads
+from sklearn_twolayer._validation import (
+    check_criterion,
+    check_flag,
+    check_fractions,
+    check_inputs,
+    check_targets,
+    check_weights,
+    unchanged_on_error,
+)
+
+if TYPE_CHECKING:
+    from sklearn_twolayer._options import PathOptions
+
+
+class RegularizedTwoLayerRegressorCV(TwoLayerModel):
+    """Two-layer network whose weight decay is chosen by cross-validation.
+
+    The model and the objective are those of :class:`RegularizedTwoLayerRegressor`::
+
+        1/2 mean_i s_i ||y_i - f(x_i)||^2
+            + lambda / 2 sum_j (||a_j||^2 + ||w_j||^2 + b_j^2)
+
+    In each fold the decay falls from ``lambda_max``, where the model is linear, along
+    one grid, and the network at each decay predicts the rows held out. So does the
+    debiased network, without decay, that an information criterion chooses. What has
+    the least mean squared error is then fitted on all rows.
+
+    Parameters
+    ----------
+    lambdas : int or array-like of shape (n_lambdas,), default=20
+        The grid of decays as fractions of ``lambda_max``, the least decay that leaves
+        no neuron, which each fold has of its own; decreasing, positive. A number
+        stands for that many fractions from 1 to `eps`, equally spaced in the logarithm.
+    eps : float, default=1e-4
+        Last fraction of the grid if `lambdas` is a number. In (0, 1).
+    cv : int, cross-validation generator or iterable, default=None
+        As in scikit-learn: None for five folds, a number of folds (not shuffled), a
+        splitter, or pairs of train and test indices. The folds are drawn once.
+    debias : {"auto", False}, default="auto"
+        Whether the folds may choose the network without decay whose number of neurons
+        is chosen by the criterion, as :class:`RegularizedTwoLayerRegressor` does
+        without a schedule. It has little bias and few features; regularised networks
+        can have many and do better where the signal is spread out or rows are few.
+    one_standard_error : bool, default=False
+        Whether to take, in place of the decay with the least error, the largest one
+        whose error is within one standard error of it. The choice between regularised
+        and debiased network is by the least error in any case.
+    criterion : {"aic", "bic"}, float or None, default=None
+        Penalty per parameter of the debiased network; None stands for 3.5, as in
+        :class:`RegularizedTwoLayerRegressor`.
+    n_jobs : int, default=None
+        Folds that are followed at the same time, as in joblib. Results do not depend
+        on it.
+    n_neurons : int, default=100
+        Number of neurons at the start, of which at most 32, or one an input, are used.
+    hidden_bias : bool, default=True
+        Whether the neurons have biases ``b_j``.
+    standardize : bool, default=True
+        Whether to scale the columns of `X` to unit variance for the fit.
+    feature_output : {"projection", "activation"}, default="projection"
+        What `transform` returns: ``X @ features_.T + feature_intercepts_`` or its
+        ReLU.
+    max_iter : int, default=2000
+        Most evaluations in one stage.
+    tol : float, default=1e-2
+        The kept stage, if it is not debiased, is solved to a duality gap of at most
+        `tol` times the objective. The stages of the folds are solved roughly.
+    device : str, torch.device or None, default=None
+        Where to compute: "cpu" (or None), "cuda", "cuda:1", "mps".
+    dtype : {"float64", "float32"}, default="float64"
+        Precision of the computation. The fitted attributes are float64.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the initial directions and the search for the certificate's peak; the
+        folds are `cv`'s matter. Pass an int for results that repeat.
+    verbose : int, default=0
+        If positive, print a line a stage of the path on all rows.
+
+    Attributes
+    ----------
+    features_ : ndarray of shape (n_features_out, n_features_in)
+        Unit-norm directions in the units of `X`, by decreasing mass. A direction and
+        its opposite are one: the largest loading of each is positive.
+    feature_intercepts_ : ndarray of shape (n_features_out,)
+        Hidden biases on the scale of `features_`.
+    amplitudes_ : ndarray of shape (n_features_out,) or (n_features_out, n_outputs)
+        Output weight of each feature.
+    coef_ : ndarray of shape (n_features_in,) or (n_outputs, n_features_in)
+        Coefficients of the linear part.
+    intercept_ : float or ndarray of shape (n_outputs,)
+        Constant of the linear part.
+    lambda_ : float
+        The decay chosen, for all rows; for a debiased network, the noise level that its
+        search began at.
+    debiased_ : bool
+        Whether the folds chose the debiased network.
+    lambdas_ : ndarray of shape (n_lambdas,)
+        The grid of decays for all rows.
+    mse_path_ : ndarray of shape (n_lambdas, n_folds)
+        Mean squared errors on the held-out rows; NaN beyond the stage where a fold's
+        path ended because the error had stopped falling.
+    n_features_path_ : ndarray of shape (n_lambdas, n_folds)
+        Numbers of features, likewise.
+    debiased_mse_ : ndarray of shape (n_folds,)
+        Mean squared errors of the debiased network; NaN if `debias` is False.
+    debiased_n_features_ : ndarray of shape (n_folds,)
+        Its number of features, likewise.
+    lambda_max_ : float
+        The least decay at which the best network on all rows has no neuron, as far as
+        the search for the certificate's peak found it.
+    certificate_ : float
+        Largest norm of the dual certificate at `lambda_`.
+    dual_gap_ : float
+        Duality gap at `lambda_`, in squared units of `y`.
+    history_ : dict of str to ndarray of shape (n_stages,)
+        The path on all rows, as in :class:`RegularizedTwoLayerRegressor`.
+    n_iter_ : int
+        Evaluations along the path on all rows.
+    n_features_in_ : int
+        Number of columns of `X`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns of `X`, if all are strings.
+
+    See Also
+    --------
+    RegularizedTwoLayerRegressor : One schedule, or an information criterion in place
+        of cross-validation, which is some ten times faster.
+    two_layer_path : The networks of all stages.
+    sklearn.linear_model.LassoCV : The same for linear models.
+
+    Notes
+    -----
+    The path of a fold ends when the error has not fallen for three stages in a row.
+    Decays that were not reached in every fold are not chosen. Errors are averaged over
+    folds by the sample weights of their held-out rows. If the best network does not
+    beat the one at the largest decay, the linear model, by a standard error of
+    their difference over the folds, that one is kept.
+
+    Examples
+    --------
+    >>> from sklearn_twolayer import RegularizedTwoLayerRegressorCV
+    >>> from sklearn_twolayer.datasets import make_two_layer_regression
+    >>> X, y = make_two_layer_regression(
+    ...     500, 5, n_directions=2, noise=0.3, random_state=0)
+    >>> model = RegularizedTwoLayerRegressorCV(random_state=0).fit(X, y)
+    >>> model.features_.shape
+    (2, 5)
+    >>> model.mse_path_.shape
+    (20, 5)
+    """
+
+    def __init__(
+        self,
+        *,
+        lambdas: object = 20,
+        eps: float = 1e-4,
+        cv: object = None,
+        debias: str | bool = "auto",
+        one_standard_error: bool = False,
+        criterion: str | float | None = None,
+        n_jobs: int | None = None,
+        n_neurons: int = 100,
+        hidden_bias: bool = True,
+        standardize: bool = True,
+        feature_output: str = "projection",
+        max_iter: int = 2000,
+        tol: float = 1e-2,
+        device: object = None,
+        dtype: str = "float64",
+        random_state: object = None,
+        verbose: int = 0,
+    ) -> None:
+        self.lambdas = lambdas
+        self.eps = eps
+        self.cv = cv
+        self.debias = debias
+        self.one_standard_error = one_standard_error
+        self.criterion = criterion
+        self.n_jobs = n_jobs
+        self.n_neurons = n_neurons
+        self.hidden_bias = hidden_bias
+        self.standardize = standardize
+        self.feature_output = feature_output
+        self.max_iter = max_iter
+        self.tol = tol
+        self.device = device
+        self.dtype = dtype
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(
+        self, X: object, y: object, sample_weight: object = None, **params: object
+    ) -> Self:
+        """Follow the path in each fold, choose, and fit on all rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs; at least two rows.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, not negative, in fitting and in held-out errors.
+        **params : dict
+            Passed to the splitter `cv`, such as ``groups``.
+
+        Returns
+        -------
+        self : RegularizedTwoLayerRegressorCV
+            The fitted estimator.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a parameter or the data are not as documented. The estimator is then
+            left as it was.
+
+        Warns
+        -----
+        sklearn.exceptions.ConvergenceWarning
+            If the result is a regularised stage whose duality gap is above `tol`.
+        """
+        with unchanged_on_error(self):
+            return self._fit(X, y, sample_weight, params)
+
+    def _fit(
+        self, X: object, y: object, sample_weight: object, params: dict[str, object]
+    ) -> Self:
+        options = self._check_options()
+        fractions = check_fractions(self.lambdas, self.eps)
+        may_debias = self._check_debias()
+        one_standard_error = check_flag("one_standard_error", self.one_standard_error)
+        criterion = check_criterion(self.criterion)
+        penalty = DEFAULT_PENALTY if criterion is None else criterion
+        verbose = check_scalar(self.verbose, "verbose", Integral, min_val=0)
+        self._check_feature_output()
+        X = check_inputs(self, X, y)
+        targets = check_targets(y, X.shape[0])
+        weights = check_weights(sample_weight, X.shape[0])
+        splitter = check_cv(self.cv)
+        splits = list(splitter.split(X, targets, **self._split_params(params)))
+        _check_splits(splits, weights)
+
+        rough = path_options(options, fractions)
+        folds = Parallel(n_jobs=self.n_jobs)(
+            delayed(follow_fold)(
+                X, targets, weights, *split, rough, penalty if may_debias else None
+            )
+            for split in splits
+        )
+        index = choose(folds, one_standard_error).index
+        self._fit_all(X, targets, weights, options, fractions, index, penalty, verbose)
+        self.lambdas_ = self.lambda_max_ * fractions
+        self.debiased_ = index is None
+        self.mse_path_ = np.stack([fold.errors for fold in folds], axis=-1)
+        self.n_features_path_ = np.stack([fold.n_features for fold in folds], axis=-1)
+        self.debiased_mse_ = np.array([fold.debiased_error for fold in folds])
+        self.debiased_n_features_ = np.array(
+            [fold.debiased_n_features for fold in folds]
+        )
+        return self
+
+    def _fit_all(
+        self,
+        X: np.ndarray,
+        targets: np.ndarray,
+        weights: np.ndarray,
+        options: PathOptions,
+        fractions: np.ndarray,
+        index: int | None,
+        penalty: str | float,
+        verbose: int,
+    ) -> None:
+        """Follow the path on all rows to the stage ``index``, or search; store it."""
+        # Imported here: predicting and unpickling do without torch.
+        from sklearn_twolayer._problem import PathProblem
+
+        debiased = index is None
+        rough = path_options(options, fractions if debiased else fractions[: index + 1])
+        with fit_threads(X.size):
+            problem = PathProblem.from_arrays(X, targets, weights, rough)
+            stages = []
+            for stage in problem.search(penalty) if debiased else problem.stages():
+                stages.append(stage)
+                if verbose:
+                    print(problem.progress_line(stage))
+            if not debiased:
+                stages[-1] = problem.solved(stages[-1])
+            fitted = problem.fitted(stages[-1].result)
+        vars(self).update(fitted.attributes())
+        vars(self).update(problem.attributes(stages, stages[-1]))
+        message = gap_message(stages[-1], self.lambda_, options.tol)
+        if message:
+            warnings.warn(message, ConvergenceWarning, stacklevel=4)
+
+    def _check_options(self) -> PathOptions:
+        return check_path_options(
+            schedule=None,
+            solver="auto",
+            n_neurons=self.n_neurons,
+            hidden_bias=self.hidden_bias,
+            standardize=self.standardize,
+            max_iter=self.max_iter,
+            tol=self.tol,
+            prune_tol=0.0,
+            merge_angle=0.0,
+            device=self.device,
+            dtype=self.dtype,
+            random_state=self.random_state,
+        )
+
+    def _check_debias(self) -> bool:
+        if self.debias == "auto" or self.debias is False:
+            return self.debias == "auto"
+        raise ValueError(
+            f"debias must be 'auto' or False, got {self.debias!r}; without "
+            "cross-validation, RegularizedTwoLayerRegressor() has the debiased network."
+        )
+
+    def _split_params(self, params: dict[str, object]) -> dict[str, object]:
+        """What of the metadata goes to the splitter."""
+        if get_config()["enable_metadata_routing"]:
+            return process_routing(self, "fit", **params).splitter.split
+        unknown = sorted(set(params) - {"groups"})
+        if unknown:
+            raise TypeError(
+                f"fit got unexpected arguments {unknown}: without metadata routing "
+                "only sample_weight and groups are known."
+            )
+        return params
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Metadata routing of this estimator, which passes metadata to its splitter.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            Requests of this estimator and of `cv`.
+        """
+        return (
+            MetadataRouter(owner=self)
+            .add_self_request(self)
+            .add(
+                splitter=check_cv(self.cv),
+                method_mapping=MethodMapping().add(caller="fit", callee="split"),
+            )
+        )
+
+
+def _check_splits(
+    splits: list[tuple[np.ndarray, np.ndarray]], weights: np.ndarray
+) -> None:
+    """Refuse folds that cannot be fitted or judged."""
+    if not splits:
+        raise ValueError("cv must give at least one pair of train and test indices.")
+    for train, test in splits:
+        if not (weights[train] > 0).any() or not (weights[test] > 0).any():
+            raise ValueError(
+                "sample_weight must not be zero on all training or all held-out rows "
+                "of a fold of cv."
+            )
