@@ -132,6 +132,14 @@ def oracle_score(data, hidden_bias):
     )  # fmt: skip
 
 
+def optional(module):
+    try:
+        __import__(module)
+    except ImportError:
+        return False
+    return True
+
+
 def median(values):
     return statistics.median(values)
 

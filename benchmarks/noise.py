@@ -21,7 +21,9 @@ from common import draw, median, mlp, oracle_score, our_directions, score, table
 from sklearn.model_selection import GridSearchCV
 from threadpoolctl import threadpool_limits
 
-from sklearn_twolayer import RegularizedTwoLayerRegressor
+from sklearn_twolayer import (
+    RegularizedTwoLayerRegressor,
+)
 
 PROBLEMS = [
     (2000, 10, 3, 4, 0.3), (3000, 20, 5, 5, 0.5), (5000, 30, 5, 8, 0.3),

@@ -27,6 +27,7 @@ from common import (
     median,
     mlp,
     mlp_directions,
+    optional,
     oracle_score,
     our_directions,
     score,
@@ -60,14 +61,6 @@ def xrfm_score(data):
         predicted = np.asarray(model.predict(X_test)).reshape(y_test.shape)
     risk = float(np.mean((predicted - y_test) ** 2))
     return Score(time.perf_counter() - began, risk)
-
-
-def optional(module):
-    try:
-        __import__(module)
-    except ImportError:
-        return False
-    return True
 
 
 def methods(arguments):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PATIENCE = 3  # stages in a row without a lower error that end a fold's path
 # A network must beat the one at the largest decay, the linear model, by this many
 # standard errors of the paired difference over the folds.
-BEATS_FIRST = 1.0
+BEATS_FIRST = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +37,8 @@ class Fold:
         was not asked for.
     weight : float
         Sum of the sample weights of the held-out rows.
+    n_iter : int
+        Evaluations that it took.
     """
 
     errors: np.ndarray
@@ -44,6 +46,7 @@ class Fold:
     debiased_error: float
     debiased_n_features: float
     weight: float
+    n_iter: int
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,9 @@ def follow_fold(
         )
         errors = np.full(len(problem.lambdas), np.nan)
         n_features = np.full(len(problem.lambdas), np.nan)
+        n_iter = 0
         for index, stage in enumerate(problem.stages()):
+            n_iter += stage.n_iter
             fitted = problem.fitted(stage.network)
             errors[index], n_features[index] = error(fitted), fitted.n_features
             if index - np.nanargmin(errors) >= PATIENCE:
@@ -95,9 +100,17 @@ def follow_fold(
         debiased_error = debiased_n_features = np.nan
         if penalty is not None:
             (stage,) = problem.search(penalty)
+            n_iter += stage.n_iter
             fitted = problem.fitted(stage.result)
             debiased_error, debiased_n_features = error(fitted), fitted.n_features
-    return Fold(errors, n_features, debiased_error, debiased_n_features, weights.sum())
+    return Fold(
+        errors,
+        n_features,
+        debiased_error,
+        debiased_n_features,
+        weights.sum(),
+        n_iter,
+    )
 
 
 def choose(folds: Sequence[Fold], one_standard_error: bool) -> Choice:

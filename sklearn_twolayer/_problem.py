@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from sklearn_twolayer._descent import newton_descent
+from sklearn_twolayer._descent import newton_descent, refine
 from sklearn_twolayer._network import Network
 from sklearn_twolayer._objective import linear_part_at
 from sklearn_twolayer._options import PathOptions, check_path_options
@@ -117,12 +117,13 @@ class PathProblem:
             torch.from_numpy(amplitudes).to(self.rows.targets),
         )
 
-    def solved(self, stage: Stage) -> Stage:
-        """The stage, solved until its duality gap is at most ``options.tol``."""
+    def improved(self, stage: Stage, *, to_tolerance: bool) -> Stage:
+        """The stage descended on further: for a while, or until ``options.tol``."""
         if stage.network.n_neurons == 0:
             return stage
         began = time.perf_counter()
-        descent = newton_descent(
+        descend = newton_descent if to_tolerance else refine
+        descent = descend(
             self.rows, stage.network, stage.lambda_, self.options, self.generator
         )
         return finish_stage(self.rows, descent, stage.lambda_, began, self.generator)

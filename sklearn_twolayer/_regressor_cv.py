@@ -87,9 +87,11 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         ReLU.
     max_iter : int, default=2000
         Most evaluations in one stage.
-    tol : float, default=1e-2
-        The kept stage, if it is not debiased, is solved to a duality gap of at most
-        `tol` times the objective. The stages of the folds are solved roughly.
+    tol : float, default=None
+        Duality gap, as a fraction of the objective, to which a kept stage of the path
+        is solved. None ends after a number of steps, at gaps of a few percent or, at
+        small decays, tens of percent; the stages that the folds compare are solved
+        more roughly still.
     device : str, torch.device or None, default=None
         Where to compute: "cpu" (or None), "cuda", "cuda:1", "mps".
     dtype : {"float64", "float32"}, default="float64"
@@ -139,7 +141,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
     history_ : dict of str to ndarray of shape (n_stages,)
         The path on all rows, as in :class:`RegularizedTwoLayerRegressor`.
     n_iter_ : int
-        Evaluations along the path on all rows.
+        Evaluations over all paths.
     n_features_in_ : int
         Number of columns of `X`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -157,8 +159,10 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
     The path of a fold ends when the error has not fallen for three stages in a row.
     Decays that were not reached in every fold are not chosen. Errors are averaged over
     folds by the sample weights of their held-out rows. If the best network does not
-    beat the one at the largest decay, the linear model, by a standard error of
-    their difference over the folds, that one is kept.
+    beat the one at the largest decay, the linear model, by two standard errors of
+    their difference over the folds, that one is kept. As in scikit-learn, the default
+    folds are not shuffled: give `cv` a shuffled :class:`~sklearn.model_selection.KFold`
+    if the rows are sorted.
 
     Examples
     --------
@@ -188,7 +192,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         standardize: bool = True,
         feature_output: str = "projection",
         max_iter: int = 2000,
-        tol: float = 1e-2,
+        tol: float | None = None,
         device: object = None,
         dtype: str = "float64",
         random_state: object = None,
@@ -242,7 +246,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         Warns
         -----
         sklearn.exceptions.ConvergenceWarning
-            If the result is a regularised stage whose duality gap is above `tol`.
+            If the duality gap of a stage of the path is above a `tol` given.
         """
         with unchanged_on_error(self):
             return self._fit(X, y, sample_weight, params)
@@ -276,6 +280,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         self._fit_all(X, targets, weights, options, fractions, index, penalty, verbose)
         self.lambdas_ = self.lambda_max_ * fractions
         self.debiased_ = index is None
+        self.n_iter_ += sum(fold.n_iter for fold in folds)
         self.mse_path_ = np.stack([fold.errors for fold in folds], axis=-1)
         self.n_features_path_ = np.stack([fold.n_features for fold in folds], axis=-1)
         self.debiased_mse_ = np.array([fold.debiased_error for fold in folds])
@@ -309,7 +314,8 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
                 if verbose:
                     print(problem.progress_line(stage))
             if not debiased:
-                stages[-1] = problem.solved(stages[-1])
+                to_tolerance = self.tol is not None
+                stages[-1] = problem.improved(stages[-1], to_tolerance=to_tolerance)
             fitted = problem.fitted(stages[-1].result)
         vars(self).update(fitted.attributes())
         vars(self).update(problem.attributes(stages, stages[-1]))
@@ -325,7 +331,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
             hidden_bias=self.hidden_bias,
             standardize=self.standardize,
             max_iter=self.max_iter,
-            tol=self.tol,
+            tol=1e-3 if self.tol is None else self.tol,
             prune_tol=0.0,
             merge_angle=0.0,
             device=self.device,

@@ -7,7 +7,11 @@ from sklearn.base import clone
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_twolayer import GeometricSchedule, RegularizedTwoLayerRegressor
+from sklearn_twolayer import (
+    GeometricSchedule,
+    RegularizedTwoLayerRegressor,
+    RegularizedTwoLayerRegressorCV,
+)
 
 # Checks fit data with hardly more rows than columns, which a linear model fits.
 pytestmark = pytest.mark.filterwarnings(
@@ -20,6 +24,8 @@ SMALL = RegularizedTwoLayerRegressor(
     max_iter=50,
     schedule=GeometricSchedule(start=0.3, stop=0.02, ratio=0.25),
 )
+
+SMALL_CV = RegularizedTwoLayerRegressorCV(lambdas=[1.0, 0.3, 0.1], cv=2)
 
 # Checks that scikit-learn runs on its own estimators but does not yield to others.
 BY_HAND = [
@@ -35,7 +41,7 @@ BY_HAND = [
 ]
 
 
-@parametrize_with_checks([SMALL])
+@parametrize_with_checks([SMALL, SMALL_CV])
 def test_estimator_checks(estimator, check):
     check(estimator)
 
@@ -43,12 +49,15 @@ def test_estimator_checks(estimator, check):
 # These checks fit on a dataframe and transform an array, among others.
 @pytest.mark.filterwarnings("ignore:X (has|does not have):UserWarning")
 @pytest.mark.parametrize("name", BY_HAND)
-def test_checks_not_yielded_to_third_parties(name):
-    getattr(estimator_checks, name)("RegularizedTwoLayerRegressor", clone(SMALL))
+@pytest.mark.parametrize("estimator", [SMALL, SMALL_CV])
+def test_checks_not_yielded_to_third_parties(name, estimator):
+    getattr(estimator_checks, name)(type(estimator).__name__, clone(estimator))
 
 
 @pytest.mark.slow
-@parametrize_with_checks([RegularizedTwoLayerRegressor()])
+@parametrize_with_checks(
+    [RegularizedTwoLayerRegressor(), RegularizedTwoLayerRegressorCV()]
+)
 def test_estimator_checks_with_defaults(estimator, check):
     check(estimator)
 

@@ -6,11 +6,11 @@ returns a :class:`Descent` with a balanced network.
 
 from __future__ import annotations
 
-from sklearn_twolayer._descent._fast import fast_descent
+from sklearn_twolayer._descent._fast import fast_descent, refine
 from sklearn_twolayer._descent._gradient import gradient_descent
 from sklearn_twolayer._descent._newton import newton_descent
 from sklearn_twolayer._descent._result import Descent
 
 DESCENTS = {"gd": gradient_descent, "newton": newton_descent, "fast": fast_descent}
 
-__all__ = ["DESCENTS", "Descent", "newton_descent"]
+__all__ = ["DESCENTS", "Descent", "newton_descent", "refine"]

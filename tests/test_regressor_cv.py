@@ -1,0 +1,212 @@
+import pickle
+
+import numpy as np
+import pytest
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.model_selection import GroupKFold, KFold, cross_validate
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_twolayer import (
+    RegularizedTwoLayerRegressor,
+    RegularizedTwoLayerRegressorCV,
+    StagedSchedule,
+    two_layer_path,
+)
+from sklearn_twolayer.datasets import make_two_layer_regression
+from sklearn_twolayer.metrics import match_directions
+
+
+def noisy(seed=0, n_samples=400, noise=0.3, **parameters):
+    return make_two_layer_regression(
+        n_samples, 4, n_directions=2, noise=noise, random_state=seed, **parameters
+    )
+
+
+def quick(**parameters):
+    defaults = {"lambdas": [1.0, 0.5, 0.25, 0.12], "cv": 3, "random_state": 0}
+    return RegularizedTwoLayerRegressorCV(**{**defaults, **parameters})
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_noisy_teachers_are_found(seed):
+    X, y, teacher = noisy(seed, n_samples=1000, return_teacher=True)
+    model = RegularizedTwoLayerRegressorCV(random_state=0).fit(X, y)
+    fresh = np.random.default_rng(seed).standard_normal((2000, 4))
+    risk = np.mean((model.predict(fresh) - teacher.predict(fresh)) ** 2)
+    # Two directions of five parameters: least squares from the truth has about this.
+    assert risk < 4 * 0.3**2 * 10 / 1000
+    if model.debiased_:
+        match = match_directions(model.features_, teacher.directions)
+        assert match.n_missed == match.n_spurious == 0
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_errors_are_those_of_fits_by_hand_on_the_same_folds(weighted):
+    X, y = noisy()
+    weights = np.random.default_rng(0).uniform(0.5, 2.0, len(X)) if weighted else None
+    folds = KFold(3, shuffle=True, random_state=1)
+    model = quick(cv=folds).fit(X, y, weights)
+    fractions = np.array(model.lambdas)
+    np.testing.assert_allclose(model.lambdas_, model.lambda_max_ * fractions)
+    n_compared = 0
+    for k, (train, test) in enumerate(folds.split(X)):
+        share = None if weights is None else weights[test]
+        of_train = None if weights is None else weights[train]
+
+        def error(fitted, test=test, share=share):
+            return np.average((y[test] - fitted.predict(X[test])) ** 2, weights=share)
+
+        for i in range(len(fractions)):
+            by_hand = RegularizedTwoLayerRegressor(
+                schedule=StagedSchedule(fractions[: i + 1]), solver="fast",
+                random_state=0,
+            ).fit(X[train], y[train], of_train)  # fmt: skip
+            if np.isfinite(model.mse_path_[i, k]):
+                n_compared += 1
+                # Rounding decides which kinks unfinished descents stop at.
+                np.testing.assert_allclose(
+                    model.mse_path_[i, k], error(by_hand), rtol=0.02
+                )
+                n_features = model.n_features_path_[i, k]
+                assert abs(n_features - len(by_hand.features_)) <= 3
+        # Solved to a small gap, a stage is another network, but not a much better one.
+        exact = by_hand.set_params(solver="newton").fit(X[train], y[train], of_train)
+        if np.isfinite(model.mse_path_[-1, k]):
+            assert model.mse_path_[-1, k] == pytest.approx(error(exact), rel=0.05)
+        plain = RegularizedTwoLayerRegressor(random_state=0)
+        plain.fit(X[train], y[train], of_train)
+        assert model.debiased_mse_[k] == pytest.approx(error(plain), rel=0.05)
+    assert n_compared >= 9
+
+
+def test_the_kept_network_is_the_one_that_the_errors_speak_for():
+    X, y = noisy()
+    model = quick(debias=False).fit(X, y)
+    assert not model.debiased_
+    assert np.isnan(model.debiased_mse_).all()
+    best = np.nanargmin(model.mse_path_.mean(axis=1))
+    assert model.lambda_ == pytest.approx(model.lambdas_[best])
+    path = two_layer_path(
+        X, y, schedule=StagedSchedule(model.lambdas[: best + 1]), tol=1e-3,
+        random_state=0,
+    )  # fmt: skip
+    np.testing.assert_allclose(
+        model.predict(X), path.networks[-1].predict(X), atol=0.1 * y.std()
+    )
+    strict = quick(debias=False, tol=1e-3).fit(X, y)
+    np.testing.assert_array_equal(strict.mse_path_, model.mse_path_)
+    assert strict.dual_gap_ <= 1e-3 * strict.history_["objective"][-1]
+    assert strict.certificate_ < 1.02
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("linear", [False, True])
+def test_without_structure_there_are_no_features(seed, linear):
+    generator = np.random.default_rng(seed)
+    X = generator.standard_normal((300, 4))
+    y = generator.standard_normal(300) + (X.sum(axis=1) if linear else 0.0)
+    model = RegularizedTwoLayerRegressorCV(random_state=0).fit(X, y)
+    assert model.features_.shape == (0, 4)
+    assert model.lambda_ == pytest.approx(model.lambda_max_)
+
+
+def test_paths_end_when_the_error_has_stopped_falling():
+    X, y = noisy(n_samples=150, noise=2.0)
+    model = RegularizedTwoLayerRegressorCV(random_state=0).fit(X, y)
+    n_stages = np.isfinite(model.mse_path_).sum(axis=0)
+    assert (n_stages < 20).all()
+    for column, count in zip(model.mse_path_.T, n_stages, strict=True):
+        assert np.isfinite(column[:count]).all()
+        assert count == np.nanargmin(column) + 4
+
+
+def test_n_jobs_changes_nothing():
+    X, y = noisy()
+    serial, parallel = (quick(n_jobs=n).fit(X, y) for n in (None, 2))
+    np.testing.assert_array_equal(serial.mse_path_, parallel.mse_path_)
+    np.testing.assert_array_equal(serial.features_, parallel.features_)
+
+
+def test_groups_reach_the_splitter():
+    X, y = noisy()
+    groups = np.arange(len(X)) % 4
+    explicit = list(GroupKFold(4).split(X, y, groups))
+    expected = quick(cv=explicit).fit(X, y)
+    found = quick(cv=GroupKFold(4)).fit(X, y, groups=groups)
+    np.testing.assert_array_equal(found.mse_path_, expected.mse_path_)
+    with pytest.raises(TypeError, match="group"):
+        quick().fit(X, y, group=groups)
+
+
+def test_metadata_is_routed():
+    X, y = noisy()
+    groups = np.arange(len(X)) % 4
+    weights = np.random.default_rng(0).uniform(0.5, 2.0, len(X))
+    expected = quick(cv=GroupKFold(4)).fit(X, y, weights, groups=groups)
+    with config_context(enable_metadata_routing=True):
+        inner = quick(cv=GroupKFold(4)).set_fit_request(sample_weight=True)
+        inner.set_score_request(sample_weight=True)
+        scaler = StandardScaler().set_fit_request(sample_weight=True)
+        pipeline = make_pipeline(scaler, inner)
+        pipeline.fit(X, y, sample_weight=weights, groups=groups)
+        scores = cross_validate(
+            inner, X, y, cv=3, params={"sample_weight": weights, "groups": groups},
+            error_score="raise",
+        )  # fmt: skip
+    np.testing.assert_allclose(
+        pipeline[-1].mse_path_, expected.mse_path_, rtol=0.05, equal_nan=True
+    )
+    assert np.isfinite(scores["test_score"]).all()
+
+
+@pytest.mark.parametrize("n_targets", [1, 2])
+def test_shapes_pickle_and_clone(n_targets):
+    X, y = noisy(n_targets=n_targets)
+    model = quick().fit(X, y)
+    assert model.mse_path_.shape == model.n_features_path_.shape == (4, 3)
+    assert model.debiased_mse_.shape == model.debiased_n_features_.shape == (3,)
+    assert model.predict(X).shape == y.shape
+    assert model.transform(X).shape == (len(X), len(model.features_))
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    np.testing.assert_array_equal(clone(model).fit(X, y).predict(X), model.predict(X))
+
+
+def test_verbose_prints_a_line_a_stage(capsys):
+    X, y = noisy()
+    model = quick(verbose=1, debias=False).fit(X, y)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(model.history_["lambda_"])
+
+
+BAD = [
+    ("lambdas", 0), ("lambdas", []), ("lambdas", [0.1, 0.5]), ("lambdas", [1.0, 0.0]),
+    ("lambdas", "many"), ("lambdas", True), ("eps", 0.0), ("eps", 1.0), ("cv", "five"),
+    ("debias", True), ("debias", "yes"), ("one_standard_error", 1), ("tol", -1.0),
+    ("criterion", "hqic"), ("n_neurons", 0), ("hidden_bias", None), ("max_iter", 0),
+    ("device", "abacus"), ("dtype", "int"), ("random_state", "x"), ("verbose", -1),
+    ("feature_output", "all"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), BAD)
+def test_errors_name_the_parameter_and_leave_the_model(name, value):
+    X, y = noisy(n_samples=100)
+    model = quick(lambdas=2, eps=0.3).fit(X, y)
+    before = model.predict(X)
+    model.set_params(**{name: value})
+    with pytest.raises((TypeError, ValueError), match=f"{name}|cross-validation"):
+        model.fit(X, y)
+    np.testing.assert_array_equal(model.predict(X), before)
+
+
+def test_weights_that_empty_a_fold_are_refused():
+    X, y = noisy(n_samples=90)
+    weights = np.ones(90)
+    weights[:30] = 0.0
+    with pytest.raises(ValueError, match="sample_weight"):
+        quick().fit(X, y, weights)
+    with pytest.raises(ValueError, match="cv"):
+        quick(cv=[]).fit(X, y)
