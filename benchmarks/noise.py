@@ -2,6 +2,7 @@
 
     python benchmarks/noise.py --seeds 20           # our estimators and the oracle
     python benchmarks/noise.py --seeds 20 --peers   # and MLPRegressor over a grid
+    python benchmarks/noise.py --penalties          # the criterion's penalty
 
 Markdown tables, one a problem (rows, inputs, dimension of the subspace, directions,
 noise). The ratio is the excess risk (mean squared distance to the noiseless teacher on
@@ -23,6 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from sklearn_twolayer import (
     RegularizedTwoLayerRegressor,
+    RegularizedTwoLayerRegressorCV,
 )
 
 PROBLEMS = [
@@ -34,10 +36,18 @@ GRID = {"hidden_layer_sizes": [(10,), (50,), (100,)], "alpha": [0.1, 1, 10, 30, 
 
 
 def ours(hidden_bias):
-    yield (
-        "two-layer",
-        RegularizedTwoLayerRegressor(hidden_bias=hidden_bias, random_state=0),
-    )
+    parameters = {"hidden_bias": hidden_bias, "random_state": 0}
+    yield "two-layer", RegularizedTwoLayerRegressor(**parameters)
+    yield "two-layer, CV", RegularizedTwoLayerRegressorCV(**parameters)
+
+
+def draw_problem(problem, seed):
+    n_samples, n_features, subspace, n_directions, noise = problem
+    parameters = {
+        "n_samples": n_samples, "n_features": n_features, "subspace_dim": subspace,
+        "n_directions": n_directions,
+    }  # fmt: skip
+    return draw(parameters, seed, noise=noise)
 
 
 def nothing_to_find(name, draw_targets, n_seeds):
@@ -93,12 +103,8 @@ def peers(data_sets, oracle, wide):
 
 
 def problem_table(problem, n_seeds, with_peers):
-    n_samples, n_features, subspace, n_directions, noise = problem
-    parameters = {
-        "n_samples": n_samples, "n_features": n_features, "subspace_dim": subspace,
-        "n_directions": n_directions,
-    }  # fmt: skip
-    data_sets = [draw(parameters, seed, noise=noise) for seed in range(n_seeds)]
+    n_directions = problem[3]
+    data_sets = [draw_problem(problem, seed) for seed in range(n_seeds)]
     wide = [wide_seconds(data) for data in data_sets[:MLP_TIMED]]
     lines = []
     for hidden_bias in (True, False):
@@ -114,11 +120,44 @@ def problem_table(problem, n_seeds, with_peers):
     return table([*header, "of MLP's time"], lines)
 
 
+def penalties_table(n_seeds):
+    """Median ratio, counts that are right, and false finds in noise, by penalty."""
+    lines = []
+    for penalty in (2.0, 3.0, 3.5, 4.0, "bic"):
+        model = RegularizedTwoLayerRegressor(criterion=penalty, random_state=0)
+        cells = [str(penalty)]
+        for problem in PROBLEMS:
+            data_sets = [draw_problem(problem, seed) for seed in range(n_seeds)]
+            scores = [score(model, data, our_directions) for data in data_sets]
+            ratios = [
+                s.excess_risk / oracle_score(data, True).excess_risk
+                for s, data in zip(scores, data_sets, strict=True)
+            ]
+            exact = sum(s.n_units == problem[3] for s in scores)
+            cells.append(f"{median(ratios):.2f}, {exact} of {n_seeds}")
+        n_features = []
+        for seed in range(n_seeds):
+            generator = np.random.default_rng(seed)
+            X, y = (
+                generator.standard_normal((1000, 10)),
+                generator.standard_normal(1000),
+            )
+            n_features.append(len(model.fit(X, y).features_))
+        lines.append([*cells, f"{n_features.count(0)} of {n_seeds}"])
+    names = [", ".join(map(str, problem)) for problem in PROBLEMS]
+    return table(["penalty", *names, "none on noise"], lines)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--penalties", action="store_true")
     arguments = parser.parse_args()
+    if arguments.penalties:
+        with threadpool_limits(limits=1):
+            print(penalties_table(arguments.seeds))
+        return
     for _, model in ours(True):  # imports and first calls
         score(model, draw({"n_samples": 200, "n_features": 3, "n_directions": 1}, 0))
     for problem in PROBLEMS:
