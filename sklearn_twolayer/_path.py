@@ -27,7 +27,7 @@ class Stage:
     """A network at one decay and what is known of it, in the coordinates of the fit.
 
     There the targets have a mean square of one. ``refitted`` is the network refitted
-    without decay, if it was.
+    without decay, if it was; ``is_last`` tells that the path ends here.
     """
 
     lambda_: float
@@ -40,6 +40,7 @@ class Stage:
     n_iter: int
     stopped_by: str
     seconds: float
+    is_last: bool = False
 
     @property
     def result(self) -> Network:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -88,9 +88,12 @@ class PathProblem:
         path = follow_path(
             self.rows, self.start, self.lambdas, self.options, self.generator, network
         )
-        for stage, next_lambda in zip(path, [*self.lambdas[1:], 0.0], strict=True):
-            yield stage
-            if adaptive and data_end_path(self.rows, previous, stage, next_lambda):
+        for stage, next_lambda in zip(path, [*self.lambdas[1:], None], strict=True):
+            is_last = next_lambda is None or (
+                adaptive and data_end_path(self.rows, previous, stage, next_lambda)
+            )
+            yield replace(stage, is_last=is_last)
+            if is_last:
                 return
             previous = stage
 
@@ -98,7 +101,7 @@ class PathProblem:
         self, penalty: str | float, initial: FittedNetwork | None = None
     ) -> Iterator[Stage]:
         """The one stage that an information criterion chooses, without a schedule."""
-        yield search_stage(
+        stage = search_stage(
             self.rows,
             self.start,
             penalty,
@@ -106,6 +109,7 @@ class PathProblem:
             self.generator,
             self._network(initial),
         )
+        yield replace(stage, is_last=True)
 
     def _network(self, fitted: FittedNetwork | None) -> Network | None:
         """A fitted network in the coordinates of the fit; None without neurons."""

@@ -7,7 +7,7 @@ import warnings
 from numbers import Integral
 from typing import TYPE_CHECKING, Self
 
-from sklearn.callback import CallbackContext, CallbackSupportMixin, with_callbacks
+from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_scalar
 
@@ -253,7 +253,8 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows, not negative; only their ratios matter.
+            Weights of the rows, not negative. Only their ratios matter, but for
+            `criterion`, where whole numbers count as repetitions.
 
         Returns
         -------
@@ -304,13 +305,20 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
                 path, most_stages = problem.stages(initial), len(problem.lambdas)
             context = self._init_callback_context(max_subtasks=most_stages)
             context.call_on_fit_task_begin(estimator=self, **task)
-            stages = []
-            for stage in path:
+            stages: list[Stage] = []
+            stopped = False
+            while not (stopped or (stages and stages[-1].is_last)):
+                stage_context = context.subcontext(task_name="stage")
+                stage_context.call_on_fit_task_begin(estimator=self, **task)
+                stage = next(path)
                 stages.append(stage)
                 if verbose:
                     print(problem.progress_line(stage))
-                if self._report_stage(context, problem, stage, task):
-                    break
+                stopped = stage_context.call_on_fit_task_end(
+                    estimator=self,
+                    **task,
+                    reconstruction_attributes=lambda: _attributes(problem, stages),
+                )
             kept = select_stage(
                 stages, criterion and Criterion.of(problem.rows, criterion)
             )
@@ -326,18 +334,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         )
         return self
 
-    def _report_stage(
-        self,
-        context: CallbackContext,
-        problem: PathProblem,
-        stage: Stage,
-        task: dict[str, object],
-    ) -> bool:
-        """Tell the callbacks of a stage; whether one of them asks to stop."""
-        stage_context = context.subcontext(task_name="stage")
-        stage_context.call_on_fit_task_begin(estimator=self, **task)
-        return stage_context.call_on_fit_task_end(
-            estimator=self,
-            **task,
-            reconstruction_attributes=lambda: problem.fitted(stage.result).attributes(),
-        )
+
+def _attributes(problem: PathProblem, stages: list[Stage]) -> dict[str, object]:
+    """What callbacks need of the latest stage to predict with it."""
+    return problem.fitted(stages[-1].result).attributes()

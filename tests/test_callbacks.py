@@ -1,11 +1,17 @@
 """scikit-learn's callbacks see the stages."""
 
+import time
+
 import numpy as np
 import pytest
 from sklearn.callback import ProgressBar
 from sklearn.model_selection import GridSearchCV
 
-from sklearn_twolayer import RegularizedTwoLayerRegressor, StagedSchedule
+from sklearn_twolayer import (
+    GeometricSchedule,
+    RegularizedTwoLayerRegressor,
+    StagedSchedule,
+)
 from sklearn_twolayer.datasets import make_two_layer_regression
 
 # Quick fits end before they are certified.
@@ -38,6 +44,37 @@ class Recorder:
         self.models.append(fitted_estimator)
         n_stages = self.events.count("end stage")
         return self.stop_after is not None and n_stages >= self.stop_after
+
+
+class Clock(Recorder):
+    """Notes when stages begin and end."""
+
+    def __init__(self):
+        super().__init__()
+        self.seconds = []
+
+    def on_fit_task_begin(self, estimator, context):
+        super().on_fit_task_begin(estimator, context)
+        self.began = time.perf_counter()
+
+    def on_fit_task_end(self, estimator, context, *, fitted_estimator):
+        if context.task_name == "stage":
+            self.seconds.append(time.perf_counter() - self.began)
+        return super().on_fit_task_end(
+            estimator, context, fitted_estimator=fitted_estimator
+        )
+
+
+@pytest.mark.parametrize(
+    "schedule", [SCHEDULE, GeometricSchedule(), None], ids=["fixed", "auto", "none"]
+)
+def test_the_work_of_a_stage_lies_between_its_hooks(schedule):
+    clock = Clock()
+    fitted = model().set_params(schedule=schedule).set_callbacks(clock).fit(X, Y)
+    seconds = fitted.history_["seconds"]
+    assert len(clock.seconds) == len(seconds)
+    assert (np.array(clock.seconds) >= seconds).all()
+    assert clock.events.count("begin stage") == clock.events.count("end stage")
 
 
 def model():
