@@ -13,6 +13,10 @@ search of scikit-learn over schedules.
 
 import time
 
+import matplotlib
+
+matplotlib.use("Agg")
+
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.model_selection import GridSearchCV
@@ -102,3 +106,4 @@ right.set(
 )
 right.legend(frameon=False)
 figure.savefig("choose_decay.png", dpi=150)
+print("figure: choose_decay.png")

@@ -29,6 +29,7 @@ from sklearn_twolayer import (
     ConstantSchedule,
     GeometricSchedule,
     RegularizedTwoLayerRegressor,
+    RegularizedTwoLayerRegressorCV,
 )
 
 X, y = load_diabetes(return_X_y=True, as_frame=True, scaled=False)
@@ -70,6 +71,9 @@ with warnings.catch_warnings():
         print(f"{name:24s} {score.mean():.3f}")
 score = cross_val_score(search, X, y, cv=folds)
 print(f"{'two-layer, searched':24s} {score.mean():.3f}")
+ours = RegularizedTwoLayerRegressorCV(cv=folds, random_state=0)
+score = cross_val_score(make_pipeline(StandardScaler(), ours), X, y, cv=folds)
+print(f"{'two-layer, CV':24s} {score.mean():.3f}")
 
 # %%
 # The directions found on all rows, by decreasing mass, with their largest loadings.
