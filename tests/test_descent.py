@@ -228,6 +228,15 @@ def test_simplify_keeps_the_objective_within_the_slack(seed):
     assert kept is lean
 
 
+@pytest.mark.parametrize("name", ["newton", "fast"])
+def test_descents_begin_from_nothing(name):
+    rows, lambda_ = teacher_rows(0), 0.02
+    empty = Network.empty(rows)
+    descent = DESCENTS[name](rows, empty, lambda_, options(), seeded())
+    assert descent.network.n_neurons > 0
+    assert refit_masses(rows, empty, lambda_) is empty
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_refine_goes_on_where_fast_ended(seed):
     rows, lambda_ = teacher_rows(seed, noise=0.3), 0.01

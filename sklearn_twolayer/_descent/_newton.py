@@ -126,6 +126,8 @@ def refit_masses(rows: Rows, network: Network, lambda_: float) -> Network:
     squares problem on the square root of the Gram matrix (theory eq. 13). Neurons
     whose mass comes out as zero, births that do not help among them, are dropped.
     """
+    if network.n_neurons == 0:
+        return network
     directions, outputs = network.directions, unit_rows(network.amplitudes)
     gram, inner = activation_moments(rows, directions)
     gram = (gram * (outputs @ outputs.T)).cpu().numpy().astype(np.float64)
