@@ -48,7 +48,9 @@ class Effort:
 # over one than starting from more random directions. THOROUGH is still short by 1e-3
 # there with 30 inputs, and by up to 6e-3 with noise.
 QUICK = Effort(n_random=48, n_nearby=0, n_refined=16, n_steps=10, n_perturbations=1)
-THOROUGH = Effort(n_random=64, n_nearby=12, n_refined=128, n_steps=30, n_perturbations=1)
+THOROUGH = Effort(
+    n_random=64, n_nearby=12, n_refined=128, n_steps=30, n_perturbations=1
+)
 NEARBY = 0.5  # radians
 PERTURBATION = 0.03
 
