@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sklearn_twolayer._options import PathOptions
 from sklearn_twolayer._schedule import StagedSchedule
 from sklearn_twolayer._threads import fit_threads
-
-if TYPE_CHECKING:
-    from sklearn_twolayer._units import FittedNetwork
 
 PATIENCE = 3  # stages in a row without a lower error that end a fold's path
 # A network must beat the one at the largest decay, the linear model, by this many
@@ -32,9 +28,11 @@ class Fold:
         followed.
     n_features : ndarray of shape (n_lambdas,)
         Their numbers of features, likewise.
+    blended_errors : ndarray of shape (n_lambdas,)
+        Errors of the mean of each of them and the debiased network; NaN without one.
     debiased_error, debiased_n_features : float
-        The same of the network without decay that the criterion chooses; NaN if it
-        was not asked for.
+        Error and features of the network without decay that the criterion chooses;
+        NaN if it was not asked for.
     weight : float
         Sum of the sample weights of the held-out rows.
     n_iter : int
@@ -43,6 +41,7 @@ class Fold:
 
     errors: np.ndarray
     n_features: np.ndarray
+    blended_errors: np.ndarray
     debiased_error: float
     debiased_n_features: float
     weight: float
@@ -51,9 +50,18 @@ class Fold:
 
 @dataclass(frozen=True)
 class Choice:
-    """Stage of the path whose network to keep, or None for the debiased network."""
+    """What to fit on all rows.
+
+    Parameters
+    ----------
+    index : int or None
+        Stage of the path; None if it plays no part.
+    debiased_share : {0.0, 0.5, 1.0}
+        Share of the debiased network beside it.
+    """
 
     index: int | None
+    debiased_share: float
 
 
 def path_options(options: PathOptions, fractions: Sequence[float]) -> PathOptions:
@@ -72,40 +80,45 @@ def follow_fold(
 ) -> Fold:
     """Follow the path on the rows ``train``; errors on the rows ``test``.
 
-    It ends when the error has not reached a new minimum for some stages. With a
-    ``penalty``, the network that the criterion chooses is tried, too.
+    With a ``penalty``, the debiased network that the criterion chooses is tried, too,
+    alone and in the mean with that of each stage, as the relaxed Lasso blends the two.
+    The path ends when no error has reached a new minimum for some stages.
     """
     # Imported here: who only predicts does without torch.
     from sklearn_twolayer._problem import PathProblem
 
     weights = sample_weight[test]
 
-    def error(fitted: FittedNetwork) -> float:
-        squares = np.square(y[test] - fitted.predict(X[test]))
-        return np.average(squares.reshape(len(test), -1).mean(axis=1), weights=weights)
+    def error(predicted: np.ndarray) -> float:
+        squares = np.square(y[test] - predicted).reshape(len(test), -1)
+        return np.average(squares.mean(axis=1), weights=weights)
 
     with fit_threads(X.size):
         problem = PathProblem.from_arrays(
             X[train], y[train], sample_weight[train], options
         )
-        errors = np.full(len(problem.lambdas), np.nan)
-        n_features = np.full(len(problem.lambdas), np.nan)
-        n_iter = 0
-        for index, stage in enumerate(problem.stages()):
-            n_iter += stage.n_iter
-            fitted = problem.fitted(stage.network)
-            errors[index], n_features[index] = error(fitted), fitted.n_features
-            if index - np.nanargmin(errors) >= PATIENCE:
-                break
+        errors, blended_errors, n_features = np.full((3, len(problem.lambdas)), np.nan)
+        n_iter, debiased = 0, None
         debiased_error = debiased_n_features = np.nan
         if penalty is not None:
             (stage,) = problem.search(penalty)
-            n_iter += stage.n_iter
             fitted = problem.fitted(stage.result)
-            debiased_error, debiased_n_features = error(fitted), fitted.n_features
+            debiased, n_iter = fitted.predict(X[test]), stage.n_iter
+            debiased_error, debiased_n_features = error(debiased), fitted.n_features
+        for index, stage in enumerate(problem.stages()):
+            n_iter += stage.n_iter
+            fitted = problem.fitted(stage.network)
+            predicted = fitted.predict(X[test])
+            errors[index], n_features[index] = error(predicted), fitted.n_features
+            if debiased is not None:
+                blended_errors[index] = error((predicted + debiased) / 2.0)
+            since = [index - _last_minimum(e) for e in (errors, blended_errors)]
+            if min(since) >= PATIENCE:
+                break
     return Fold(
         errors,
         n_features,
+        blended_errors,
         debiased_error,
         debiased_n_features,
         weights.sum(),
@@ -113,28 +126,40 @@ def follow_fold(
     )
 
 
-def choose(folds: Sequence[Fold], one_standard_error: bool) -> Choice:
-    """The network with the least mean error over the folds.
+def _last_minimum(errors: np.ndarray) -> float:
+    """Index of the least error; minus infinity if there is none."""
+    return -np.inf if np.isnan(errors).all() else float(np.nanargmin(errors))
 
-    With ``one_standard_error``, and if it is on the path, the first stage whose error
-    is within one standard error of the least.
+
+def choose(folds: Sequence[Fold], one_standard_error: bool) -> Choice:
+    """The network, or the mean of two, with the least mean error over the folds.
+
+    With ``one_standard_error``, the first stage whose error, with the same share of
+    the debiased network, is within one standard error of the least.
     """
-    share = np.array([fold.weight for fold in folds])
-    share = share / share.sum()
-    errors = np.stack([fold.errors for fold in folds], axis=-1)
+    weights = np.array([fold.weight for fold in folds])
+    share = weights / weights.sum()
+    paths = {
+        0.0: np.stack([fold.errors for fold in folds], axis=-1),
+        0.5: np.stack([fold.blended_errors for fold in folds], axis=-1),
+    }
+    first = paths[0.0][0]
     debiased = np.array([fold.debiased_error for fold in folds])
-    mean = errors @ share
-    best: int | None = int(np.nanargmin(mean))
-    chosen = errors[best]
-    if debiased @ share < mean[best]:
-        best, chosen = None, debiased
-    gain = errors[0] - chosen
+    best, least, chosen = Choice(None, 1.0), debiased @ share, debiased
+    for debiased_share, errors in paths.items():
+        mean = errors @ share
+        if not np.isnan(mean).all() and not np.nanmin(mean) >= least:
+            index = int(np.nanargmin(mean))
+            best = Choice(index, debiased_share)
+            least, chosen = mean[index], errors[index]
+    gain = first - chosen
     if gain @ share <= BEATS_FIRST * _standard_error(gain, share):
-        return Choice(0)
-    if best is not None and one_standard_error:
-        limit = mean[best] + _standard_error(chosen, share)
-        best = int(np.flatnonzero(mean <= limit)[0])
-    return Choice(best)
+        return Choice(0, 0.0)
+    if best.index is not None and one_standard_error:
+        limit = least + _standard_error(chosen, share)
+        within = paths[best.debiased_share] @ share <= limit
+        best = replace(best, index=int(np.flatnonzero(within)[0]))
+    return best
 
 
 def _standard_error(values: np.ndarray, share: np.ndarray) -> float:

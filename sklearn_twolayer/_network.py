@@ -105,6 +105,19 @@ def balance(network: Network) -> Network:
     )
 
 
+def blend(first: Network, second: Network, share: float) -> Network:
+    """The weighted mean of two networks, with the neurons of both.
+
+    The best linear part beside them is the weighted mean of theirs, since it is linear
+    in the neurons' outputs.
+    """
+    return balance(
+        Network.from_parts(first.weights, first.amplitudes * (1.0 - share)).joined_by(
+            Network.from_parts(second.weights, second.amplitudes * share)
+        )
+    )
+
+
 def prune(network: Network, prune_tol: float) -> Network:
     """Drop neurons whose mass is at most ``prune_tol`` times the largest."""
     if network.n_neurons == 0:

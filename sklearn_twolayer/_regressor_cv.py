@@ -34,6 +34,7 @@ from sklearn_twolayer._validation import (
 )
 
 if TYPE_CHECKING:
+    from sklearn_twolayer._cross_validation import Choice
     from sklearn_twolayer._options import PathOptions
 
 
@@ -46,9 +47,9 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
             + lambda / 2 sum_j (||a_j||^2 + ||w_j||^2 + b_j^2)
 
     In each fold the decay falls from ``lambda_max``, where the model is linear, along
-    one grid, and the network at each decay predicts the rows held out. So does the
-    debiased network, without decay, that an information criterion chooses. What has
-    the least mean squared error is then fitted on all rows.
+    one grid, and the network at each decay predicts the rows held out. So do the
+    debiased network, without decay, that an information criterion chooses, and the
+    means of the two. What has the least mean squared error is fitted on all rows.
 
     Parameters
     ----------
@@ -64,12 +65,13 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
     debias : {"auto", False}, default="auto"
         Whether the folds may choose the network without decay whose number of neurons
         is chosen by the criterion, as :class:`RegularizedTwoLayerRegressor` does
-        without a schedule. It has little bias and few features; regularised networks
-        can have many and do better where the signal is spread out or rows are few.
+        without a schedule, or its mean with a regularised one, which has the neurons
+        of both. The debiased network has few features and little bias; regularised
+        ones can have many and do better where the signal is spread out.
     one_standard_error : bool, default=False
         Whether to take, in place of the decay with the least error, the largest one
-        whose error is within one standard error of it. The choice between regularised
-        and debiased network is by the least error in any case.
+        whose error is within one standard error of it. The share of the debiased
+        network is chosen by the least error in any case.
     criterion : {"aic", "bic"}, float or None, default=None
         Penalty per parameter of the debiased network; None stands for 3.5, as in
         :class:`RegularizedTwoLayerRegressor`.
@@ -118,8 +120,9 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
     lambda_ : float
         The decay chosen, for all rows; for a debiased network, the noise level that its
         search began at.
-    debiased_ : bool
-        Whether the folds chose the debiased network.
+    debiased_share_ : float
+        Share of the debiased network in the one kept, chosen by the folds: 0 for the
+        regularised network alone, 0.5 for the mean of both, 1 for the debiased alone.
     lambdas_ : ndarray of shape (n_lambdas,)
         The grid of decays for all rows.
     mse_path_ : ndarray of shape (n_lambdas, n_folds)
@@ -127,6 +130,8 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         path ended because the error had stopped falling.
     n_features_path_ : ndarray of shape (n_lambdas, n_folds)
         Numbers of features, likewise.
+    blended_mse_path_ : ndarray of shape (n_lambdas, n_folds)
+        Mean squared errors of the means of regularised and debiased network.
     debiased_mse_ : ndarray of shape (n_folds,)
         Mean squared errors of the debiased network; NaN if `debias` is False.
     debiased_n_features_ : ndarray of shape (n_folds,)
@@ -135,9 +140,10 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         The least decay at which the best network on all rows has no neuron, as far as
         the search for the certificate's peak found it.
     certificate_ : float
-        Largest norm of the dual certificate at `lambda_`.
+        Largest norm of the dual certificate at `lambda_`, of the regularised network
+        unless the debiased one is kept alone.
     dual_gap_ : float
-        Duality gap at `lambda_`, in squared units of `y`.
+        Duality gap at `lambda_`, likewise. In squared units of `y`.
     history_ : dict of str to ndarray of shape (n_stages,)
         The path on all rows, as in :class:`RegularizedTwoLayerRegressor`.
     n_iter_ : int
@@ -276,13 +282,16 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
             )
             for split in splits
         )
-        index = choose(folds, one_standard_error).index
-        self._fit_all(X, targets, weights, options, fractions, index, penalty, verbose)
+        choice = choose(folds, one_standard_error)
+        self._fit_all(X, targets, weights, options, fractions, choice, penalty, verbose)
         self.lambdas_ = self.lambda_max_ * fractions
-        self.debiased_ = index is None
+        self.debiased_share_ = choice.debiased_share
         self.n_iter_ += sum(fold.n_iter for fold in folds)
         self.mse_path_ = np.stack([fold.errors for fold in folds], axis=-1)
         self.n_features_path_ = np.stack([fold.n_features for fold in folds], axis=-1)
+        self.blended_mse_path_ = np.stack(
+            [fold.blended_errors for fold in folds], axis=-1
+        )
         self.debiased_mse_ = np.array([fold.debiased_error for fold in folds])
         self.debiased_n_features_ = np.array(
             [fold.debiased_n_features for fold in folds]
@@ -296,27 +305,34 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         weights: np.ndarray,
         options: PathOptions,
         fractions: np.ndarray,
-        index: int | None,
+        choice: Choice,
         penalty: str | float,
         verbose: int,
     ) -> None:
-        """Follow the path on all rows to the stage ``index``, or search; store it."""
+        """Follow the path on all rows, or search, or both, as chosen; store it."""
         # Imported here: predicting and unpickling do without torch.
+        from sklearn_twolayer._network import blend
         from sklearn_twolayer._problem import PathProblem
 
-        debiased = index is None
-        rough = path_options(options, fractions if debiased else fractions[: index + 1])
+        count = None if choice.index is None else choice.index + 1
         with fit_threads(X.size):
-            problem = PathProblem.from_arrays(X, targets, weights, rough)
-            stages = []
-            for stage in problem.search(penalty) if debiased else problem.stages():
-                stages.append(stage)
-                if verbose:
-                    print(problem.progress_line(stage))
-            if not debiased:
+            problem = PathProblem.from_arrays(
+                X, targets, weights, path_options(options, fractions[:count])
+            )
+            share, searched = choice.debiased_share, []
+            if share > 0.0:
+                searched = list(problem.search(penalty))
+                network = searched[-1].result
+            stages = list(searched if share == 1.0 else problem.stages())
+            if share < 1.0:
                 to_tolerance = self.tol is not None
                 stages[-1] = problem.improved(stages[-1], to_tolerance=to_tolerance)
-            fitted = problem.fitted(stages[-1].result)
+                regularized = stages[-1].network
+                network = blend(regularized, network, share) if share else regularized
+            fitted = problem.fitted(network)
+        if verbose:
+            for stage in stages:
+                print(problem.progress_line(stage))
         vars(self).update(fitted.attributes())
         vars(self).update(problem.attributes(stages, stages[-1]))
         message = gap_message(stages[-1], self.lambda_, options.tol)

@@ -3,8 +3,8 @@ import pytest
 import torch
 from conftest import random_problem
 
-from sklearn_twolayer._network import Network, balance, merge, prune, unit_rows
-from sklearn_twolayer._objective import objective_at
+from sklearn_twolayer._network import Network, balance, blend, merge, prune, unit_rows
+from sklearn_twolayer._objective import objective_at, residual_at
 
 
 def total_mass(network):
@@ -75,3 +75,15 @@ def test_merge_of_nothing_is_nothing():
 def test_unit_rows_keeps_zero_rows():
     rows = unit_rows(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
     np.testing.assert_allclose(rows, [[0.6, 0.8], [0.0, 0.0]])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_blend_is_the_weighted_mean_of_the_outputs(share):
+    *_, rows, first = random_problem(0)
+    second = random_problem(1)[-1]
+    blended = blend(first, second, share)
+    residuals = [residual_at(rows, network) for network in (first, second, blended)]
+    torch.testing.assert_close(
+        residuals[2], (1 - share) * residuals[0] + share * residuals[1]
+    )
+    assert blended.n_neurons == first.n_neurons + second.n_neurons

@@ -37,7 +37,7 @@ def test_noisy_teachers_are_found(seed):
     risk = np.mean((model.predict(fresh) - teacher.predict(fresh)) ** 2)
     # Two directions of five parameters: least squares from the truth has about this.
     assert risk < 4 * 0.3**2 * 10 / 1000
-    if model.debiased_:
+    if model.debiased_share_ == 1.0:
         match = match_directions(model.features_, teacher.directions)
         assert match.n_missed == match.n_spurious == 0
 
@@ -78,13 +78,25 @@ def test_errors_are_those_of_fits_by_hand_on_the_same_folds(weighted):
         plain = RegularizedTwoLayerRegressor(random_state=0)
         plain.fit(X[train], y[train], of_train)
         assert model.debiased_mse_[k] == pytest.approx(error(plain), rel=0.05)
+
+        def mean_error(fitted, plain=plain, test=test, share=share):
+            mean = (plain.predict(X[test]) + fitted.predict(X[test])) / 2
+            return np.average((y[test] - mean) ** 2, weights=share)
+
+        last = RegularizedTwoLayerRegressor(
+            schedule=StagedSchedule(fractions), solver="fast", random_state=0
+        ).fit(X[train], y[train], of_train)
+        if np.isfinite(model.blended_mse_path_[-1, k]):
+            assert model.blended_mse_path_[-1, k] == pytest.approx(
+                mean_error(last), rel=0.05
+            )
     assert n_compared >= 9
 
 
 def test_the_kept_network_is_the_one_that_the_errors_speak_for():
     X, y = noisy()
     model = quick(debias=False).fit(X, y)
-    assert not model.debiased_
+    assert model.debiased_share_ == 0.0
     assert np.isnan(model.debiased_mse_).all()
     best = np.nanargmin(model.mse_path_.mean(axis=1))
     assert model.lambda_ == pytest.approx(model.lambdas_[best])
@@ -99,6 +111,29 @@ def test_the_kept_network_is_the_one_that_the_errors_speak_for():
     np.testing.assert_array_equal(strict.mse_path_, model.mse_path_)
     assert strict.dual_gap_ <= 1e-3 * strict.history_["objective"][-1]
     assert strict.certificate_ < 1.02
+
+
+def test_a_blend_has_the_neurons_of_both_networks():
+    shares = set()
+    for seed in range(3):
+        X, y = make_two_layer_regression(
+            400, 10, subspace_dim=3, n_directions=3, noise=0.5, random_state=seed
+        )
+        model = RegularizedTwoLayerRegressorCV(lambdas=12, random_state=0).fit(X, y)
+        shares.add(model.debiased_share_)
+        least = {
+            0.0: np.nanmin(model.mse_path_.mean(axis=1)),
+            0.5: np.nanmin(model.blended_mse_path_.mean(axis=1)),
+            1.0: model.debiased_mse_.mean(),
+        }
+        assert least[model.debiased_share_] == min(least.values())
+        if model.debiased_share_ == 0.5:
+            plain = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
+            match = match_directions(model.features_, plain.features_)
+            np.testing.assert_allclose(match.angles, 0.0, atol=1e-6)
+            n_regularized = model.history_["n_neurons"][-1]
+            assert len(model.features_) == len(plain.features_) + n_regularized
+    assert 0.5 in shares
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -117,9 +152,10 @@ def test_paths_end_when_the_error_has_stopped_falling():
     model = RegularizedTwoLayerRegressorCV(random_state=0).fit(X, y)
     n_stages = np.isfinite(model.mse_path_).sum(axis=0)
     assert (n_stages < 20).all()
-    for column, count in zip(model.mse_path_.T, n_stages, strict=True):
-        assert np.isfinite(column[:count]).all()
-        assert count == np.nanargmin(column) + 4
+    for k, count in enumerate(n_stages):
+        columns = [model.mse_path_[:count, k], model.blended_mse_path_[:count, k]]
+        assert np.isfinite(columns).all()
+        assert count == max(np.argmin(column) for column in columns) + 4
 
 
 def test_n_jobs_changes_nothing():
