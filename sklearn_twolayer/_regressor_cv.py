@@ -28,6 +28,7 @@ from sklearn_twolayer._validation import (
     check_flag,
     check_fractions,
     check_inputs,
+    check_splits,
     check_targets,
     check_weights,
     unchanged_on_error,
@@ -273,7 +274,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         weights = check_weights(sample_weight, X.shape[0])
         splitter = check_cv(self.cv)
         splits = list(splitter.split(X, targets, **self._split_params(params)))
-        _check_splits(splits, weights)
+        check_splits(splits, weights)
 
         rough = path_options(options, fractions)
         folds = Parallel(n_jobs=self.n_jobs)(
@@ -391,17 +392,3 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
                 method_mapping=MethodMapping().add(caller="fit", callee="split"),
             )
         )
-
-
-def _check_splits(
-    splits: list[tuple[np.ndarray, np.ndarray]], weights: np.ndarray
-) -> None:
-    """Refuse folds that cannot be fitted or judged."""
-    if not splits:
-        raise ValueError("cv must give at least one pair of train and test indices.")
-    for train, test in splits:
-        if not (weights[train] > 0).any() or not (weights[test] > 0).any():
-            raise ValueError(
-                "sample_weight must not be zero on all training or all held-out rows "
-                "of a fold of cv."
-            )

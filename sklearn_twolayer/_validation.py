@@ -133,6 +133,20 @@ def check_weights(sample_weight: object, n_samples: int) -> np.ndarray:
     return weights
 
 
+def check_splits(
+    splits: list[tuple[np.ndarray, np.ndarray]], weights: np.ndarray
+) -> None:
+    """Refuse folds that cannot be fitted or judged."""
+    if not splits:
+        raise ValueError("cv must give at least one pair of train and test indices.")
+    for train, test in splits:
+        if not (weights[train] > 0).any() or not (weights[test] > 0).any():
+            raise ValueError(
+                "sample_weight must not be zero on all training or all held-out rows "
+                "of a fold of cv."
+            )
+
+
 @contextmanager
 def _error_names(name: str, data: object) -> Iterator[None]:
     """Add ``name``, and the columns that are not numbers, to an error without it."""
