@@ -3,6 +3,7 @@
     python benchmarks/noise.py --seeds 20           # our estimators and the oracle
     python benchmarks/noise.py --seeds 20 --peers   # and MLPRegressor over a grid
     python benchmarks/noise.py --penalties          # the criterion's penalty
+    python benchmarks/noise.py --problem 4          # one of the problems only
 
 Markdown tables, one a problem (rows, inputs, dimension of the subspace, directions,
 noise). The ratio is the excess risk (mean squared distance to the noiseless teacher on
@@ -153,6 +154,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--peers", action="store_true")
     parser.add_argument("--penalties", action="store_true")
+    parser.add_argument("--problem", type=int, help="only this one, from 1")
     arguments = parser.parse_args()
     if arguments.penalties:
         with threadpool_limits(limits=1):
@@ -160,7 +162,10 @@ def main():
         return
     for _, model in ours(True):  # imports and first calls
         score(model, draw({"n_samples": 200, "n_features": 3, "n_directions": 1}, 0))
-    for problem in PROBLEMS:
+    chosen = (
+        PROBLEMS if arguments.problem is None else [PROBLEMS[arguments.problem - 1]]
+    )
+    for problem in chosen:
         began = time.perf_counter()
         print(", ".join(map(str, problem)), end="\n\n")
         print(problem_table(problem, arguments.seeds, arguments.peers), end="\n\n")
