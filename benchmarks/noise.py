@@ -170,6 +170,8 @@ def main():
         print(", ".join(map(str, problem)), end="\n\n")
         print(problem_table(problem, arguments.seeds, arguments.peers), end="\n\n")
         print(f"({time.perf_counter() - began:.0f} s)\n", flush=True)
+    if arguments.problem is not None:
+        return
     lines = [
         nothing_to_find(
             "noise", lambda X, g: g.standard_normal(len(X)), arguments.seeds
