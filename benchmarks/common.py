@@ -101,6 +101,10 @@ def mlp(**parameters):
     return MLPRegressor(**{**defaults, "random_state": 0, **parameters})
 
 
+# What tuning of MLPRegressor goes over.
+MLP_GRID = {
+    "hidden_layer_sizes": [(10,), (50,), (100,)], "alpha": [0.1, 1, 10, 30, 100],
+}  # fmt: skip
 NARROW = {
     "hidden_layer_sizes": (20,), "tol": 1e-12, "max_iter": 3000, "alpha": 1e-3,
     "max_fun": 10**6,

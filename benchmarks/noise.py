@@ -19,8 +19,17 @@ import argparse
 import time
 
 import numpy as np
-from common import draw, median, mlp, oracle_score, our_directions, score, table
-from sklearn.model_selection import GridSearchCV
+from common import (
+    MLP_GRID,
+    draw,
+    median,
+    mlp,
+    oracle_score,
+    our_directions,
+    score,
+    table,
+)
+from sklearn.model_selection import GridSearchCV, ParameterGrid
 from threadpoolctl import threadpool_limits
 
 from sklearn_twolayer import (
@@ -33,7 +42,6 @@ PROBLEMS = [
     (500, 10, 3, 3, 0.5),
 ]  # fmt: skip
 MLP_TIMED = 5
-GRID = {"hidden_layer_sizes": [(10,), (50,), (100,)], "alpha": [0.1, 1, 10, 30, 100]}
 
 
 def ours(hidden_bias):
@@ -89,16 +97,12 @@ def summary(name, scores, oracle, wide, n_directions):
 
 
 def peers(data_sets, oracle, wide):
-    grid = [
-        mlp(hidden_layer_sizes=h, alpha=a)
-        for h in GRID["hidden_layer_sizes"]
-        for a in GRID["alpha"]
-    ]
+    grid = [mlp(**parameters) for parameters in ParameterGrid(MLP_GRID)]
     with threadpool_limits(limits=1):
         results = [[score(model, data) for model in grid] for data in data_sets]
         best = [min(scores, key=lambda s: s.excess_risk) for scores in results]
         yield summary("best MLP of the grid, with hindsight", best, oracle, wide, 0)
-        search = GridSearchCV(mlp(), GRID, cv=5)
+        search = GridSearchCV(mlp(), MLP_GRID, cv=5)
         scores = [score(search, data) for data in data_sets]
         yield summary("grid search over MLP", scores, oracle, wide, 0)
 

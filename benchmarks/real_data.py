@@ -17,7 +17,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from common import optional, table
+from common import MLP_GRID, mlp, optional, table
 from sklearn.datasets import (
     load_diabetes,
     make_friedman1,
@@ -80,39 +80,29 @@ def ours():
     )
 
 
+def tuned(name, model, grid):
+    """A grid search with the folds that all tuning shares."""
+    yield name, lambda: GridSearchCV(model, grid, cv=FOLDS)
+
+
 def peers():
     yield "RidgeCV", lambda: RidgeCV(alphas=np.logspace(-3, 4, 15), cv=FOLDS)
-    yield (
+    yield from tuned(
         "SVR, tuned",
-        lambda: GridSearchCV(
-            SVR(),
-            {"C": [1, 10, 100], "gamma": [0.03, 0.1, 0.3], "epsilon": [0.03, 0.1]},
-        ),
+        SVR(),
+        {"C": [1, 10, 100], "gamma": [0.03, 0.1, 0.3], "epsilon": [0.03, 0.1]},
     )
-    yield (
-        "MLP, default",
-        lambda: MLPRegressor(random_state=0, max_iter=2000, early_stopping=False),
-    )
-    yield (
-        "MLP, tuned",
-        lambda: GridSearchCV(
-            MLPRegressor(solver="lbfgs", max_iter=200, random_state=0),
-            {
-                "hidden_layer_sizes": [(10,), (50,), (100,)],
-                "alpha": [0.1, 1, 10, 30, 100],
-            },
-        ),
-    )
+    yield "MLP, default", lambda: MLPRegressor(random_state=0, max_iter=2000)
+    yield from tuned("MLP, tuned", mlp(), MLP_GRID)
     yield "random forest", lambda: RandomForestRegressor(300, random_state=0)
     yield "HistGradientBoosting", lambda: HistGradientBoostingRegressor(random_state=0)
     if optional("skpp"):
         from skpp import ProjectionPursuitRegressor
 
-        yield (
+        yield from tuned(
             "projection pursuit",
-            lambda: GridSearchCV(
-                ProjectionPursuitRegressor(random_state=0), {"r": [2, 4, 8]}, cv=FOLDS
-            ),
+            ProjectionPursuitRegressor(random_state=0),
+            {"r": [2, 4, 8]},
         )
     if optional("xrfm"):
         yield "xRFM", XRFM
