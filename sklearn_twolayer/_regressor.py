@@ -319,9 +319,8 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
                     **task,
                     reconstruction_attributes=lambda: _attributes(problem, stages),
                 )
-            kept = select_stage(
-                stages, criterion and Criterion.of(problem.rows, criterion)
-            )
+            by = None if criterion is None else Criterion.of(problem.rows, criterion)
+            kept = select_stage(stages, by)
             network = problem.debiased(kept) if debias else kept.result
             fitted = problem.fitted(network)
         vars(self).update(fitted.attributes())

@@ -165,7 +165,7 @@ def test_debias_lowers_the_training_error():
     assert biased.certificate_ == refitted.certificate_
 
 
-@pytest.mark.parametrize("criterion", ["aic", "bic", 4.0, 1e9])
+@pytest.mark.parametrize("criterion", ["aic", "bic", 0.0, 4.0, 1e9])
 def test_criterion_keeps_the_stage_that_is_best_by_its_formula(criterion):
     X, y = data()
     schedule = GeometricSchedule(start=0.9, stop=0.001)
