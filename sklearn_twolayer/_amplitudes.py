@@ -97,12 +97,12 @@ class AmplitudeFit:
         diagonal = np.maximum(self.inverse.diagonal(), np.finfo(float).tiny)
         return np.square(self.amplitudes).sum(axis=1) / diagonal
 
-    def gains(self, n_living: int) -> np.ndarray:
-        """By how much ``squares`` of the first ``n_living`` falls with one more.
+    def gains(self, living: AmplitudeFit) -> np.ndarray:
+        """By how much ``living.squares`` falls with one more direction.
 
-        One entry for each of the other directions.
+        ``living`` has the first directions of this fit; one entry for each other one.
         """
-        living = self.take(range(n_living))
+        n_living = living.n_neurons
         cross = self.gram[n_living:, :n_living]
         explained = ((cross @ living.inverse) * cross).sum(axis=1)
         own = self.gram.diagonal()[n_living:]

@@ -132,13 +132,13 @@ class PathProblem:
         )
         return finish_stage(self.rows, descent, stage.lambda_, began, self.generator)
 
-    def debiased(self, stage: Stage, penalty: str | float = DEFAULT_PENALTY) -> Network:
+    def debiased(self, stage: Stage) -> Network:
         """The stage's network, refitted without decay, its neurons chosen anew."""
         if stage.refitted is not None:
             return stage.refitted
         return choose_neurons(
             self.rows,
-            Criterion.of(self.rows, penalty),
+            Criterion.of(self.rows, DEFAULT_PENALTY),
             stage.network,
             0,
             self.options.max_iter,

@@ -320,16 +320,17 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
             problem = PathProblem.from_arrays(
                 X, targets, weights, path_options(options, fractions[:count])
             )
-            share, searched = choice.debiased_share, []
+            share = choice.debiased_share
             if share > 0.0:
-                searched = list(problem.search(penalty))
-                network = searched[-1].result
-            stages = list(searched if share == 1.0 else problem.stages())
+                stages = list(problem.search(penalty))
+                network = debiased = stages[-1].result
             if share < 1.0:
+                stages = list(problem.stages())
                 to_tolerance = self.tol is not None
                 stages[-1] = problem.improved(stages[-1], to_tolerance=to_tolerance)
-                regularized = stages[-1].network
-                network = blend(regularized, network, share) if share else regularized
+                network = stages[-1].network
+                if share > 0.0:
+                    network = blend(network, debiased, share)
             fitted = problem.fitted(network)
         if verbose:
             for stage in stages:

@@ -178,19 +178,29 @@ def drop_cheap(rows: Rows, network: Network, criterion: Criterion) -> Network:
     return fit.network()
 
 
+def first_better(
+    rows: Rows, criterion: Criterion, best: Candidate, networks: Iterator[Network]
+) -> tuple[Candidate, bool]:
+    """The first of the networks that is better when refitted, and whether one is.
+
+    Without one it is ``best``, with the steps that the trials took.
+    """
+    for network in networks:
+        trial = refit(rows, criterion, network, best.n_iter)
+        if trial.value < best.value:
+            return trial, True
+        best = replace(best, n_iter=trial.n_iter)
+    return best, False
+
+
 def eliminate(
     rows: Rows, criterion: Criterion, best: Candidate, max_iter: int
 ) -> Candidate:
     """Drop or merge neurons as long as the refitted criterion falls."""
     improved = True
     while improved and best.n_iter < max_iter:
-        improved = False
-        for network in removals(rows, criterion, best.network):
-            trial = refit(rows, criterion, network, best.n_iter)
-            if trial.value < best.value:
-                best, improved = trial, True
-                break
-            best = replace(best, n_iter=trial.n_iter)
+        smaller = removals(rows, criterion, best.network)
+        best, improved = first_better(rows, criterion, best, smaller)
     return best
 
 
@@ -236,15 +246,14 @@ def grow(
     generator: torch.Generator,
 ) -> Candidate:
     """Add neurons as long as the refitted criterion falls."""
-    improved, n_rounds = True, 0
-    while improved and n_rounds < MOST_ROUNDS and best.n_iter < max_iter:
-        improved, n_rounds = False, n_rounds + 1
-        for network in births(rows, criterion, best.network, generator):
-            trial = refit(rows, criterion, network, best.n_iter)
-            if trial.value < best.value:
-                best, improved = eliminate(rows, criterion, trial, max_iter), True
-                break
-            best = replace(best, n_iter=trial.n_iter)
+    for _ in range(MOST_ROUNDS):
+        if best.n_iter >= max_iter:
+            break
+        larger = births(rows, criterion, best.network, generator)
+        best, improved = first_better(rows, criterion, best, larger)
+        if not improved:
+            break
+        best = eliminate(rows, criterion, best, max_iter)
     return best
 
 
@@ -293,8 +302,8 @@ def joined(
     """The network with those of the directions that gain most; with the best alone."""
     n_living = network.n_neurons
     fit = AmplitudeFit.of(rows, torch.cat([network.directions, directions]))
-    squares = fit.take(range(n_living)).squares
-    gains = fit.gains(n_living)
+    present = fit.take(range(n_living))
+    squares, gains = present.squares, fit.gains(present)
     worth = [criterion.prices(max(squares - gain, 0.0), gain) for gain in gains]
     cosines = (directions @ directions.T).abs().cpu().numpy()
     chosen: list[int] = []
