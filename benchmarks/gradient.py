@@ -47,7 +47,7 @@ def ratio(n_samples, n_features, n_neurons, n_outputs):
     weights = torch.from_numpy(generator.standard_normal((n_neurons, rows.n_inputs)))
     amplitudes = torch.from_numpy(generator.standard_normal((n_neurons, n_outputs)))
     network = Network.from_parts(weights, amplitudes)
-    inputs, hidden = rows.inputs.clone(), torch.rand(n_samples, n_neurons).double()
+    inputs, hidden = rows.parts.part.inputs.values.clone(), torch.rand(n_samples, n_neurons).double()
 
     def products():
         _ = inputs @ weights.T

@@ -50,9 +50,9 @@ class AmplitudeFit:
     @classmethod
     def of(cls, rows: Rows, directions: torch.Tensor) -> AmplitudeFit:
         gram, inner = activation_moments(rows, directions)
-        gram = gram.cpu().numpy().astype(np.float64)
+        gram = gram.numpy()
         gram[np.diag_indices_from(gram)] += RIDGE * gram.trace()
-        inner = inner.cpu().numpy().astype(np.float64)
+        inner = inner.numpy()
         return cls(directions, gram, inner, np.linalg.pinv(gram, hermitian=True))
 
     def take(self, index: Sequence[int]) -> AmplitudeFit:
@@ -77,7 +77,7 @@ class AmplitudeFit:
         )
 
     def _directions_at(self, index: np.ndarray) -> torch.Tensor:
-        return self.directions[torch.from_numpy(index).to(self.directions.device)]
+        return self.directions[torch.from_numpy(index)]
 
     @property
     def n_neurons(self) -> int:
@@ -113,5 +113,5 @@ class AmplitudeFit:
 
     def network(self) -> Network:
         """The neurons with the amplitudes of the fit, balanced."""
-        amplitudes = torch.from_numpy(self.amplitudes).to(self.directions)
+        amplitudes = torch.from_numpy(self.amplitudes)
         return balance(Network.from_parts(self.directions, amplitudes))

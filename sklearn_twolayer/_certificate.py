@@ -12,6 +12,7 @@ from sklearn_twolayer._network import Network, balance, row_norms, unit_rows
 from sklearn_twolayer._objective import correlations, residual_at
 
 if TYPE_CHECKING:
+    from sklearn_twolayer._objective import Residual
     from sklearn_twolayer._rows import Rows
 
 
@@ -78,7 +79,7 @@ class Peaks:
     def distinct(self, apart: float) -> Peaks:
         """The highest of those whose lines are within ``apart`` radians."""
         cosines = (self.directions @ self.directions.T).abs()
-        close = (cosines > math.cos(apart)).cpu()
+        close = cosines > math.cos(apart)
         kept: list[int] = []
         for j in range(len(close)):
             if not close[j, kept].any():
@@ -97,7 +98,7 @@ class Peaks:
 
 
 def early_directions(
-    rows: Rows, residual: torch.Tensor, n_directions: int, generator: torch.Generator
+    rows: Rows, residual: Residual, n_directions: int, generator: torch.Generator
 ) -> torch.Tensor:
     """Directions after one gradient step that cancels the initial weights.
 
@@ -113,7 +114,7 @@ def early_directions(
 
 def find_peaks(
     rows: Rows,
-    residual: torch.Tensor,
+    residual: Residual,
     starts: torch.Tensor,
     generator: torch.Generator,
     effort: Effort = QUICK,
@@ -179,15 +180,15 @@ def certify(
     it for certain.
     """
     residual = residual_at(rows, network)
-    loss = 0.5 * float(residual.square().sum())
+    loss = 0.5 * residual.squares
     objective = loss + lambda_ * float(network.masses.sum())
     peaks = find_peaks(rows, residual, network.directions, generator, effort)
-    gap = duality_gap(rows, residual, objective, lambda_, peaks.height)
+    gap = duality_gap(residual, objective, lambda_, peaks.height)
     return Certificate(loss, objective, peaks, gap)
 
 
 def duality_gap(
-    rows: Rows, residual: torch.Tensor, objective: float, lambda_: float, peak: float
+    residual: Residual, objective: float, lambda_: float, peak: float
 ) -> float:
     """Bound on the excess objective over networks of any width (theory eq. 7).
 
@@ -195,21 +196,17 @@ def duality_gap(
     if that is below one, is feasible for the dual problem.
     """
     shrink = 1.0 if peak <= lambda_ else lambda_ / peak
-    inner = float((residual * rows.targets).sum())
-    dual = shrink * inner - 0.5 * shrink**2 * float(residual.square().sum())
+    dual = shrink * residual.inner - 0.5 * shrink**2 * residual.squares
     return objective - dual
 
 
 def _random_directions(
     rows: Rows, n_directions: int, generator: torch.Generator
 ) -> torch.Tensor:
-    """Uniform unit directions, without share in inputs that are zero on all rows.
-
-    They are drawn on the CPU, so alike on every device.
-    """
+    """Uniform unit directions, without share in inputs that are zero on all rows."""
     shape = (n_directions, rows.n_inputs)
     normal = torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu")
-    return unit_rows(normal.to(rows.inputs) * rows.input_varies)
+    return unit_rows(normal * rows.input_varies)
 
 
 def _moved(
@@ -230,9 +227,7 @@ class _Ascent:
     step_sizes: torch.Tensor
 
     @classmethod
-    def start(
-        cls, rows: Rows, residual: torch.Tensor, directions: torch.Tensor
-    ) -> _Ascent:
+    def start(cls, rows: Rows, residual: Residual, directions: torch.Tensor) -> _Ascent:
         values, gradients = correlations(rows, residual, directions)
         # ||v(u)|| has the scale of its gradient: a first step of about one radian.
         scale = row_norms(gradients)
@@ -242,20 +237,20 @@ class _Ascent:
     def heights(self) -> torch.Tensor:
         return row_norms(self.values)[:, 0]
 
-    def climb(self, rows: Rows, residual: torch.Tensor, n_steps: int) -> _Ascent:
+    def climb(self, rows: Rows, residual: Residual, n_steps: int) -> _Ascent:
         state = self
         for _ in range(n_steps):
             state = state.step(rows, residual)
         return state
 
-    def step(self, rows: Rows, residual: torch.Tensor) -> _Ascent:
+    def step(self, rows: Rows, residual: Residual) -> _Ascent:
         radial = (self.gradients * self.directions).sum(dim=1, keepdim=True)
         tangent = self.gradients - radial * self.directions
         candidates = unit_rows(self.directions + self.step_sizes * tangent)
         return self._keep_higher(rows, residual, candidates)
 
     def perturbed(
-        self, rows: Rows, residual: torch.Tensor, generator: torch.Generator
+        self, rows: Rows, residual: Residual, generator: torch.Generator
     ) -> _Ascent:
         """Jump to nearby directions where they are higher; start small steps anew."""
         candidates = _moved(rows, self.directions, PERTURBATION, generator)
@@ -273,7 +268,7 @@ class _Ascent:
         )
 
     def _keep_higher(
-        self, rows: Rows, residual: torch.Tensor, candidates: torch.Tensor
+        self, rows: Rows, residual: Residual, candidates: torch.Tensor
     ) -> _Ascent:
         values, gradients = correlations(rows, residual, candidates)
         higher = row_norms(values) > row_norms(self.values)

@@ -36,7 +36,8 @@ class Network:
     def empty(cls, rows: Rows) -> Network:
         """The network without neurons for the given rows."""
         n_columns = rows.n_outputs + rows.n_inputs
-        return cls(rows.targets.new_empty(0, n_columns), rows.n_outputs)
+        parameters = torch.empty(0, n_columns, dtype=torch.float64, device="cpu")
+        return cls(parameters, rows.n_outputs)
 
     @property
     def n_neurons(self) -> int:

@@ -1,14 +1,15 @@
-"""The objective of theory eq. (2) and its derivatives, summed over row blocks.
+"""The objective of theory eq. (2) and its derivatives, as sums over the rows.
 
 The linear part is eliminated: every function works with the residual left by the
 best linear part beside the given neurons, so derivatives with respect to the linear
 part vanish and those with respect to the neurons are the plain ones.
 
-Each derivative takes two sweeps over the blocks, one for the residual (or for the
-correlations) on all rows, one for the sum that depends on it. The second sweep runs
-backwards, so that it starts with the activations still at hand: data of one block
-are swept once, and no more than one block's activations are ever held. Activations
-have one neuron a row, so that products with the residual run along the memory.
+Each derivative takes two sweeps: one for what the neurons leave of the targets, whose
+moments give the linear part, one for the sums that depend on the residual. The second
+runs backwards over the blocks, so that it starts with the activations still at hand:
+data of one block are swept once, and no more than one block's activations are ever
+held. Activations have one neuron a row, so that products with the residual run along
+the memory.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from sklearn_twolayer._network import Network, unit_rows
+from sklearn_twolayer._rows import summable, zeros
 
 if TYPE_CHECKING:
-    from sklearn_twolayer._rows import Rows
+    from sklearn_twolayer._inputs import DenseBlock, SparseBlock
+    from sklearn_twolayer._rows import Part, Rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,21 +46,55 @@ class Evaluation:
     gradient: torch.Tensor
 
 
+@dataclass(frozen=True, eq=False)
+class Residual:
+    """Values on all rows, left where the rows are, and what is known of them.
+
+    Parameters
+    ----------
+    values : object
+        One :class:`Left` for each part of the rows.
+    squares : float
+        Sum of squares.
+    inner : float
+        Inner product with the targets.
+    """
+
+    values: object
+    squares: float
+    inner: float
+
+
+@dataclass(frozen=True, eq=False)
+class Left:
+    """What is left of one part's targets.
+
+    Parameters
+    ----------
+    values : torch.Tensor of shape (n_rows, n_outputs)
+        Targets less the neurons' outputs, and less the linear part if it is known.
+    moments : torch.Tensor of shape (n_features + 1, n_outputs) or None
+        ``inputs.T @ values``, if the linear part is not known yet.
+    activations : torch.Tensor or None
+        Those of the last block, if they are at hand.
+    """
+
+    values: torch.Tensor
+    moments: torch.Tensor | None
+    activations: torch.Tensor | None
+
+
 def evaluate(rows: Rows, network: Network, lambda_: float) -> Evaluation:
     """Objective and gradient at ``network``."""
-    blocks = rows.blocks(network.n_neurons)
-    residual, activations = _residual(rows, network, blocks)
+    weights, amplitudes = network.weights, network.amplitudes
+    left = rows.keep(_left, weights, amplitudes)
+    linear = rows.linear_part(rows.total(_moments, left))
+    pulled = rows.total(_pull_back, left, linear, weights, amplitudes)
+    into_amplitudes, into_weights, squares = pulled
     gradient = network.parameters * lambda_
-    _subtract_pull_back(
-        rows,
-        residual,
-        network.weights,
-        network.amplitudes,
-        activations,
-        blocks,
-        into=gradient,
-    )
-    loss = 0.5 * float(residual.square().sum())
+    gradient[:, : rows.n_outputs] -= into_amplitudes
+    gradient[:, rows.n_outputs :] -= into_weights
+    loss = 0.5 * squares
     return Evaluation(
         loss=loss,
         objective=loss + 0.5 * lambda_ * network.squared_norm(),
@@ -73,138 +110,230 @@ def curvature_product(
     Theory eq. (11); ``direction`` and the result have the layout of
     ``Network.parameters``.
     """
-    weights, amplitudes = network.weights, network.amplitudes
+    parts = network.weights, network.amplitudes
     moved = network.moved_to(direction)
-    blocks = rows.blocks(network.n_neurons)
-    residual, _ = _residual(rows, network, blocks)
-    change = torch.empty_like(residual)
-    for block in blocks:
-        activations = _activations(rows, weights, block)
-        change[block] = activations.T @ moved.amplitudes
-        tangent = activations.sign_().mul_(moved.weights @ rows.neuron_inputs[block].T)
-        change[block] += tangent.T @ amplitudes
-    change -= rows.inputs @ rows.linear_part(rows.inputs.T @ change)
-    product = direction * lambda_
-    for block in blocks:
-        activations = _activations(rows, weights, block)
-        product[:, : rows.n_outputs] += activations @ change[block]
-        slopes = activations.sign_()
-        tangent = slopes * (moved.weights @ rows.neuron_inputs[block].T)
-        product[:, : rows.n_outputs] -= tangent @ residual[block]
-        pulled = amplitudes @ change[block].T - moved.amplitudes @ residual[block].T
-        product[:, rows.n_outputs :] += slopes.mul_(pulled) @ rows.neuron_inputs[block]
-    return product
+    moves = moved.weights, moved.amplitudes
+    residual = residual_at(rows, network)
+    change = rows.keep(_change, *parts, *moves)
+    linear = rows.linear_part(rows.total(_moments, change))
+    into = rows.total(_curvature, residual.values, change, linear, *parts, *moves)
+    return direction * lambda_ + torch.cat(into, dim=1)
 
 
 def objective_at(rows: Rows, network: Network, lambda_: float) -> tuple[float, float]:
     """Loss and objective at ``network``, without the gradient."""
-    loss = 0.5 * float(residual_at(rows, network).square().sum())
+    loss = 0.5 * residual_at(rows, network).squares
     return loss, loss + 0.5 * lambda_ * network.squared_norm()
 
 
-def residual_at(rows: Rows, network: Network) -> torch.Tensor:
+def residual_at(rows: Rows, network: Network) -> Residual:
     """Targets less the network's outputs, best linear part included."""
-    return _residual(rows, network, rows.blocks(network.n_neurons))[0]
+    left = rows.keep(_left, network.weights, network.amplitudes)
+    linear = rows.linear_part(rows.total(_moments, left))
+    values = rows.keep(_without_linear, left, linear)
+    return Residual(values, *rows.total(_sizes, values))
+
+
+def target_residual(rows: Rows) -> Residual:
+    """What the network without neurons leaves: the targets."""
+    return residual_at(rows, Network.empty(rows))
 
 
 def linear_part_at(rows: Rows, network: Network) -> torch.Tensor:
     """Coefficients of the best linear part beside the given neurons."""
-    left, _ = _without_neurons(rows, network, rows.blocks(network.n_neurons))
-    return rows.linear_part(rows.inputs.T @ left)
+    left = rows.keep(_left, network.weights, network.amplitudes)
+    return rows.linear_part(rows.total(_moments, left))
 
 
 def correlations(
-    rows: Rows, residual: torch.Tensor, directions: torch.Tensor
+    rows: Rows, residual: Residual, directions: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """``v(u) = mean r relu(u.x)`` and the gradient of ``||v(u)||``, for each row u.
 
     ``v / lambda`` is the dual certificate of theory eq. (6). Where ``v`` vanishes
     the gradient is given as zero.
     """
-    blocks = rows.blocks(directions.shape[0])
-    values = residual.new_zeros(directions.shape[0], residual.shape[1])
-    for block in blocks:
-        activations = _activations(rows, directions, block)
-        values += activations @ residual[block]
-    gradient = directions.new_zeros(
-        len(directions), rows.n_outputs + directions.shape[1]
+    if rows.n_outputs == 1:
+        ones = directions.new_ones(len(directions), 1)
+        values, gradient, _ = rows.total(
+            _pull_back, residual.values, None, directions, ones
+        )
+        return values, gradient * values.sign()
+    values = rows.total(_correlations, residual.values, directions)
+    _, gradient, _ = rows.total(
+        _pull_back, residual.values, None, directions, unit_rows(values)
     )
-    amplitudes = unit_rows(values)
-    _subtract_pull_back(
-        rows, residual, directions, amplitudes, activations, blocks, into=gradient
-    )
-    return values, gradient[:, rows.n_outputs :].neg()
+    return values, gradient
 
 
 def activation_moments(
     rows: Rows, weights: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """``H'H`` and ``H'y``, H the neurons' activations less their linear fit."""
-    gram = weights.new_zeros(len(weights), len(weights))
-    inner = weights.new_zeros(len(weights), rows.n_outputs)
-    linear = weights.new_zeros(rows.inputs.shape[1], len(weights))
-    for block in rows.blocks(len(weights)):
-        activations = _activations(rows, weights, block)
-        gram += activations @ activations.T
-        inner += activations @ rows.targets[block]
-        linear += (activations @ rows.inputs[block]).T
+    gram, inner, linear = rows.total(_activation_moments, weights)
     linear = rows.linear_basis.T @ linear
     # The targets have no linear part, so only the Gram matrix needs the projection.
     return gram - linear.T @ linear, inner
 
 
-def _activations(rows: Rows, weights: torch.Tensor, block: slice) -> torch.Tensor:
+def _activations(
+    block: DenseBlock | SparseBlock, weights: torch.Tensor
+) -> torch.Tensor:
     """``relu(w_j.x)`` of the block's rows, one neuron a row."""
-    return (weights @ rows.neuron_inputs[block].T).clamp_min_(0.0)
+    return block.project(weights).clamp_min_(0.0)
 
 
-def _without_neurons(
-    rows: Rows, network: Network, blocks: list[slice]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Targets less the neurons' outputs, and the last block's activations."""
-    left = rows.targets.clone()
-    for block in blocks:
-        activations = _activations(rows, network.weights, block)
-        left[block].addmm_(activations.T, network.amplitudes, alpha=-1.0)
-    return left, activations
+def _left(part: Part, weights: torch.Tensor, amplitudes: torch.Tensor) -> Left:
+    """Targets less the neurons' outputs, and their moments."""
+    weights, amplitudes = part.cast(weights), part.cast(amplitudes)
+    values, activations = part.targets.clone(), None
+    n_columns = part.inputs.n_columns
+    moments = zeros(values.shape[1], n_columns)
+    for rows in part.blocks(len(weights)):
+        block = part.inputs.block(rows)
+        activations = _activations(block, weights)
+        values[rows].addmm_(activations.T, amplitudes, alpha=-1.0)
+        moments += summable(block.pull_back(values[rows].T, n_columns))
+    return Left(values, moments.T, activations)
 
 
-def _residual(
-    rows: Rows, network: Network, blocks: list[slice]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Residual on all rows, and the last block's activations."""
-    residual, activations = _without_neurons(rows, network, blocks)
-    linear = rows.linear_part(rows.inputs.T @ residual)
-    residual.addmm_(rows.inputs, linear, alpha=-1.0)
-    return residual, activations
+def _moments(part: Part, left: Left) -> torch.Tensor:
+    return left.moments
 
 
-def _subtract_pull_back(
-    rows: Rows,
-    residual: torch.Tensor,
+def _without_linear(part: Part, left: Left, linear: torch.Tensor) -> Left:
+    linear = part.cast(linear.T)
+    values = torch.empty_like(left.values)
+    for rows in part.blocks(1):
+        fit = part.inputs.block(rows).project(linear)
+        torch.sub(left.values[rows], fit.T, out=values[rows])
+    return Left(values, None, None)
+
+
+def _sizes(part: Part, left: Left) -> tuple[float, float]:
+    """Sum of squares, and inner product with the targets."""
+    values = summable(left.values)
+    return (
+        float(values.square().sum()),
+        float((values * summable(part.targets)).sum()),
+    )
+
+
+def _pull_back(
+    part: Part,
+    left: Left,
+    linear: torch.Tensor | None,
     weights: torch.Tensor,
     amplitudes: torch.Tensor,
-    activations: torch.Tensor | None,
-    blocks: list[slice],
-    into: torch.Tensor,
-) -> None:
-    """Subtract ``sum relu(w_j.x) r`` and ``sum relu'(w_j.x) (r.a_j) x`` from ``into``.
+) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """``sum relu(w_j.x) r``, ``sum relu'(w_j.x) (r.a_j) x`` and ``sum ||r||^2``.
 
-    ``into`` has the layout of ``Network.parameters``. ``activations`` are the last
-    block's; they are overwritten.
+    The residual ``r`` is what is left, less the ``linear`` part if that is given.
     """
-    n_outputs = rows.n_outputs
-    into_amplitudes, into_weights = into[:, :n_outputs], into[:, n_outputs:]
-    for block in reversed(blocks):
-        block_residual = residual[block]
+    n_neurons, n_inputs = weights.shape
+    n_outputs = part.targets.shape[1]
+    cast_weights, cast_amplitudes = part.cast(weights), part.cast(amplitudes)
+    fit = None if linear is None else part.cast(linear.T)
+    into_amplitudes, into_weights = zeros(n_neurons, n_outputs), zeros(*weights.shape)
+    squares, activations = 0.0, left.activations
+    for rows in reversed(part.blocks(n_neurons)):
+        block = part.inputs.block(rows)
+        residual = left.values[rows]
+        if fit is not None:
+            residual = residual - block.project(fit).T
+            squares += float(summable(residual).square().sum())
         if activations is None:
-            activations = _activations(rows, weights, block)
-        into_amplitudes.addmm_(activations, block_residual, alpha=-1.0)
-        slopes = activations.sign_()
+            activations = _activations(block, cast_weights)
         if n_outputs == 1:  # the amplitude is a factor of the sum
-            pulled = slopes.mul_(block_residual.T) @ rows.neuron_inputs[block]
-            into_weights.addcmul_(pulled, amplitudes, value=-1.0)
+            slopes = activations.sign().mul_(residual.T)
         else:
-            slopes.mul_(amplitudes @ block_residual.T)
-            into_weights.addmm_(slopes, rows.neuron_inputs[block], alpha=-1.0)
+            into_amplitudes += summable(activations @ residual)
+            slopes = activations.sign().mul_(cast_amplitudes @ residual.T)
+        into_weights += summable(block.pull_back(slopes, n_inputs))
         activations = None
+    if n_outputs == 1:  # relu(z) = relu'(z) z
+        into_amplitudes = (into_weights * weights).sum(dim=1, keepdim=True)
+        into_weights = into_weights * amplitudes
+    return into_amplitudes, into_weights, squares
+
+
+def _correlations(part: Part, left: Left, directions: torch.Tensor) -> torch.Tensor:
+    """``sum relu(u.x) r``."""
+    values = zeros(len(directions), part.targets.shape[1])
+    directions = part.cast(directions)
+    for rows in part.blocks(len(directions)):
+        activations = _activations(part.inputs.block(rows), directions)
+        values += summable(activations @ left.values[rows])
+    return values
+
+
+def _activation_moments(
+    part: Part, weights: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """``H'H``, ``H'y`` and ``X'H``, H the neurons' activations."""
+    n_neurons, n_columns = len(weights), part.inputs.n_columns
+    gram, inner = zeros(n_neurons, n_neurons), zeros(n_neurons, part.targets.shape[1])
+    linear = zeros(n_neurons, n_columns)
+    weights = part.cast(weights)
+    for rows in part.blocks(n_neurons):
+        block = part.inputs.block(rows)
+        activations = _activations(block, weights)
+        gram += summable(activations @ activations.T)
+        inner += summable(activations @ part.targets[rows])
+        linear += summable(block.pull_back(activations, n_columns))
+    return gram, inner, linear.T
+
+
+def _change(
+    part: Part,
+    weights: torch.Tensor,
+    amplitudes: torch.Tensor,
+    moved_weights: torch.Tensor,
+    moved_amplitudes: torch.Tensor,
+) -> Left:
+    """How the outputs change as the parameters move, and its moments."""
+    weights, amplitudes = part.cast(weights), part.cast(amplitudes)
+    moved_weights = part.cast(moved_weights)
+    moved_amplitudes = part.cast(moved_amplitudes)
+    n_columns = part.inputs.n_columns
+    values = torch.empty_like(part.targets)
+    moments = zeros(values.shape[1], n_columns)
+    for rows in part.blocks(len(weights)):
+        block = part.inputs.block(rows)
+        activations = _activations(block, weights)
+        values[rows] = activations.T @ moved_amplitudes
+        tangent = activations.sign_().mul_(block.project(moved_weights))
+        values[rows] += tangent.T @ amplitudes
+        moments += summable(block.pull_back(values[rows].T, n_columns))
+    return Left(values, moments.T, None)
+
+
+def _curvature(
+    part: Part,
+    residual: Left,
+    change: Left,
+    linear: torch.Tensor,
+    weights: torch.Tensor,
+    amplitudes: torch.Tensor,
+    moved_weights: torch.Tensor,
+    moved_amplitudes: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The loss's part of a Hessian product, for amplitudes and weights."""
+    into_amplitudes, into_weights = zeros(*amplitudes.shape), zeros(*weights.shape)
+    n_inputs = weights.shape[1]
+    weights, amplitudes = part.cast(weights), part.cast(amplitudes)
+    moved_weights = part.cast(moved_weights)
+    moved_amplitudes = part.cast(moved_amplitudes)
+    fit = part.cast(linear.T)
+    for rows in part.blocks(len(weights)):
+        block = part.inputs.block(rows)
+        left = residual.values[rows]
+        changed = change.values[rows] - block.project(fit).T
+        activations = _activations(block, weights)
+        into_amplitudes += summable(activations @ changed)
+        slopes = activations.sign_()
+        tangent = slopes * block.project(moved_weights)
+        into_amplitudes -= summable(tangent @ left)
+        slopes.mul_(amplitudes @ changed.T - moved_amplitudes @ left.T)
+        into_weights += summable(block.pull_back(slopes, n_inputs))
+    return into_amplitudes, into_weights

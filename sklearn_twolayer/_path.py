@@ -13,7 +13,7 @@ import torch
 from sklearn_twolayer._certificate import certify, early_directions, find_peaks
 from sklearn_twolayer._descent import DESCENTS, Descent
 from sklearn_twolayer._network import Network, balance, merge
-from sklearn_twolayer._objective import activation_moments
+from sklearn_twolayer._objective import activation_moments, target_residual
 
 if TYPE_CHECKING:
     from sklearn_twolayer._options import PathOptions
@@ -65,8 +65,9 @@ class PathStart:
 
 def start_path(rows: Rows, n_neurons: int, generator: torch.Generator) -> PathStart:
     """Stage 1, early feature learning: one gradient step from random directions."""
-    directions = early_directions(rows, rows.targets, n_neurons, generator)
-    peaks = find_peaks(rows, rows.targets, directions, generator)
+    targets = target_residual(rows)
+    directions = early_directions(rows, targets, n_neurons, generator)
+    peaks = find_peaks(rows, targets, directions, generator)
     return PathStart(directions, peaks.height)
 
 

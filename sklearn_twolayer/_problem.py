@@ -117,8 +117,7 @@ class PathProblem:
             return None
         weights, amplitudes = self.rows.units.from_user(fitted)
         return Network.from_parts(
-            torch.from_numpy(weights).to(self.rows.targets),
-            torch.from_numpy(amplitudes).to(self.rows.targets),
+            torch.from_numpy(weights), torch.from_numpy(amplitudes)
         )
 
     def improved(self, stage: Stage, *, to_tolerance: bool) -> Stage:
@@ -148,9 +147,9 @@ class PathProblem:
     def fitted(self, network: Network) -> FittedNetwork:
         """The network with its linear part, in the units of the data."""
         return self.rows.units.to_user(
-            _array(network.weights),
-            _array(network.amplitudes),
-            _array(linear_part_at(self.rows, network)),
+            network.weights.numpy(),
+            network.amplitudes.numpy(),
+            linear_part_at(self.rows, network).numpy(),
             single_output=self.single_output,
         )
 
@@ -205,10 +204,6 @@ def resolve_device(device: object) -> torch.device:
             f"'cuda', 'cuda:1' or 'mps', got {device!r}: {error}"
         ) from error
     return resolved
-
-
-def _array(tensor: torch.Tensor) -> np.ndarray:
-    return tensor.cpu().numpy().astype(np.float64)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ from sklearn_twolayer._objective import activation_moments, residual_at
 if TYPE_CHECKING:
     from sklearn_twolayer._certificate import Peaks
     from sklearn_twolayer._network import Network
+    from sklearn_twolayer._objective import Residual
     from sklearn_twolayer._path import PathStart
     from sklearn_twolayer._rows import Rows
 
@@ -26,11 +27,9 @@ if TYPE_CHECKING:
 DECAYS = ((1e-2, 600), (1e-4, 2000))
 STEPS = 60  # measured: 40 needs more rounds, 120 takes longer
 SLACK = 0.02  # of the objective, for merges at these decays
-# Mean squared residual, relative to the targets', that counts as rounding.
-EXACT = 1e-18
-# Norm of a neuron's outputs less their linear fit, relative to the targets', below
-# which it has no effect.
-IDLE = 1e-7
+# Norm of a neuron's outputs less their linear fit, relative to that of a residual that
+# is rounding, below which it has no effect.
+IDLE = 100.0
 FIRST_MERGE = 0.1  # radians
 LEAST_MASS = 1e-2  # relative to the largest
 MOST_ROUNDS = 6
@@ -67,7 +66,7 @@ def recover_exactly(
             polished, used = polish(rows, network)
             n_iter += used
             residual = residual_at(rows, polished)
-            if float(residual.square().sum()) < EXACT:
+            if residual.squares < rows.exact:
                 return polished, n_iter
             if looks_like_noise(rows, residual, polished, generator):
                 return None, n_iter
@@ -95,11 +94,11 @@ def drop_idle(rows: Rows, network: Network) -> Network:
         return network
     gram, _ = activation_moments(rows, network.weights)
     effects = network.amplitudes.norm(dim=1) * gram.diagonal().clamp_min(0.0).sqrt()
-    return network.take(effects > IDLE)
+    return network.take(effects > IDLE * math.sqrt(rows.exact))
 
 
 def looks_like_noise(
-    rows: Rows, residual: torch.Tensor, network: Network, generator: torch.Generator
+    rows: Rows, residual: Residual, network: Network, generator: torch.Generator
 ) -> bool:
     """Whether no direction explains more of the residual than noise would allow.
 
@@ -108,7 +107,7 @@ def looks_like_noise(
     ``network`` is the one that left the residual, without decay.
     """
     peak = find_peaks(rows, residual, network.directions, generator).height
-    noise = float(residual.norm()) * math.sqrt(rows.n_inputs / rows.n_effective)
+    noise = math.sqrt(residual.squares * rows.n_inputs / rows.n_effective)
     return peak < noise
 
 

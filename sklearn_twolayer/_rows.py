@@ -1,18 +1,25 @@
-"""Where the rows live: the data in the coordinates of the fit, block by block."""
+"""Where the rows live: the data in the coordinates of the fit, in one place or many."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import pairwise
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
+from scipy import sparse
 
+from sklearn_twolayer import _raw
+from sklearn_twolayer._inputs import (
+    ArrayInputs,
+    DenseInputs,
+    SparseInputs,
+    Standardization,
+)
+from sklearn_twolayer._raw import RawPart, Shares, row_slices
 from sklearn_twolayer._units import Units
-
-# Entries of one block of activations. Measured: from 2**18 to 2**20 are equally fast at
-# 50,000 rows x 100 neurons, smaller blocks cost overhead, larger leave the cache.
-BLOCK_ENTRIES = 2**18
 
 # Eigenvalues of the inputs' correlation below this fraction of the largest count as
 # collinear: below it, rounding in the moments is as large as the eigenvalue itself.
@@ -22,6 +29,68 @@ COLLINEAR = 1e-13
 # is linear up to rounding.
 LINEAR_TARGET = 1e-12
 
+# Mean squared residual, relative to the targets', that counts as rounding.
+EXACT = {torch.float64: 1e-18, torch.float32: 1e-11}
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Standardised rows in one place, on one device.
+
+    Parameters
+    ----------
+    inputs : DenseInputs, ArrayInputs or SparseInputs
+        Inputs, then the constant input.
+    targets : torch.Tensor of shape (n_rows, n_outputs)
+        Targets less their linear fit.
+    """
+
+    inputs: DenseInputs | ArrayInputs | SparseInputs
+    targets: torch.Tensor
+
+    def blocks(self, n_neurons: int) -> list[slice]:
+        """Slices of rows whose activations stay within ``BLOCK_ENTRIES``."""
+        most = _raw.BLOCK_ENTRIES // max(1, n_neurons, self.inputs.row_entries)
+        return row_slices(len(self.targets), most)
+
+    def cast(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Parameters, float64 on the CPU, as the rows need them."""
+        return tensor.to(self.targets)
+
+
+class Parts(Protocol):
+    """Rows in one place or many; functions go to them and small results come back.
+
+    A function takes a part, then the arguments given; of one that ``keep`` returned it
+    gets what belongs to its part. Functions must be importable and must not change
+    what they are given.
+    """
+
+    def keep(self, function: Callable, *arguments: object) -> object:
+        """What the function makes of each part, left where the part is."""
+
+    def gather(self, function: Callable, *arguments: object) -> list:
+        """What the function makes of each part."""
+
+    def made(self, kept: object) -> Parts:
+        """Parts made of what ``keep`` returned."""
+
+
+@dataclass(frozen=True, eq=False)
+class LocalParts:
+    """All rows in one part in this process."""
+
+    part: object
+
+    def keep(self, function: Callable, *arguments: object) -> object:
+        return function(self.part, *arguments)
+
+    def gather(self, function: Callable, *arguments: object) -> list:
+        return [function(self.part, *arguments)]
+
+    def made(self, kept: object) -> LocalParts:
+        return LocalParts(kept)
+
 
 @dataclass(frozen=True, eq=False)
 class Rows:
@@ -29,17 +98,18 @@ class Rows:
 
     ReLU is positively homogeneous, so a row of weight ``s_i`` is the same as the
     plain row multiplied by ``sqrt(s_i / sum(s))``, constant input included: no
-    other part of the package sees the weights, and means over rows are sums.
+    other part of the package sees the weights, and means over rows are sums. Sums and
+    parameters are float64 on the CPU, whatever the rows are.
 
     Parameters
     ----------
-    inputs : torch.Tensor of shape (n_samples, n_features + 1)
-        Inputs, then the constant input.
-    targets : torch.Tensor of shape (n_samples, n_outputs)
-        Targets less their linear fit, scaled to a sum of squares of one (theory
-        eq. 1); all zero if the targets are linear.
+    parts : Parts
+        Where the rows are. The targets, less their linear fit, are scaled to a sum of
+        squares of one (theory eq. 1), or all zero if they are linear.
+    n_samples, n_outputs : int
+        Numbers of rows and of targets.
     n_inputs : int
-        Leading columns of ``inputs`` that the neurons see: all of them with hidden
+        Leading columns of the inputs that the neurons see: all of them with hidden
         biases, all but the constant one without.
     input_varies : torch.Tensor of shape (n_inputs,)
         Whether the input is not zero on all rows, as a constant column is.
@@ -47,153 +117,229 @@ class Rows:
         How many rows the sample weights make of them, for noise levels and criteria.
     linear_basis : torch.Tensor of shape (n_features + 1, rank)
         Makes ``inputs @ linear_basis`` orthonormal.
+    exact : float
+        Mean squared residual that counts as rounding.
     units : Units
         The way back to the units of ``X`` and ``y``.
     """
 
-    inputs: torch.Tensor
-    targets: torch.Tensor
+    parts: Parts
+    n_samples: int
+    n_outputs: int
     n_inputs: int
     input_varies: torch.Tensor
     n_effective: float
     linear_basis: torch.Tensor
+    exact: float
     units: Units
 
     @classmethod
     def from_arrays(
         cls,
-        X: np.ndarray,
+        X: np.ndarray | sparse.sparray,
         y: np.ndarray,
         sample_weight: np.ndarray,
+        **options: object,
+    ) -> Rows:
+        """Rows of this process; for the options see ``from_parts``."""
+        return cls.from_parts(LocalParts(RawPart.of(X, y, sample_weight)), **options)
+
+    @classmethod
+    def from_parts(
+        cls,
+        raw: Parts,
         *,
         standardize: bool,
         hidden_bias: bool,
         device: torch.device,
         dtype: torch.dtype,
     ) -> Rows:
-        """Bring ``X`` and ``y`` (n_samples, n_outputs) to the coordinates of the fit.
+        """Bring raw parts to the coordinates of the fit.
 
         Without hidden biases the inputs are scaled but not centred: the network has
         nothing to take up the shift with.
         """
-        # Rows of weight zero are left out, so that they cannot even round differently.
-        kept = sample_weight > 0
-        if not kept.all():
-            X, y, sample_weight = X[kept], y[kept], sample_weight[kept]
-        n_effective = effective_samples(sample_weight)
-        share = sample_weight / sample_weight.max()
-        share = share / share.sum()
-        mean, scale = _mean_and_scale(X, share)
-        if not standardize:
-            scale = np.ones_like(scale)
-        shift = mean if hidden_bias else np.zeros_like(mean)
-        root = np.sqrt(share)[:, None]
-        inputs = np.empty((X.shape[0], X.shape[1] + 1), order="F")
-        inputs[:, :-1] = (X - shift) / scale * root
-        inputs[:, -1:] = root
-        basis = _orthonormal_basis(inputs, (mean - shift) / scale)
-        target_mean = share @ y
-        centred = (y - target_mean) * root
-        linear, residual = _linear_fit(inputs, basis, centred)
-        size = float(np.linalg.norm(residual))
-        magnitude = float(np.linalg.norm(y * root))
+        largest, whole, sums, counts = zip(*raw.gather(_raw.weight_facts), strict=True)
+        total, squares = _sum(raw.gather(_raw.relative_weight_sums, max(largest)))
+        shares = Shares(max(largest), total)
+        standardization, target_mean = _standardization(
+            raw, shares, standardize=standardize, hidden_bias=hidden_bias
+        )
+        parts = raw.made(raw.keep(_standardized, shares, standardization, target_mean))
+        mean = standardization.standardized_mean
+        gram = _sum(parts.gather(_centred_gram, mean))
+        basis = _orthonormal_basis(gram, mean)
+        linear = np.zeros((len(basis), len(target_mean)))
+        for _ in range(2):  # one step of iterative refinement
+            change = basis @ (basis.T @ _sum(parts.gather(_target_moments)))
+            linear = linear + change
+            parts = parts.made(parts.keep(_without_linear, change))
+        size = math.sqrt(_sum(parts.gather(_target_squares)))
+        magnitude = math.sqrt(_sum(raw.gather(_magnitude, shares)))
         if size <= LINEAR_TARGET * magnitude:
-            residual, size = np.zeros_like(residual), 1.0
-        units = Units(
-            shift=shift,
-            scale=scale,
-            linear=linear,
-            target_mean=target_mean,
-            target_scale=size,
-            hidden_bias=hidden_bias,
-        )
-
-        def tensor(array: np.ndarray) -> torch.Tensor:
-            return torch.from_numpy(array).to(device=device, dtype=dtype)
-
-        n_inputs = inputs.shape[1] if hidden_bias else inputs.shape[1] - 1
-        varies = np.abs(inputs[:, :n_inputs]).max(axis=0) > 0
+            size = 0.0
+        # Without biases a constant column, whose scale is one, is seen as it is.
+        second = gram.diagonal() + np.square(mean)
+        varies = np.append(second, 1.0)[: len(second) + hidden_bias] > 0
         return cls(
-            inputs=tensor(inputs),
-            targets=tensor(residual / size),
-            n_inputs=n_inputs,
-            input_varies=torch.from_numpy(varies).to(device),
-            n_effective=n_effective,
-            linear_basis=tensor(basis),
-            units=units,
+            parts=parts.made(parts.keep(_finished, size, device, dtype)),
+            n_samples=sum(counts),
+            n_outputs=len(target_mean),
+            n_inputs=len(varies),
+            input_varies=torch.from_numpy(varies),
+            # Whole numbers count as repetitions; others matter by their ratios only
+            # and count as Kish's effective sample size.
+            n_effective=float(sum(sums) if all(whole) else total**2 / squares),
+            linear_basis=torch.from_numpy(basis),
+            exact=EXACT[dtype],
+            units=Units(
+                shift=standardization.shift,
+                scale=standardization.scale,
+                linear=linear,
+                target_mean=target_mean,
+                target_scale=size or 1.0,
+                hidden_bias=hidden_bias,
+            ),
         )
 
-    @property
-    def n_samples(self) -> int:
-        return self.inputs.shape[0]
+    def keep(self, function: Callable, *arguments: object) -> object:
+        """What the function makes of each part, left where the part is."""
+        return self.parts.keep(function, *arguments)
 
-    @property
-    def n_outputs(self) -> int:
-        return self.targets.shape[1]
+    def total(self, function: Callable, *arguments: object) -> object:
+        """What the function makes of each part, or each entry of it, added up."""
+        return _sum(self.parts.gather(function, *arguments))
 
-    @property
-    def neuron_inputs(self) -> torch.Tensor:
-        """The inputs that the neurons see, a view."""
-        return self.inputs[:, : self.n_inputs]
-
-    def blocks(self, n_neurons: int) -> list[slice]:
-        """Slices of rows whose activations stay within ``BLOCK_ENTRIES``."""
-        size = max(1, BLOCK_ENTRIES // max(1, n_neurons, self.inputs.shape[1]))
-        if size >= self.n_samples:
-            return [slice(None)]
-        n_blocks = -(-self.n_samples // size)
-        edges = np.linspace(0, self.n_samples, n_blocks + 1).astype(int).tolist()
-        return [slice(first, end) for first, end in pairwise(edges)]
+    def projected(self, basis: torch.Tensor) -> Rows:
+        """The rows with ``inputs @ basis.T`` for the inputs that the neurons see."""
+        return replace(
+            self,
+            parts=self.parts.made(self.keep(_projected, basis)),
+            n_inputs=len(basis),
+            input_varies=torch.ones(len(basis), dtype=torch.bool, device="cpu"),
+        )
 
     def linear_part(self, moments: torch.Tensor) -> torch.Tensor:
         """Coefficients of the linear fit with ``inputs.T @ values = moments``."""
         return self.linear_basis @ (self.linear_basis.T @ moments)
 
 
-def effective_samples(sample_weight: np.ndarray) -> float:
-    """How many rows of weight one the weighted rows stand for.
+def zeros(*shape: int) -> torch.Tensor:
+    """Where sums over rows begin: float64, on the CPU."""
+    return torch.zeros(shape, dtype=torch.float64, device="cpu")
 
-    Whole numbers count as repetitions. Others matter by their ratios only and count
-    as Kish's effective sample size, (sum s)^2 / sum s^2.
+
+def summable(tensor: torch.Tensor) -> torch.Tensor:
+    """One block's share of a sum, as ``zeros`` are."""
+    return tensor.to(device="cpu", dtype=torch.float64)
+
+
+def _sum(results: list) -> object:
+    """Entry by entry, in the order of the parts."""
+    if len(results) == 1:
+        return results[0]
+    if isinstance(results[0], tuple):
+        return tuple(sum(entries) for entries in zip(*results, strict=True))
+    return sum(results)
+
+
+def _standardization(
+    raw: Parts, shares: Shares, *, standardize: bool, hidden_bias: bool
+) -> tuple[Standardization, np.ndarray]:
+    """Weighted means and standard deviations, and the mean of the targets.
+
+    A constant column gets scale one. The second pass over centred columns makes the
+    means exact for large offsets, and scaled ones do not overflow.
     """
-    if (sample_weight == np.rint(sample_weight)).all():
-        return float(sample_weight.sum())
-    share = sample_weight / sample_weight.max()
-    return float(share.sum() ** 2 / np.square(share).sum())
-
-
-def _mean_and_scale(X: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted mean and standard deviation; a constant column gets scale one."""
-    mean = share @ X
-    mean = mean + share @ (X - mean)  # second pass: exact for large offsets
-    centred = X - mean
-    largest = np.abs(centred).max(axis=0)
-    safe = np.where(largest > 0, largest, 1.0)
-    scale = safe * np.sqrt(share @ np.square(centred / safe))
+    means, target_means, low, high = zip(
+        *raw.gather(_raw.column_sums, shares), strict=True
+    )
+    mean = sum(means)
+    largest = np.maximum(np.max(high, axis=0) - mean, mean - np.min(low, axis=0))
+    size = np.where(largest > 0, largest, 1.0)
+    first, second = _sum(raw.gather(_raw.centred_sums, shares, mean, size))
+    scale = size * np.sqrt(np.maximum(second - np.square(first), 0.0))
+    mean = mean + first * size
     rounding = 10 * np.finfo(float).eps * np.abs(mean)
-    return mean, np.where(scale > rounding, scale, 1.0)
+    if not standardize:
+        scale = np.ones_like(scale)
+    scale = np.where(scale > rounding, scale, 1.0)
+    shift = mean if hidden_bias else np.zeros_like(mean)
+    return Standardization(shift, scale, mean), sum(target_means)
 
 
-def _orthonormal_basis(inputs: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """``B`` with ``inputs @ B`` orthonormal, without the collinear directions."""
-    n_features = inputs.shape[1] - 1
-    centred = inputs[:, :-1] - inputs[:, -1:] * mean
-    eigenvalues, vectors = np.linalg.eigh(centred.T @ centred)
+def _standardized(
+    raw: RawPart,
+    shares: Shares,
+    standardization: Standardization,
+    target_mean: np.ndarray,
+) -> Part:
+    """A part in the coordinates of the fit, but for the linear fit and its scale."""
+    root = np.sqrt(shares.of(raw.sample_weight))[:, None]
+    targets = torch.from_numpy((raw.y - target_mean) * root)
+    return Part(_raw.standardized_inputs(raw, shares, standardization), targets)
+
+
+def _magnitude(raw: RawPart, shares: Shares) -> float:
+    return float(shares.of(raw.sample_weight) @ np.square(raw.y).sum(axis=1))
+
+
+def _centred_gram(part: Part, mean: np.ndarray) -> np.ndarray:
+    gram = np.zeros((len(mean), len(mean)))
+    for rows in part.blocks(1):
+        gram += part.inputs.block(rows).centred_gram(mean)
+    return gram
+
+
+def _target_moments(part: Part) -> np.ndarray:
+    n_columns = part.inputs.n_columns
+    moments = zeros(part.targets.shape[1], n_columns)
+    for rows in part.blocks(1):
+        block = part.inputs.block(rows)
+        moments += block.pull_back(part.targets[rows].T, n_columns)
+    return moments.T.numpy()
+
+
+def _without_linear(part: Part, linear: np.ndarray) -> Part:
+    weights = torch.from_numpy(linear.T)
+    targets = part.targets.clone()
+    for rows in part.blocks(1):
+        targets[rows] -= part.inputs.block(rows).project(weights).T
+    return replace(part, targets=targets)
+
+
+def _target_squares(part: Part) -> float:
+    return float(part.targets.square().sum())
+
+
+def _finished(
+    part: Part, size: float, device: torch.device, dtype: torch.dtype
+) -> Part:
+    """Scale the targets, to zero if there is no size; move to device and precision."""
+    targets = part.targets / size if size > 0 else torch.zeros_like(part.targets)
+    return Part(
+        part.inputs.to(device=device, dtype=dtype),
+        targets.to(device=device, dtype=dtype),
+    )
+
+
+def _projected(part: Part, basis: torch.Tensor) -> Part:
+    weights = part.cast(basis)
+    values = [
+        part.inputs.block(rows).project(weights).T for rows in part.blocks(len(basis))
+    ]
+    return replace(part, inputs=DenseInputs(torch.cat(values)))
+
+
+def _orthonormal_basis(gram: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """``B`` with ``inputs @ B`` orthonormal, without the collinear directions.
+
+    From the Gram matrix of the centred inputs and the means of those of the fit.
+    """
+    eigenvalues, vectors = np.linalg.eigh(gram)
     kept = eigenvalues > COLLINEAR * max(eigenvalues.max(initial=0.0), 0.0)
-    basis = np.zeros((n_features + 1, int(kept.sum()) + 1))
+    basis = np.zeros((len(gram) + 1, int(kept.sum()) + 1))
     basis[:-1, :-1] = vectors[:, kept] / np.sqrt(eigenvalues[kept])
     basis[-1, :-1] = -mean @ basis[:-1, :-1]
     basis[-1, -1] = 1.0
     return basis
-
-
-def _linear_fit(
-    inputs: np.ndarray, basis: np.ndarray, values: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Linear coefficients and residual, with one step of iterative refinement."""
-    linear = np.zeros((inputs.shape[1], values.shape[1]))
-    residual = values
-    for _ in range(2):
-        linear = linear + basis @ (basis.T @ (inputs.T @ residual))
-        residual = values - inputs @ linear
-    return linear, residual

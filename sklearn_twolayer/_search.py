@@ -29,6 +29,7 @@ from sklearn_twolayer._recovery import recover_exactly
 from sklearn_twolayer._selection import Criterion, noise_level
 
 if TYPE_CHECKING:
+    from sklearn_twolayer._objective import Residual
     from sklearn_twolayer._path import PathStart
     from sklearn_twolayer._rows import Rows
 
@@ -276,18 +277,13 @@ def births(
 
 
 def peaks_in_span(
-    rows: Rows, residual: torch.Tensor, network: Network, generator: torch.Generator
+    rows: Rows, residual: Residual, network: Network, generator: torch.Generator
 ) -> torch.Tensor:
     """Directions of the residual's peaks within the span of the living directions."""
     directions = network.directions
     _, sizes, span = torch.linalg.svd(directions, full_matrices=False)
     span = span[sizes > 1e-3 * sizes[0]]
-    seen = replace(
-        rows,
-        inputs=rows.neuron_inputs @ span.T,
-        n_inputs=len(span),
-        input_varies=torch.ones(len(span), dtype=torch.bool, device=span.device),
-    )
+    seen = rows.projected(span)
     peaks = find_peaks(seen, residual, directions @ span.T, generator, IN_SPAN)
     return peaks.directions @ span
 
@@ -305,7 +301,7 @@ def joined(
     present = fit.take(range(n_living))
     squares, gains = present.squares, fit.gains(present)
     worth = [criterion.prices(max(squares - gain, 0.0), gain) for gain in gains]
-    cosines = (directions @ directions.T).abs().cpu().numpy()
+    cosines = (directions @ directions.T).abs().numpy()
     chosen: list[int] = []
     for j in np.argsort(worth)[::-1].tolist():
         if worth[j] < hopeless or len(chosen) == MOST_BIRTHS:

@@ -21,7 +21,6 @@ STILL_FALLS = 4.0
 # Penalty per parameter. Measured (benchmarks/noise.py): 2 (AIC) keeps neurons that fit
 # noise, log(n_samples) (BIC) drops weak true ones; from 3 to 4 both are rare.
 DEFAULT_PENALTY = 3.5
-NO_RESIDUAL = 1e-18  # mean squared residual, relative to the targets', of rounding
 
 
 def data_end_path(
@@ -34,7 +33,7 @@ def data_end_path(
     line through two stages, taken to a decay of zero, estimates the noise's part; it
     is too high while directions are still being found, which a falling loss shows.
     """
-    if 2.0 * stage.loss < NO_RESIDUAL:
+    if 2.0 * stage.loss < rows.exact:
         return True
     if previous is None:
         return False

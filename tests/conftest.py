@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from sklearn_twolayer._network import Network
+from sklearn_twolayer._objective import residual_at
 from sklearn_twolayer._rows import Rows
 
 
@@ -22,6 +23,25 @@ def make_rows(
         device=torch.device("cpu"),
         dtype=getattr(torch, dtype),
     )
+
+
+def inputs_of(rows):
+    """Standardised inputs, the constant one included, as one tensor."""
+    inputs = rows.parts.part.inputs
+    return inputs.block(slice(None)).dense(inputs.n_columns)
+
+
+def neuron_inputs_of(rows):
+    return inputs_of(rows)[:, : rows.n_inputs]
+
+
+def targets_of(rows):
+    return rows.parts.part.targets
+
+
+def residual_values(rows, network):
+    """The residual on all rows as one tensor."""
+    return residual_at(rows, network).values.values
 
 
 def random_problem(

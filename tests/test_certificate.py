@@ -1,11 +1,16 @@
 import numpy as np
 import pytest
 import torch
-from conftest import Definition, make_rows, random_problem
+from conftest import Definition, make_rows, random_problem, targets_of
 
 from sklearn_twolayer._certificate import duality_gap, early_directions, find_peaks
 from sklearn_twolayer._network import balance
-from sklearn_twolayer._objective import residual_at
+from sklearn_twolayer._objective import (
+    Left,
+    Residual,
+    residual_at,
+    target_residual,
+)
 from sklearn_twolayer.datasets import make_two_layer_regression
 
 
@@ -35,10 +40,10 @@ def test_peak_is_not_below_a_dense_search(seed, n_outputs):
 def test_peaks_of_a_teacher_agree_between_seeds():
     X, y = make_two_layer_regression(2000, 10, random_state=0)
     rows = make_rows(X, y)
-    heights = []
+    targets, heights = target_residual(rows), []
     for seed in range(4):
-        starts = early_directions(rows, rows.targets, 50, seeded(seed))
-        heights.append(find_peaks(rows, rows.targets, starts, seeded(seed)).height)
+        starts = early_directions(rows, targets, 50, seeded(seed))
+        heights.append(find_peaks(rows, targets, starts, seeded(seed)).height)
     assert np.ptp(heights) < 1e-4 * np.max(heights)
 
 
@@ -47,7 +52,8 @@ def test_early_directions_lie_near_the_teachers_subspace():
         5000, 20, n_directions=3, return_teacher=True, random_state=0
     )
     rows = make_rows(X, y)
-    directions = early_directions(rows, rows.targets, 50, seeded()).numpy()[:, :-1]
+    directions = early_directions(rows, target_residual(rows), 50, seeded())
+    directions = directions.numpy()[:, :-1]
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     basis = np.linalg.qr(teacher.directions.T)[0]
     inside = np.linalg.norm(directions @ basis, axis=1)
@@ -64,7 +70,7 @@ def test_gap_is_its_definition_and_bounds_the_excess(lambda_):
     residual, objective = defined.residual(*pair), defined.objective(*pair, lambda_)
     ours = residual_at(rows, network)
     peak = find_peaks(rows, ours, network.directions, seeded()).height
-    gap = duality_gap(rows, ours, objective, lambda_, peak)
+    gap = duality_gap(ours, objective, lambda_, peak)
     expected = defined.gap(residual, objective, lambda_, peak)
     assert gap == pytest.approx(expected, rel=1e-10)
     # The empty network is one of those that the bound is about.
@@ -73,5 +79,5 @@ def test_gap_is_its_definition_and_bounds_the_excess(lambda_):
 
 def test_a_residual_of_zero_has_no_peak():
     *_, rows, network = random_problem(0)
-    zero = torch.zeros_like(rows.targets)
+    zero = Residual(Left(torch.zeros_like(targets_of(rows)), None, None), 0.0, 0.0)
     assert find_peaks(rows, zero, network.directions, seeded()).height == 0.0

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from conftest import random_problem
+from conftest import random_problem, residual_values
 
 from sklearn_twolayer._network import Network, balance, blend, merge, prune, unit_rows
-from sklearn_twolayer._objective import objective_at, residual_at
+from sklearn_twolayer._objective import objective_at
 
 
 def total_mass(network):
@@ -82,7 +82,7 @@ def test_blend_is_the_weighted_mean_of_the_outputs(share):
     *_, rows, first = random_problem(0)
     second = random_problem(1)[-1]
     blended = blend(first, second, share)
-    residuals = [residual_at(rows, network) for network in (first, second, blended)]
+    residuals = [residual_values(rows, network) for network in (first, second, blended)]
     torch.testing.assert_close(
         residuals[2], (1 - share) * residuals[0] + share * residuals[1]
     )

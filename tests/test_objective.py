@@ -1,10 +1,17 @@
 import numpy as np
 import pytest
 import torch
-from conftest import Definition, random_problem
+from conftest import (
+    Definition,
+    inputs_of,
+    neuron_inputs_of,
+    random_problem,
+    residual_values,
+    targets_of,
+)
 from scipy.optimize import approx_fprime
 
-from sklearn_twolayer import _rows
+from sklearn_twolayer import _raw
 from sklearn_twolayer._network import Network
 from sklearn_twolayer._objective import (
     activation_moments,
@@ -13,7 +20,7 @@ from sklearn_twolayer._objective import (
     evaluate,
     linear_part_at,
     objective_at,
-    residual_at,
+    target_residual,
 )
 
 CASES = [(seed, q, bias) for seed in range(3) for q in (1, 3) for bias in (True, False)]
@@ -77,7 +84,7 @@ def test_correlations_and_their_gradient(n_outputs):
     X, y, weights, rows, network = random_problem(1, n_outputs=n_outputs)
     defined = Definition(X, y / rows.units.target_scale, weights)
     directions = network.directions
-    values, gradient = correlations(rows, rows.targets, directions)
+    values, gradient = correlations(rows, target_residual(rows), directions)
     expected = defined.correlation(defined.y, directions.numpy())
     np.testing.assert_allclose(values, expected, atol=1e-14)
 
@@ -95,18 +102,19 @@ def test_correlations_and_their_gradient(n_outputs):
 def test_blocks_do_not_matter(monkeypatch, n_outputs, entries):
     *_, rows, network = random_problem(2, n_outputs=n_outputs)
     whole = evaluate(rows, network, 0.1)
-    peaks = correlations(rows, rows.targets, network.directions)
+    peaks = correlations(rows, target_residual(rows), network.directions)
     moments = activation_moments(rows, network.weights)
     product = curvature_product(rows, network, 0.1, network.parameters)
-    monkeypatch.setattr(_rows, "BLOCK_ENTRIES", entries)
-    assert (len(rows.blocks(5)) > 1) == (entries < 10**9)
+    monkeypatch.setattr(_raw, "BLOCK_ENTRIES", entries)
+    assert (len(rows.parts.part.blocks(5)) > 1) == (entries < 10**9)
     blocked = evaluate(rows, network, 0.1)
     torch.testing.assert_close(blocked.gradient, whole.gradient, rtol=0, atol=1e-13)
     assert blocked.objective == pytest.approx(whole.objective, rel=1e-13)
     again = curvature_product(rows, network, 0.1, network.parameters)
     torch.testing.assert_close(again, product, rtol=0, atol=1e-12)
+    again = correlations(rows, target_residual(rows), network.directions)
     for ours, theirs in [
-        *zip(correlations(rows, rows.targets, network.directions), peaks, strict=True),
+        *zip(again, peaks, strict=True),
         *zip(activation_moments(rows, network.weights), moments, strict=True),
     ]:
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-13)
@@ -125,19 +133,19 @@ def test_invariance_under_balance_permutation_and_sign():
 
 def test_linear_part_leaves_the_least_residual():
     *_, rows, network = random_problem(4)
-    residual = residual_at(rows, network)
-    np.testing.assert_allclose(rows.inputs.T @ residual, 0.0, atol=1e-13)
-    activations = (rows.neuron_inputs @ network.weights.T).clamp_min(0.0)
+    residual = residual_values(rows, network)
+    np.testing.assert_allclose(inputs_of(rows).T @ residual, 0.0, atol=1e-13)
+    activations = (neuron_inputs_of(rows) @ network.weights.T).clamp_min(0.0)
     outputs = activations @ network.amplitudes
-    outputs = outputs + rows.inputs @ linear_part_at(rows, network)
-    torch.testing.assert_close(rows.targets - outputs, residual)
+    outputs = outputs + inputs_of(rows) @ linear_part_at(rows, network)
+    torch.testing.assert_close(targets_of(rows) - outputs, residual)
 
 
 def test_activation_moments_are_those_of_projected_activations():
     *_, rows, network = random_problem(5, n_outputs=2)
-    activations = (rows.neuron_inputs @ network.weights.T).clamp_min(0.0)
-    fit = torch.linalg.lstsq(rows.inputs, activations).solution
-    projected = activations - rows.inputs @ fit
+    activations = (neuron_inputs_of(rows) @ network.weights.T).clamp_min(0.0)
+    fit = torch.linalg.lstsq(inputs_of(rows), activations).solution
+    projected = activations - inputs_of(rows) @ fit
     gram, inner = activation_moments(rows, network.weights)
     torch.testing.assert_close(gram, projected.T @ projected)
-    torch.testing.assert_close(inner, projected.T @ rows.targets)
+    torch.testing.assert_close(inner, projected.T @ targets_of(rows))

@@ -33,7 +33,7 @@ def test_noiseless_teachers_are_recovered_exactly(seed, n_targets, hidden_bias):
     )  # fmt: skip
     rows = make_rows(X, y, hidden_bias=hidden_bias)
     network = recover(rows, seed)
-    assert float(residual_at(rows, network).square().sum()) < 1e-24
+    assert residual_at(rows, network).squares < 1e-24
     found = network.weights.numpy()[:, :10] / rows.units.scale
     match = match_directions(found, teacher.directions)
     assert (match.n_missed, match.n_spurious) == (0, 0)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import Definition, make_rows, random_problem
+from conftest import Definition, make_rows, neuron_inputs_of, random_problem
 
 from sklearn_twolayer._certificate import find_peaks
 from sklearn_twolayer._network import Network
@@ -166,5 +166,6 @@ def test_peaks_in_the_span_are_lower_and_in_the_span():
     basis = torch.linalg.qr(network.directions.T)[0]
     torch.testing.assert_close(directions @ basis @ basis.T, directions)
     everywhere = find_peaks(rows, residual, network.directions, seeded()).height
-    projected = (rows.neuron_inputs @ directions.T).clamp_min(0).T @ residual
+    activations = (neuron_inputs_of(rows) @ directions.T).clamp_min(0)
+    projected = activations.T @ residual.values.values
     assert 0.0 < float(projected.abs().max()) <= everywhere * (1 + 1e-6)

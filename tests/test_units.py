@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from conftest import random_problem
+from conftest import random_problem, residual_values
 
 from sklearn_twolayer._network import Network
-from sklearn_twolayer._objective import linear_part_at, residual_at
+from sklearn_twolayer._objective import linear_part_at
 
 
 def fitted_from(rows, network, single_output):
@@ -24,7 +24,7 @@ def test_user_units_predict_the_same(hidden_bias, n_outputs):
     )
     fitted = fitted_from(rows, network, single_output=False)
     root = np.sqrt(weights / weights.sum())[:, None]
-    residual = residual_at(rows, network).numpy() * rows.units.target_scale / root
+    residual = residual_values(rows, network).numpy() * rows.units.target_scale / root
     np.testing.assert_allclose(fitted.predict(X), y - residual, atol=1e-12)
     np.testing.assert_allclose(np.linalg.norm(fitted.features, axis=1), 1.0)
     largest = np.abs(fitted.features).argmax(axis=1)
@@ -63,5 +63,5 @@ def test_a_neuron_that_sees_only_its_bias_goes_to_the_intercept():
     fitted = fitted_from(rows, network, single_output=True)
     assert fitted.n_features == network.n_neurons - 1
     root = np.sqrt(weights / weights.sum())
-    residual = residual_at(rows, network).numpy()[:, 0] * rows.units.target_scale
+    residual = residual_values(rows, network).numpy()[:, 0] * rows.units.target_scale
     np.testing.assert_allclose(fitted.predict(X), y[:, 0] - residual / root, atol=1e-12)

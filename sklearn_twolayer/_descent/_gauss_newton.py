@@ -8,10 +8,11 @@ import torch
 
 from sklearn_twolayer._network import balance
 from sklearn_twolayer._objective import evaluate, objective_at
+from sklearn_twolayer._rows import summable, zeros
 
 if TYPE_CHECKING:
     from sklearn_twolayer._network import Network
-    from sklearn_twolayer._rows import Rows
+    from sklearn_twolayer._rows import Part, Rows
 
 FIRST_DAMPING = 1e-4  # relative to the mean curvature
 LEAST_DAMPING = 1e-15
@@ -62,25 +63,35 @@ def gauss_newton(
 
 def gauss_newton_matrix(rows: Rows, network: Network) -> torch.Tensor:
     """``J'J``, J the derivative of the outputs less its linear fit (theory eq. 14)."""
-    n_neurons, n_columns = network.parameters.shape
-    n_outputs, size = rows.n_outputs, n_neurons * n_columns
-    matrix = rows.targets.new_zeros(size, size)
-    linear = rows.targets.new_zeros(n_outputs, rows.inputs.shape[1], size)
-    for block in rows.blocks(size):
+    matrix, *linear = rows.total(_moments, network.weights, network.amplitudes)
+    for moments in linear:
+        fit = rows.linear_basis.T @ moments
+        matrix.addmm_(fit.T, fit, alpha=-1.0)
+    return matrix
+
+
+def _moments(
+    part: Part, weights: torch.Tensor, amplitudes: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    """``J'J`` and ``X'J``, the latter for each output, J with the linear part."""
+    (n_neurons, n_inputs), n_outputs = weights.shape, amplitudes.shape[1]
+    n_columns, size = n_outputs + n_inputs, n_neurons * (n_outputs + n_inputs)
+    matrix = zeros(size, size)
+    linear = [zeros(size, part.inputs.n_columns) for _ in range(n_outputs)]
+    weights, amplitudes = part.cast(weights), part.cast(amplitudes)
+    for rows in part.blocks(size):
         # One parameter a row, so that the products run along the memory.
-        inputs = rows.neuron_inputs[block].T
-        activations = (network.weights @ inputs).clamp_min_(0.0)
+        block = part.inputs.block(rows)
+        inputs = block.dense(n_inputs).T
+        activations = block.project(weights).clamp_min_(0.0)
         slopes = activations.sign()
         jacobian = inputs.new_zeros(n_neurons, n_columns, inputs.shape[1])
         flat = jacobian.view(size, -1)
         for k in range(n_outputs):
             jacobian[:, :n_outputs] = 0.0
             jacobian[:, k] = activations
-            scaled = slopes * network.amplitudes[:, k, None]
+            scaled = slopes * amplitudes[:, k, None]
             torch.mul(scaled[:, None], inputs, out=jacobian[:, n_outputs:])
-            matrix.addmm_(flat, flat.T)
-            linear[k].addmm_(rows.inputs[block].T, flat.T)
-    for moments in linear:
-        fit = rows.linear_basis.T @ moments
-        matrix.addmm_(fit.T, fit, alpha=-1.0)
-    return matrix
+            matrix += summable(flat @ flat.T)
+            linear[k] += summable(block.pull_back(flat, part.inputs.n_columns))
+    return matrix, *(moments.T for moments in linear)

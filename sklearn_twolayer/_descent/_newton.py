@@ -130,14 +130,14 @@ def refit_masses(rows: Rows, network: Network, lambda_: float) -> Network:
         return network
     directions, outputs = network.directions, unit_rows(network.amplitudes)
     gram, inner = activation_moments(rows, directions)
-    gram = (gram * (outputs @ outputs.T)).cpu().numpy().astype(np.float64)
-    target = (inner * outputs).sum(dim=1).cpu().numpy().astype(np.float64) - lambda_
+    gram = (gram * (outputs @ outputs.T)).numpy()
+    target = (inner * outputs).sum(dim=1).numpy() - lambda_
     eigenvalues, vectors = np.linalg.eigh(gram)
     kept = eigenvalues > 1e-14 * eigenvalues[-1]
     root = np.sqrt(eigenvalues[kept])
     masses, _ = nnls(
         root[:, None] * vectors[:, kept].T, vectors[:, kept].T @ target / root
     )
-    alive = torch.from_numpy(np.flatnonzero(masses)).to(directions.device)
-    masses = torch.from_numpy(masses).to(directions)[alive, None]
+    alive = torch.from_numpy(np.flatnonzero(masses))
+    masses = torch.from_numpy(masses)[alive, None]
     return balance(Network.from_parts(directions[alive], outputs[alive] * masses))

@@ -31,8 +31,7 @@ def quasi_newton(
     shape = network.parameters.shape
 
     def unpack(flat: np.ndarray) -> Network:
-        parameters = torch.from_numpy(flat).reshape(shape).to(network.parameters)
-        return network.moved_to(parameters)
+        return network.moved_to(torch.from_numpy(flat).reshape(shape))
 
     def value_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
         # The solver reuses its array; the copy keeps the network apart from it.
@@ -55,4 +54,4 @@ def quasi_newton(
 
 
 def _flat(tensor: torch.Tensor) -> np.ndarray:
-    return tensor.detach().cpu().numpy().astype(np.float64).ravel()
+    return tensor.numpy().ravel()

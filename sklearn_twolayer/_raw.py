@@ -1,0 +1,162 @@
+"""Rows as they are given, and the sums over them that standardisation needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from sklearn_twolayer._inputs import (
+    ArrayInputs,
+    DenseInputs,
+    SparseInputs,
+    Standardization,
+    raw_block,
+    standardized_block,
+)
+
+# Entries of one block. Measured: from 2**18 to 2**20 are equally fast at 50,000 rows x
+# 100 neurons, smaller blocks cost overhead, larger leave the cache.
+BLOCK_ENTRIES = 2**18
+
+# Entries of the inputs up to which a standardised copy is kept; above, blocks are
+# standardised when they are used (benchmarks/scale.py).
+KEPT_ENTRIES = 2**24
+
+
+@dataclass(frozen=True)
+class Shares:
+    """What makes sample weights shares of one."""
+
+    largest: float
+    total: float
+
+    def of(self, sample_weight: np.ndarray) -> np.ndarray:
+        return sample_weight / self.largest / self.total
+
+
+@dataclass(frozen=True, eq=False)
+class RawPart:
+    """Rows of positive weight in one place.
+
+    ``X`` is a real array, a memory map or a sparse CSR array; ``index`` picks the rows
+    of it that count, all if None. ``y`` (n_rows, n_outputs) and ``sample_weight`` have
+    those rows only.
+    """
+
+    X: np.ndarray | sparse.csr_array
+    index: np.ndarray | None
+    y: np.ndarray
+    sample_weight: np.ndarray
+
+    @classmethod
+    def of(cls, X: object, y: np.ndarray, sample_weight: np.ndarray) -> RawPart:
+        """Leave out rows of weight zero, so that they cannot even round differently."""
+        if sparse.issparse(X):
+            X = sparse.csr_array(X)
+        kept = np.flatnonzero(sample_weight > 0)
+        if len(kept) == len(sample_weight):
+            return cls(X, None, y, sample_weight)
+        if sparse.issparse(X):
+            return cls(X[kept], None, y[kept], sample_weight[kept])
+        return cls(X, kept, y[kept], sample_weight[kept])
+
+    def blocks(self) -> list[slice]:
+        return row_slices(len(self.y), BLOCK_ENTRIES // (self.X.shape[1] + 1))
+
+
+def row_slices(n_rows: int, most: int) -> list[slice]:
+    """Slices of at most about ``most`` rows, of even lengths."""
+    if most >= n_rows:
+        return [slice(None)]
+    n_slices = -(-n_rows // max(1, most))
+    edges = np.linspace(0, n_rows, n_slices + 1).astype(int).tolist()
+    return [slice(first, end) for first, end in pairwise(edges)]
+
+
+def weight_facts(raw: RawPart) -> tuple[float, bool, float, int]:
+    """Largest weight, whether all are whole numbers, their sum, how many there are."""
+    weights = raw.sample_weight
+    whole = bool((weights == np.rint(weights)).all())
+    return weights.max(initial=0.0), whole, weights.sum(), len(weights)
+
+
+def relative_weight_sums(raw: RawPart, largest: float) -> tuple[float, float]:
+    """Sum of the weights relative to the largest, and of their squares."""
+    relative = raw.sample_weight / largest
+    return relative.sum(), np.square(relative).sum()
+
+
+def column_sums(
+    raw: RawPart, shares: Shares
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Shares of the means of columns and targets; the columns' least and largest."""
+    share = shares.of(raw.sample_weight)
+    target_mean = share @ raw.y
+    if sparse.issparse(raw.X):
+        low, high = raw.X.min(axis=0).toarray(), raw.X.max(axis=0).toarray()
+        return share @ raw.X, target_mean, low.astype(float), high.astype(float)
+    n_features = raw.X.shape[1]
+    mean, low, high = np.zeros(n_features), np.full(n_features, np.inf), None
+    high = -low
+    for rows in raw.blocks():
+        block = raw_block(raw.X, raw.index, rows)
+        mean += share[rows] @ block
+        np.minimum(low, block.min(axis=0, initial=np.inf), out=low)
+        np.maximum(high, block.max(axis=0, initial=-np.inf), out=high)
+    return mean, target_mean, low, high
+
+
+def centred_sums(
+    raw: RawPart, shares: Shares, mean: np.ndarray, size: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of ``(X - mean) / size`` and of its square, by share."""
+    share = shares.of(raw.sample_weight)
+    if sparse.issparse(raw.X):
+        return _sparse_centred_sums(raw.X, share, mean, size)
+    first, second = np.zeros((2, raw.X.shape[1]))
+    for rows in raw.blocks():
+        centred = (raw_block(raw.X, raw.index, rows) - mean) / size
+        first += share[rows] @ centred
+        second += share[rows] @ np.square(centred, out=centred)
+    return first, second
+
+
+def _sparse_centred_sums(
+    X: sparse.csr_array, share: np.ndarray, mean: np.ndarray, size: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    columns, n_features = X.indices, X.shape[1]
+    entry_share = np.repeat(share, np.diff(X.indptr))
+
+    def by_column(values: np.ndarray) -> np.ndarray:
+        return np.bincount(columns, weights=values, minlength=n_features)
+
+    centred = (X.data - mean[columns]) / size[columns]
+    zeros = share.sum() - by_column(entry_share)  # share of the entries not stored
+    first = by_column(entry_share * centred) - zeros * mean / size
+    second = by_column(entry_share * np.square(centred))
+    return first, second + zeros * np.square(mean / size)
+
+
+def standardized_inputs(
+    raw: RawPart, shares: Shares, standardization: Standardization
+) -> DenseInputs | ArrayInputs | SparseInputs:
+    """The part's inputs in the coordinates of the fit, float64, on the CPU."""
+    root = np.sqrt(shares.of(raw.sample_weight))
+    if sparse.issparse(raw.X):
+        scale = sparse.diags_array(1.0 / standardization.scale)
+        values = sparse.csr_array(sparse.diags_array(root) @ raw.X @ scale)
+        offset = standardization.shift / standardization.scale
+        return SparseInputs(values, offset, root)
+    n_entries = len(root) * (raw.X.shape[1] + 1)
+    if isinstance(raw.X, np.memmap) or n_entries > KEPT_ENTRIES:
+        cpu = torch.device("cpu")
+        return ArrayInputs(raw.X, raw.index, root, standardization, cpu, torch.float64)
+    values = np.empty((len(root), raw.X.shape[1] + 1), order="F")
+    for rows in raw.blocks():
+        block = raw_block(raw.X, raw.index, rows)
+        values[rows] = standardized_block(block, root[rows], standardization)
+    return DenseInputs(torch.from_numpy(values))
