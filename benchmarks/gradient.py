@@ -47,7 +47,8 @@ def ratio(n_samples, n_features, n_neurons, n_outputs):
     weights = torch.from_numpy(generator.standard_normal((n_neurons, rows.n_inputs)))
     amplitudes = torch.from_numpy(generator.standard_normal((n_neurons, n_outputs)))
     network = Network.from_parts(weights, amplitudes)
-    inputs, hidden = rows.parts.part.inputs.values.clone(), torch.rand(n_samples, n_neurons).double()
+    inputs = torch.from_numpy(generator.standard_normal((n_samples, rows.n_inputs)))
+    hidden = torch.from_numpy(generator.random((n_samples, n_neurons)))
 
     def products():
         _ = inputs @ weights.T

@@ -50,6 +50,14 @@ class DenseBlock:
         """``values @ inputs`` on the first columns; ``values`` has one row a neuron."""
         return values @ self.values[:, :n_columns]
 
+    def moments(self, values: torch.Tensor) -> torch.Tensor:
+        """``inputs.T @ values``; ``values`` has one row a sample."""
+        return self.values.T @ values
+
+    def without(self, values: torch.Tensor, linear: torch.Tensor) -> torch.Tensor:
+        """``values - inputs @ linear``."""
+        return torch.addmm(values, self.values, linear, alpha=-1.0)
+
     def dense(self, n_columns: int) -> torch.Tensor:
         """The first columns themselves."""
         return self.values[:, :n_columns]
@@ -183,6 +191,12 @@ class SparseBlock:
         if n_columns > len(self.offset):
             pulled = np.vstack([pulled, constant])
         return torch.from_numpy(pulled.T)
+
+    def moments(self, values: torch.Tensor) -> torch.Tensor:
+        return self.pull_back(values.T, len(self.offset) + 1).T
+
+    def without(self, values: torch.Tensor, linear: torch.Tensor) -> torch.Tensor:
+        return values - self.project(linear.T).T
 
     def dense(self, n_columns: int) -> torch.Tensor:
         values = self.values.toarray() - np.outer(self.root, self.offset)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from sklearn_twolayer._network import Network, unit_rows
-from sklearn_twolayer._rows import summable, zeros
+from sklearn_twolayer._rows import add, exact_copy
 
 if TYPE_CHECKING:
     from sklearn_twolayer._inputs import DenseBlock, SparseBlock
@@ -89,16 +89,15 @@ def evaluate(rows: Rows, network: Network, lambda_: float) -> Evaluation:
     weights, amplitudes = network.weights, network.amplitudes
     left = rows.keep(_left, weights, amplitudes)
     linear = rows.linear_part(rows.total(_moments, left))
-    pulled = rows.total(_pull_back, left, linear, weights, amplitudes)
-    into_amplitudes, into_weights, squares = pulled
-    gradient = network.parameters * lambda_
-    gradient[:, : rows.n_outputs] -= into_amplitudes
-    gradient[:, rows.n_outputs :] -= into_weights
+    into_amplitudes, into_weights, squares = rows.total(
+        _pull_back, left, linear, weights, amplitudes
+    )
+    pulled = torch.cat([into_amplitudes, into_weights], dim=1)
     loss = 0.5 * squares
     return Evaluation(
         loss=loss,
         objective=loss + 0.5 * lambda_ * network.squared_norm(),
-        gradient=gradient,
+        gradient=network.parameters * lambda_ - pulled,
     )
 
 
@@ -187,14 +186,13 @@ def _left(part: Part, weights: torch.Tensor, amplitudes: torch.Tensor) -> Left:
     """Targets less the neurons' outputs, and their moments."""
     weights, amplitudes = part.cast(weights), part.cast(amplitudes)
     values, activations = part.targets.clone(), None
-    n_columns = part.inputs.n_columns
-    moments = zeros(values.shape[1], n_columns)
+    moments = None
     for rows in part.blocks(len(weights)):
         block = part.inputs.block(rows)
         activations = _activations(block, weights)
         values[rows].addmm_(activations.T, amplitudes, alpha=-1.0)
-        moments += summable(block.pull_back(values[rows].T, n_columns))
-    return Left(values, moments.T, activations)
+        moments = add(moments, block.moments(values[rows]))
+    return Left(values, moments, activations)
 
 
 def _moments(part: Part, left: Left) -> torch.Tensor:
@@ -202,20 +200,19 @@ def _moments(part: Part, left: Left) -> torch.Tensor:
 
 
 def _without_linear(part: Part, left: Left, linear: torch.Tensor) -> Left:
-    linear = part.cast(linear.T)
+    linear = part.cast(linear)
     values = torch.empty_like(left.values)
     for rows in part.blocks(1):
-        fit = part.inputs.block(rows).project(linear)
-        torch.sub(left.values[rows], fit.T, out=values[rows])
+        values[rows] = part.inputs.block(rows).without(left.values[rows], linear)
     return Left(values, None, None)
 
 
 def _sizes(part: Part, left: Left) -> tuple[float, float]:
     """Sum of squares, and inner product with the targets."""
-    values = summable(left.values)
+    values = exact_copy(left.values)
     return (
         float(values.square().sum()),
-        float((values * summable(part.targets)).sum()),
+        float((values * exact_copy(part.targets)).sum()),
     )
 
 
@@ -233,23 +230,23 @@ def _pull_back(
     n_neurons, n_inputs = weights.shape
     n_outputs = part.targets.shape[1]
     cast_weights, cast_amplitudes = part.cast(weights), part.cast(amplitudes)
-    fit = None if linear is None else part.cast(linear.T)
-    into_amplitudes, into_weights = zeros(n_neurons, n_outputs), zeros(*weights.shape)
+    fit = None if linear is None else part.cast(linear)
+    into_amplitudes = into_weights = None
     squares, activations = 0.0, left.activations
     for rows in reversed(part.blocks(n_neurons)):
         block = part.inputs.block(rows)
         residual = left.values[rows]
         if fit is not None:
-            residual = residual - block.project(fit).T
-            squares += float(summable(residual).square().sum())
+            residual = block.without(residual, fit)
+            squares += float(exact_copy(residual).square().sum())
         if activations is None:
             activations = _activations(block, cast_weights)
         if n_outputs == 1:  # the amplitude is a factor of the sum
             slopes = activations.sign().mul_(residual.T)
         else:
-            into_amplitudes += summable(activations @ residual)
+            into_amplitudes = add(into_amplitudes, activations @ residual)
             slopes = activations.sign().mul_(cast_amplitudes @ residual.T)
-        into_weights += summable(block.pull_back(slopes, n_inputs))
+        into_weights = add(into_weights, block.pull_back(slopes, n_inputs))
         activations = None
     if n_outputs == 1:  # relu(z) = relu'(z) z
         into_amplitudes = (into_weights * weights).sum(dim=1, keepdim=True)
@@ -259,11 +256,11 @@ def _pull_back(
 
 def _correlations(part: Part, left: Left, directions: torch.Tensor) -> torch.Tensor:
     """``sum relu(u.x) r``."""
-    values = zeros(len(directions), part.targets.shape[1])
+    values = None
     directions = part.cast(directions)
     for rows in part.blocks(len(directions)):
         activations = _activations(part.inputs.block(rows), directions)
-        values += summable(activations @ left.values[rows])
+        values = add(values, activations @ left.values[rows])
     return values
 
 
@@ -272,15 +269,14 @@ def _activation_moments(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """``H'H``, ``H'y`` and ``X'H``, H the neurons' activations."""
     n_neurons, n_columns = len(weights), part.inputs.n_columns
-    gram, inner = zeros(n_neurons, n_neurons), zeros(n_neurons, part.targets.shape[1])
-    linear = zeros(n_neurons, n_columns)
+    gram = inner = linear = None
     weights = part.cast(weights)
     for rows in part.blocks(n_neurons):
         block = part.inputs.block(rows)
         activations = _activations(block, weights)
-        gram += summable(activations @ activations.T)
-        inner += summable(activations @ part.targets[rows])
-        linear += summable(block.pull_back(activations, n_columns))
+        gram = add(gram, activations @ activations.T)
+        inner = add(inner, activations @ part.targets[rows])
+        linear = add(linear, block.pull_back(activations, n_columns))
     return gram, inner, linear.T
 
 
@@ -295,17 +291,16 @@ def _change(
     weights, amplitudes = part.cast(weights), part.cast(amplitudes)
     moved_weights = part.cast(moved_weights)
     moved_amplitudes = part.cast(moved_amplitudes)
-    n_columns = part.inputs.n_columns
     values = torch.empty_like(part.targets)
-    moments = zeros(values.shape[1], n_columns)
+    moments = None
     for rows in part.blocks(len(weights)):
         block = part.inputs.block(rows)
         activations = _activations(block, weights)
         values[rows] = activations.T @ moved_amplitudes
         tangent = activations.sign_().mul_(block.project(moved_weights))
         values[rows] += tangent.T @ amplitudes
-        moments += summable(block.pull_back(values[rows].T, n_columns))
-    return Left(values, moments.T, None)
+        moments = add(moments, block.moments(values[rows]))
+    return Left(values, moments, None)
 
 
 def _curvature(
@@ -319,21 +314,21 @@ def _curvature(
     moved_amplitudes: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The loss's part of a Hessian product, for amplitudes and weights."""
-    into_amplitudes, into_weights = zeros(*amplitudes.shape), zeros(*weights.shape)
+    into_amplitudes = into_weights = None
     n_inputs = weights.shape[1]
     weights, amplitudes = part.cast(weights), part.cast(amplitudes)
     moved_weights = part.cast(moved_weights)
     moved_amplitudes = part.cast(moved_amplitudes)
-    fit = part.cast(linear.T)
+    fit = part.cast(linear)
     for rows in part.blocks(len(weights)):
         block = part.inputs.block(rows)
         left = residual.values[rows]
-        changed = change.values[rows] - block.project(fit).T
+        changed = block.without(change.values[rows], fit)
         activations = _activations(block, weights)
-        into_amplitudes += summable(activations @ changed)
+        into_amplitudes = add(into_amplitudes, activations @ changed)
         slopes = activations.sign_()
         tangent = slopes * block.project(moved_weights)
-        into_amplitudes -= summable(tangent @ left)
+        into_amplitudes = add(into_amplitudes, -(tangent @ left))
         slopes.mul_(amplitudes @ changed.T - moved_amplitudes @ left.T)
-        into_weights += summable(block.pull_back(slopes, n_inputs))
+        into_weights = add(into_weights, block.pull_back(slopes, n_inputs))
     return into_amplitudes, into_weights

@@ -55,6 +55,8 @@ class Part:
 
     def cast(self, tensor: torch.Tensor) -> torch.Tensor:
         """Parameters, float64 on the CPU, as the rows need them."""
+        if tensor.dtype == self.targets.dtype and tensor.device == self.targets.device:
+            return tensor
         return tensor.to(self.targets)
 
 
@@ -224,13 +226,16 @@ class Rows:
         return self.linear_basis @ (self.linear_basis.T @ moments)
 
 
-def zeros(*shape: int) -> torch.Tensor:
-    """Where sums over rows begin: float64, on the CPU."""
-    return torch.zeros(shape, dtype=torch.float64, device="cpu")
+def add(total: torch.Tensor | None, more: torch.Tensor) -> torch.Tensor:
+    """Add one block's share to a sum over blocks: float64, on the CPU."""
+    more = exact_copy(more)
+    return more if total is None else total.add_(more)
 
 
-def summable(tensor: torch.Tensor) -> torch.Tensor:
-    """One block's share of a sum, as ``zeros`` are."""
+def exact_copy(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor as sums need it: float64, on the CPU; itself if it is that."""
+    if tensor.dtype == torch.float64 and tensor.device.type == "cpu":
+        return tensor
     return tensor.to(device="cpu", dtype=torch.float64)
 
 
@@ -292,19 +297,19 @@ def _centred_gram(part: Part, mean: np.ndarray) -> np.ndarray:
 
 
 def _target_moments(part: Part) -> np.ndarray:
-    n_columns = part.inputs.n_columns
-    moments = zeros(part.targets.shape[1], n_columns)
+    moments = None
     for rows in part.blocks(1):
         block = part.inputs.block(rows)
-        moments += block.pull_back(part.targets[rows].T, n_columns)
-    return moments.T.numpy()
+        moments = add(moments, block.moments(part.targets[rows]))
+    return moments.numpy()
 
 
 def _without_linear(part: Part, linear: np.ndarray) -> Part:
-    weights = torch.from_numpy(linear.T)
-    targets = part.targets.clone()
+    coefficients = torch.from_numpy(linear)
+    targets = torch.empty_like(part.targets)
     for rows in part.blocks(1):
-        targets[rows] -= part.inputs.block(rows).project(weights).T
+        block = part.inputs.block(rows)
+        targets[rows] = block.without(part.targets[rows], coefficients)
     return replace(part, targets=targets)
 
 

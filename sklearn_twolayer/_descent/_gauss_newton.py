@@ -8,7 +8,7 @@ import torch
 
 from sklearn_twolayer._network import balance
 from sklearn_twolayer._objective import evaluate, objective_at
-from sklearn_twolayer._rows import summable, zeros
+from sklearn_twolayer._rows import add
 
 if TYPE_CHECKING:
     from sklearn_twolayer._network import Network
@@ -76,8 +76,7 @@ def _moments(
     """``J'J`` and ``X'J``, the latter for each output, J with the linear part."""
     (n_neurons, n_inputs), n_outputs = weights.shape, amplitudes.shape[1]
     n_columns, size = n_outputs + n_inputs, n_neurons * (n_outputs + n_inputs)
-    matrix = zeros(size, size)
-    linear = [zeros(size, part.inputs.n_columns) for _ in range(n_outputs)]
+    matrix, linear = None, [None] * n_outputs
     weights, amplitudes = part.cast(weights), part.cast(amplitudes)
     for rows in part.blocks(size):
         # One parameter a row, so that the products run along the memory.
@@ -92,6 +91,7 @@ def _moments(
             jacobian[:, k] = activations
             scaled = slopes * amplitudes[:, k, None]
             torch.mul(scaled[:, None], inputs, out=jacobian[:, n_outputs:])
-            matrix += summable(flat @ flat.T)
-            linear[k] += summable(block.pull_back(flat, part.inputs.n_columns))
+            matrix = add(matrix, flat @ flat.T)
+            moments = block.pull_back(flat, part.inputs.n_columns)
+            linear[k] = add(linear[k], moments)
     return matrix, *(moments.T for moments in linear)
