@@ -12,6 +12,7 @@ from sklearn.base import (
     RegressorMixin,
     TransformerMixin,
 )
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_twolayer._units import FittedNetwork
@@ -27,6 +28,11 @@ class TwoLayerModel(
     BaseEstimator,
 ):
     """A regressor and transformer with a fitted two-layer network, without `fit`."""
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
 
     def predict(self, X: object) -> np.ndarray:
         """Predict targets.

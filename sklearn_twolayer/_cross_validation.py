@@ -95,7 +95,7 @@ def follow_fold(
 
     with fit_threads(X.size):
         problem = PathProblem.from_arrays(
-            X[train], y[train], sample_weight[train], options
+            X, y, _repeated(sample_weight, train), options
         )
         errors, blended_errors, n_features = np.full((3, len(problem.lambdas)), np.nan)
         n_iter, debiased = 0, None
@@ -123,6 +123,18 @@ def follow_fold(
         debiased_n_features,
         weights.sum(),
         n_iter,
+    )
+
+
+def _repeated(sample_weight: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Weights of all rows that stand for the rows at ``index`` alone.
+
+    So that no copy is made of the rows.
+    """
+    return np.bincount(
+        np.arange(len(sample_weight))[index],
+        weights=sample_weight[index],
+        minlength=len(sample_weight),
     )
 
 

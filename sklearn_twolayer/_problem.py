@@ -60,7 +60,7 @@ class PathProblem:
         """Set up the path; ``y`` has one dimension or two."""
         rows = Rows.from_arrays(
             X,
-            y.reshape(len(X), -1),
+            y.reshape(len(y), -1),
             sample_weight,
             standardize=options.standardize,
             hidden_bias=options.hidden_bias,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
 from scipy import sparse
 
+from sklearn_twolayer._blocks import row_blocks
 from sklearn_twolayer._inputs import (
     ArrayInputs,
     DenseInputs,
@@ -17,10 +17,6 @@ from sklearn_twolayer._inputs import (
     raw_block,
     standardized_block,
 )
-
-# Entries of one block. Measured: from 2**18 to 2**20 are equally fast at 50,000 rows x
-# 100 neurons, smaller blocks cost overhead, larger leave the cache.
-BLOCK_ENTRIES = 2**18
 
 # Entries of the inputs up to which a standardised copy is kept; above, blocks are
 # standardised when they are used (benchmarks/scale.py).
@@ -65,16 +61,7 @@ class RawPart:
         return cls(X, kept, y[kept], sample_weight[kept])
 
     def blocks(self) -> list[slice]:
-        return row_slices(len(self.y), BLOCK_ENTRIES // (self.X.shape[1] + 1))
-
-
-def row_slices(n_rows: int, most: int) -> list[slice]:
-    """Slices of at most about ``most`` rows, of even lengths."""
-    if most >= n_rows:
-        return [slice(None)]
-    n_slices = -(-n_rows // max(1, most))
-    edges = np.linspace(0, n_rows, n_slices + 1).astype(int).tolist()
-    return [slice(first, end) for first, end in pairwise(edges)]
+        return row_blocks(len(self.y), self.X.shape[1] + 1)
 
 
 def weight_facts(raw: RawPart) -> tuple[float, bool, float, int]:
@@ -152,7 +139,7 @@ def standardized_inputs(
         offset = standardization.shift / standardization.scale
         return SparseInputs(values, offset, root)
     n_entries = len(root) * (raw.X.shape[1] + 1)
-    if isinstance(raw.X, np.memmap) or n_entries > KEPT_ENTRIES:
+    if n_entries > KEPT_ENTRIES:
         cpu = torch.device("cpu")
         return ArrayInputs(raw.X, raw.index, root, standardization, cpu, torch.float64)
     values = np.empty((len(root), raw.X.shape[1] + 1), order="F")

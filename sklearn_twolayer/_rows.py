@@ -12,13 +12,14 @@ import torch
 from scipy import sparse
 
 from sklearn_twolayer import _raw
+from sklearn_twolayer._blocks import row_blocks
 from sklearn_twolayer._inputs import (
     ArrayInputs,
     DenseInputs,
     SparseInputs,
     Standardization,
 )
-from sklearn_twolayer._raw import RawPart, Shares, row_slices
+from sklearn_twolayer._raw import RawPart, Shares
 from sklearn_twolayer._units import Units
 
 # Eigenvalues of the inputs' correlation below this fraction of the largest count as
@@ -50,8 +51,8 @@ class Part:
 
     def blocks(self, n_neurons: int) -> list[slice]:
         """Slices of rows whose activations stay within ``BLOCK_ENTRIES``."""
-        most = _raw.BLOCK_ENTRIES // max(1, n_neurons, self.inputs.row_entries)
-        return row_slices(len(self.targets), most)
+        row_entries = max(n_neurons, self.inputs.row_entries)
+        return row_blocks(len(self.targets), row_entries)
 
     def cast(self, tensor: torch.Tensor) -> torch.Tensor:
         """Parameters, float64 on the CPU, as the rows need them."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import numpy as np
+from scipy import sparse
+
+from sklearn_twolayer._blocks import row_blocks
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,14 +42,30 @@ class FittedNetwork:
         """Number of features (living neurons)."""
         return self.features.shape[0]
 
-    def project(self, X: np.ndarray) -> np.ndarray:
+    def project(self, X: np.ndarray | sparse.csr_array) -> np.ndarray:
         """Pre-activations ``X @ features.T + feature_intercepts``."""
-        return X @ self.features.T + self.feature_intercepts
+        projection = np.empty((X.shape[0], self.n_features))
+        for rows in row_blocks(X.shape[0], X.shape[1]):
+            projection[rows] = X[rows] @ self.features.T
+        projection += self.feature_intercepts
+        return projection
 
-    def predict(self, X: np.ndarray) -> np.ndarray:
-        """Outputs of the network at the rows of ``X``."""
-        activations = np.maximum(self.project(X), 0.0)
-        return self.intercept + X @ self.coef.T + activations @ self.amplitudes
+    def predict(self, X: np.ndarray | sparse.csr_array) -> np.ndarray:
+        """Outputs of the network at the rows of ``X``, some rows at a time."""
+        n_features, coef = self.n_features, np.atleast_2d(self.coef)
+        weights = np.vstack([self.features, coef]).T  # one product for both
+        amplitudes = self.amplitudes.reshape(n_features, len(coef))
+        outputs = np.empty((X.shape[0], len(coef)))
+        for rows in row_blocks(X.shape[0], max(weights.shape)):
+            projection = X[rows] @ weights
+            activations = projection[:, :n_features]
+            activations += self.feature_intercepts
+            np.maximum(activations, 0.0, out=activations)
+            np.add(
+                activations @ amplitudes, projection[:, n_features:], out=outputs[rows]
+            )
+        outputs += self.intercept
+        return outputs.reshape((len(outputs), *self.coef.shape[:-1]))
 
     def attributes(self) -> dict[str, object]:
         """Fitted attributes of the estimator that predictions need."""

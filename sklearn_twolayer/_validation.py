@@ -88,12 +88,18 @@ def check_inputs(
     *,
     reset: bool = True,
 ) -> np.ndarray:
-    """``X`` as a float array with at least two rows, or for predicting with one.
+    """``X`` as an array of numbers with two rows at least, or for predicting one.
+
+    Sparse ``X`` becomes CSR.
 
     ``reset=False`` compares it with what ``estimator`` was fitted on. ``y`` is only
     looked at to see whether it was forgotten.
     """
-    options = {"dtype": np.float64, "ensure_min_samples": 2 if reset else 1}
+    options = {
+        "dtype": "numeric",  # blocks of rows are converted when they are used
+        "accept_sparse": "csr",
+        "ensure_min_samples": 2 if reset else 1,
+    }
     if estimator is None:
         return check_numbers("X", X, **options)
     with _error_names("X", X):

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.sparse
 
 from sklearn_twolayer import (
     ConstantSchedule,
@@ -70,7 +69,6 @@ DATA = [
     ("strings in X", with_entry(X, "abc"), Y, None, ValueError, "X"),
     ("one-dimensional X", X[:, 0], Y, None, ValueError, "array"),
     ("three-dimensional X", X[:, :, None], Y, None, ValueError, "X"),
-    ("sparse X", scipy.sparse.csr_array(X), Y, None, TypeError, "X"),
     ("empty X", X[:0], Y[:0], None, ValueError, "X"),
     ("no columns", X[:, :0], Y, None, ValueError, "X"),
     ("one row", X[:1], Y[:1], None, ValueError, "X"),

@@ -11,7 +11,7 @@ from conftest import (
 )
 from scipy.optimize import approx_fprime
 
-from sklearn_twolayer import _raw
+from sklearn_twolayer import _blocks
 from sklearn_twolayer._network import Network
 from sklearn_twolayer._objective import (
     activation_moments,
@@ -105,7 +105,7 @@ def test_blocks_do_not_matter(monkeypatch, n_outputs, entries):
     peaks = correlations(rows, target_residual(rows), network.directions)
     moments = activation_moments(rows, network.weights)
     product = curvature_product(rows, network, 0.1, network.parameters)
-    monkeypatch.setattr(_raw, "BLOCK_ENTRIES", entries)
+    monkeypatch.setattr(_blocks, "BLOCK_ENTRIES", entries)
     assert (len(rows.parts.part.blocks(5)) > 1) == (entries < 10**9)
     blocked = evaluate(rows, network, 0.1)
     torch.testing.assert_close(blocked.gradient, whole.gradient, rtol=0, atol=1e-13)

@@ -1,0 +1,21 @@
+"""Blocks of rows: how many are worked on at once. No torch here."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+# Entries of one block. Measured: from 2**18 to 2**20 are equally fast at 50,000 rows x
+# 100 neurons, smaller blocks cost overhead, larger leave the cache.
+BLOCK_ENTRIES = 2**18
+
+
+def row_blocks(n_rows: int, row_entries: int) -> list[slice]:
+    """Slices of even lengths that stay within ``BLOCK_ENTRIES``; at least one."""
+    most = BLOCK_ENTRIES // max(1, row_entries)
+    if most >= n_rows:
+        return [slice(None)]
+    n_slices = -(-n_rows // max(1, most))
+    edges = np.linspace(0, n_rows, n_slices + 1).astype(int).tolist()
+    return [slice(first, end) for first, end in pairwise(edges)]
