@@ -15,6 +15,7 @@ from sklearn.base import (
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_twolayer._dask import check_columns, dask_apply, is_dask
 from sklearn_twolayer._units import FittedNetwork
 from sklearn_twolayer._validation import check_inputs, check_option
 from sklearn_twolayer.exceptions import NoFeaturesWarning
@@ -48,7 +49,11 @@ class TwoLayerModel(
             Predicted targets.
         """
         check_is_fitted(self)
-        return self._fitted_network().predict(check_inputs(self, X, reset=False))
+        network = self._fitted_network()
+        if is_dask(X):
+            check_columns(self, X, reset=False)
+            return dask_apply(network, "predict", X, np.shape(network.intercept))
+        return network.predict(check_inputs(self, X, reset=False))
 
     def transform(self, X: object) -> np.ndarray:
         """Project inputs on the features.
@@ -71,7 +76,12 @@ class TwoLayerModel(
         """
         check_is_fitted(self)
         feature_output = self._check_feature_output()
-        X = check_inputs(self, X, reset=False)
+        network = self._fitted_network()
+        if is_dask(X):
+            check_columns(self, X, reset=False)
+            projection = dask_apply(network, "project", X, (network.n_features,))
+        else:
+            projection = network.project(check_inputs(self, X, reset=False))
         if self._n_features_out == 0:
             warnings.warn(
                 "The fitted model is linear: there are no features to project on, "
@@ -80,7 +90,6 @@ class TwoLayerModel(
                 NoFeaturesWarning,
                 stacklevel=2,
             )
-        projection = self._fitted_network().project(X)
         if feature_output == "activation":
             return np.maximum(projection, 0.0)
         return projection

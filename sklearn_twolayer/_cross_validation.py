@@ -86,6 +86,7 @@ def follow_fold(
     """
     # Imported here: who only predicts does without torch.
     from sklearn_twolayer._problem import PathProblem
+    from sklearn_twolayer._raw import RawRows
 
     weights = sample_weight[test]
 
@@ -94,8 +95,8 @@ def follow_fold(
         return np.average(squares.mean(axis=1), weights=weights)
 
     with fit_threads(X.size):
-        problem = PathProblem.from_arrays(
-            X, y, _repeated(sample_weight, train), options
+        problem = PathProblem.of(
+            RawRows.local(X, y, _repeated(sample_weight, train)), options
         )
         errors, blended_errors, n_features = np.full((3, len(problem.lambdas)), np.nan)
         n_iter, debiased = 0, None

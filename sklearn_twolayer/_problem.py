@@ -20,6 +20,7 @@ from sklearn_twolayer._path import (
     follow_path,
     start_path,
 )
+from sklearn_twolayer._raw import RawRows
 from sklearn_twolayer._rows import Rows
 from sklearn_twolayer._search import choose_neurons, search_stage
 from sklearn_twolayer._selection import DEFAULT_PENALTY, Criterion, data_end_path
@@ -50,18 +51,10 @@ class PathProblem:
     single_output: bool
 
     @classmethod
-    def from_arrays(
-        cls,
-        X: np.ndarray,
-        y: np.ndarray,
-        sample_weight: np.ndarray,
-        options: PathOptions,
-    ) -> PathProblem:
-        """Set up the path; ``y`` has one dimension or two."""
-        rows = Rows.from_arrays(
-            X,
-            y.reshape(len(y), -1),
-            sample_weight,
+    def of(cls, raw: RawRows, options: PathOptions) -> PathProblem:
+        """Set up the path on raw rows, wherever they are."""
+        rows = Rows.from_parts(
+            raw.parts,
             standardize=options.standardize,
             hidden_bias=options.hidden_bias,
             device=resolve_device(options.device),
@@ -74,7 +67,8 @@ class PathProblem:
         start = start_path(rows, n_neurons, generator)
         scale = rows.units.target_scale
         lambdas = options.schedule.stages(start.lambda_max * scale) / scale
-        return cls(rows, start, lambdas, options, generator, single_output=y.ndim == 1)
+        single_output = len(raw.target_shape) == 1
+        return cls(rows, start, lambdas, options, generator, single_output)
 
     @property
     def lambda_max(self) -> float:
@@ -336,7 +330,7 @@ def two_layer_path(
     targets = check_targets(y, X.shape[0])
     weights = check_weights(sample_weight, X.shape[0])
     with fit_threads(X.size):
-        problem = PathProblem.from_arrays(X, targets, weights, options)
+        problem = PathProblem.of(RawRows.local(X, targets, weights), options)
         stages = list(problem.stages())
         networks = tuple(problem.fitted(stage.network) for stage in stages)
         if debias:

@@ -17,6 +17,7 @@ from sklearn_twolayer._inputs import (
     raw_block,
     standardized_block,
 )
+from sklearn_twolayer._parts import LocalParts, Parts
 
 # Entries of the inputs up to which a standardised copy is kept; above, blocks are
 # standardised when they are used (benchmarks/scale.py).
@@ -62,6 +63,36 @@ class RawPart:
 
     def blocks(self) -> list[slice]:
         return row_blocks(len(self.y), self.X.shape[1] + 1)
+
+
+@dataclass(frozen=True, eq=False)
+class RawRows:
+    """All rows as they are given.
+
+    Parameters
+    ----------
+    parts : Parts
+        A :class:`RawPart` in each place.
+    n_entries : int
+        Entries of the inputs in this process, which decide about its threads.
+    target_shape : tuple
+        Shape of ``y``, of one dimension or two; the number of rows may be unknown.
+    """
+
+    parts: Parts
+    n_entries: int
+    target_shape: tuple
+
+    @classmethod
+    def local(
+        cls,
+        X: np.ndarray | sparse.csr_array,
+        y: np.ndarray,
+        sample_weight: np.ndarray,
+    ) -> RawRows:
+        """Rows of this process; ``y`` has one dimension or two."""
+        part = RawPart.of(X, y.reshape(len(y), -1), sample_weight)
+        return cls(LocalParts(part), X.size, y.shape)
 
 
 def weight_facts(raw: RawPart) -> tuple[float, bool, float, int]:

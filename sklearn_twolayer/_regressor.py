@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_scalar
 
 from sklearn_twolayer._base import TwoLayerModel
+from sklearn_twolayer._dask import dask_rows, is_dask
 from sklearn_twolayer._options import check_path_options
 from sklearn_twolayer._selection import (
     DEFAULT_PENALTY,
@@ -286,18 +287,22 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         verbose = check_scalar(self.verbose, "verbose", Integral, min_val=0)
         self._check_feature_output()
         initial = self._fitted_network() if warm_start else None
-        X = check_inputs(self, X, y)
-        targets = check_targets(y, X.shape[0])
-        weights = check_weights(sample_weight, X.shape[0])
-        if initial is not None:
-            initial.check_continues(X.shape[1], targets.shape)
-
         # Imported here: predicting and unpickling do without torch.
         from sklearn_twolayer._problem import PathProblem
+        from sklearn_twolayer._raw import RawRows
 
+        if is_dask(X):
+            data = dask_rows(self, X, y, sample_weight)
+        else:
+            X = check_inputs(self, X, y)
+            targets = check_targets(y, X.shape[0])
+            weights = check_weights(sample_weight, X.shape[0])
+            data = RawRows.local(X, targets, weights)
+        if initial is not None:
+            initial.check_continues(self.n_features_in_, data.target_shape)
         task = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
-        with fit_threads(X.size):
-            problem = PathProblem.from_arrays(X, targets, weights, options)
+        with fit_threads(data.n_entries):
+            problem = PathProblem.of(data, options)
             if self.schedule is None and options.solver == "newton":
                 penalty = DEFAULT_PENALTY if criterion is None else criterion
                 path, most_stages = problem.search(penalty, initial), 1

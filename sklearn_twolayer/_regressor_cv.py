@@ -314,11 +314,13 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         # Imported here: predicting and unpickling do without torch.
         from sklearn_twolayer._network import blend
         from sklearn_twolayer._problem import PathProblem
+        from sklearn_twolayer._raw import RawRows
 
         count = None if choice.index is None else choice.index + 1
         with fit_threads(X.size):
-            problem = PathProblem.from_arrays(
-                X, targets, weights, path_options(options, fractions[:count])
+            problem = PathProblem.of(
+                RawRows.local(X, targets, weights),
+                path_options(options, fractions[:count]),
             )
             share = choice.debiased_share
             if share > 0.0:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from sklearn_twolayer._inputs import (
     SparseInputs,
     Standardization,
 )
+from sklearn_twolayer._parts import LocalParts, Parts
 from sklearn_twolayer._raw import RawPart, Shares
 from sklearn_twolayer._units import Units
 
@@ -59,40 +59,6 @@ class Part:
         if tensor.dtype == self.targets.dtype and tensor.device == self.targets.device:
             return tensor
         return tensor.to(self.targets)
-
-
-class Parts(Protocol):
-    """Rows in one place or many; functions go to them and small results come back.
-
-    A function takes a part, then the arguments given; of one that ``keep`` returned it
-    gets what belongs to its part. Functions must be importable and must not change
-    what they are given.
-    """
-
-    def keep(self, function: Callable, *arguments: object) -> object:
-        """What the function makes of each part, left where the part is."""
-
-    def gather(self, function: Callable, *arguments: object) -> list:
-        """What the function makes of each part."""
-
-    def made(self, kept: object) -> Parts:
-        """Parts made of what ``keep`` returned."""
-
-
-@dataclass(frozen=True, eq=False)
-class LocalParts:
-    """All rows in one part in this process."""
-
-    part: object
-
-    def keep(self, function: Callable, *arguments: object) -> object:
-        return function(self.part, *arguments)
-
-    def gather(self, function: Callable, *arguments: object) -> list:
-        return [function(self.part, *arguments)]
-
-    def made(self, kept: object) -> LocalParts:
-        return LocalParts(kept)
 
 
 @dataclass(frozen=True, eq=False)

@@ -122,6 +122,19 @@ def check_targets(y: object, n_samples: int) -> np.ndarray:
 
 def check_weights(sample_weight: object, n_samples: int) -> np.ndarray:
     """Sample weights as a float array; ones for None, repeated for a number."""
+    weights = check_signs(sample_weight, n_samples)
+    check_total(weights.sum())
+    return weights
+
+
+def check_total(total: float) -> None:
+    """Refuse sample weights with a sum of zero."""
+    if total == 0:
+        raise ValueError("sample_weight must not be all zero.")
+
+
+def check_signs(sample_weight: object, n_samples: int) -> np.ndarray:
+    """Sample weights of some of the rows, which may all be zero."""
     if sample_weight is None or isinstance(sample_weight, Real):
         weights = np.full(n_samples, 1.0 if sample_weight is None else sample_weight)
     else:
@@ -134,8 +147,6 @@ def check_weights(sample_weight: object, n_samples: int) -> np.ndarray:
         raise ValueError(
             f"sample_weight must not be negative, the least is {weights.min()}."
         )
-    if not weights.any():
-        raise ValueError("sample_weight must not be all zero.")
     return weights
 
 
