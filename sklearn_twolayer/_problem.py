@@ -20,9 +20,9 @@ from sklearn_twolayer._path import (
     follow_path,
     start_path,
 )
-from sklearn_twolayer._raw import RawRows
+from sklearn_twolayer._raw import RawPart, RawRows, sampled, stacked
 from sklearn_twolayer._rows import Rows
-from sklearn_twolayer._search import choose_neurons, search_stage
+from sklearn_twolayer._search import choose_neurons, search_stage, thinned
 from sklearn_twolayer._selection import DEFAULT_PENALTY, Criterion, data_end_path
 from sklearn_twolayer._threads import fit_threads
 from sklearn_twolayer._units import FittedNetwork
@@ -32,6 +32,12 @@ from sklearn_twolayer._validation import (
     check_targets,
     check_weights,
 )
+
+# Rows on which the search without a schedule begins, and the largest share of all rows
+# that this may be (benchmarks/scale.py).
+SAMPLED_ROWS = 2**15
+SAMPLED_PER_INPUT = 50
+LARGEST_SHARE = 0.4
 
 FEW_NEURONS = 32  # to begin with when more can be born; measured: 24 to 48 do as well
 
@@ -43,12 +49,12 @@ class PathProblem:
     Everything that leaves this class is NumPy, in the units of ``X`` and ``y``.
     """
 
+    raw: RawRows
     rows: Rows
     start: PathStart
     lambdas: np.ndarray  # in the coordinates of the fit
     options: PathOptions
     generator: torch.Generator
-    single_output: bool
 
     @classmethod
     def of(cls, raw: RawRows, options: PathOptions) -> PathProblem:
@@ -67,8 +73,7 @@ class PathProblem:
         start = start_path(rows, n_neurons, generator)
         scale = rows.units.target_scale
         lambdas = options.schedule.stages(start.lambda_max * scale) / scale
-        single_output = len(raw.target_shape) == 1
-        return cls(rows, start, lambdas, options, generator, single_output)
+        return cls(raw, rows, start, lambdas, options, generator)
 
     @property
     def lambda_max(self) -> float:
@@ -94,7 +99,16 @@ class PathProblem:
     def search(
         self, penalty: str | float, initial: FittedNetwork | None = None
     ) -> Iterator[Stage]:
-        """The one stage that an information criterion chooses, without a schedule."""
+        """The one stage that an information criterion chooses, without a schedule.
+
+        Of many rows, a sample begins: what is left for all of them is little.
+        """
+        n_sampled = max(SAMPLED_ROWS, SAMPLED_PER_INPUT * self.rows.n_inputs)
+        share = n_sampled / self.rows.n_samples
+        if initial is None and share <= LARGEST_SHARE:
+            parts, seed = self.raw.parts, self.options.seed
+            samples = parts.keep(sampled, share, seed)
+            initial = parts.joined(_search_sample, samples, self.options, penalty)
         stage = search_stage(
             self.rows,
             self.start,
@@ -129,10 +143,11 @@ class PathProblem:
         """The stage's network, refitted without decay, its neurons chosen anew."""
         if stage.refitted is not None:
             return stage.refitted
+        criterion = Criterion.of(self.rows, DEFAULT_PENALTY)
         return choose_neurons(
             self.rows,
-            Criterion.of(self.rows, DEFAULT_PENALTY),
-            stage.network,
+            criterion,
+            thinned(self.rows, criterion, stage.network),
             0,
             self.options.max_iter,
             self.generator,
@@ -144,7 +159,7 @@ class PathProblem:
             network.weights.numpy(),
             network.amplitudes.numpy(),
             linear_part_at(self.rows, network).numpy(),
-            single_output=self.single_output,
+            single_output=len(self.raw.target_shape) == 1,
         )
 
     def history(self, stages: Sequence[Stage]) -> dict[str, np.ndarray]:
@@ -185,6 +200,15 @@ class PathProblem:
             f"certificate {stage.certificate:7.4f}  "
             f"steps {stage.n_iter:6d}  {stage.seconds:6.2f} s"
         )
+
+
+def _search_sample(
+    samples: list[RawPart], options: PathOptions, penalty: str | float
+) -> FittedNetwork:
+    """What the search finds on some of the rows, in one place."""
+    problem = PathProblem.of(RawRows.local(*stacked(samples)), options)
+    (stage,) = problem.search(penalty)
+    return problem.fitted(stage.network)
 
 
 def resolve_device(device: object) -> torch.device:

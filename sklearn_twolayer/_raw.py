@@ -95,6 +95,28 @@ class RawRows:
         return cls(LocalParts(part), X.size, y.shape)
 
 
+def sampled(raw: RawPart, share: float, seed: int) -> RawPart:
+    """A random share of the rows, in memory."""
+    n_rows = len(raw.y)
+    generator = np.random.default_rng(seed)
+    rows = np.sort(generator.choice(n_rows, round(share * n_rows), replace=False))
+    X = raw.X[rows if raw.index is None else raw.index[rows]]
+    X = X if sparse.issparse(X) else np.asarray(X, dtype=np.float64)
+    return RawPart(X, None, raw.y[rows], raw.sample_weight[rows])
+
+
+def stacked(
+    parts: list[RawPart],
+) -> tuple[np.ndarray | sparse.csr_array, np.ndarray, np.ndarray]:
+    """Inputs, targets and weights of parts whose rows all count, one below another."""
+    if sparse.issparse(parts[0].X):
+        X = sparse.csr_array(sparse.vstack([part.X for part in parts]))
+    else:
+        X = np.concatenate([part.X for part in parts])
+    y = np.concatenate([part.y for part in parts])
+    return X, y, np.concatenate([part.sample_weight for part in parts])
+
+
 def weight_facts(raw: RawPart) -> tuple[float, bool, float, int]:
     """Largest weight, whether all are whole numbers, their sum, how many there are."""
     weights = raw.sample_weight

@@ -93,11 +93,22 @@ def search_stage(
             n_iter += used
             if exact is not None:
                 return _stage(rows, exact, lambda_, n_iter, began, generator)
+        network = thinned(rows, criterion, network)
     else:
         lambda_ = noise_level(rows, 2.0 * objective_at(rows, network, 0.0)[0])
         n_iter = 0
     best = choose_neurons(rows, criterion, network, n_iter, max_iter, generator)
     return _stage(rows, best.network, lambda_, best.n_iter, began, generator)
+
+
+def thinned(rows: Rows, criterion: Criterion, network: Network) -> Network:
+    """Merge and drop neurons roughly, before anything is refitted.
+
+    The optimum with decay has clusters of neurons around a true direction, and more on
+    noise.
+    """
+    network = prune(merge(network, FIRST_MERGE), LEAST_MASS)
+    return drop_cheap(rows, network, criterion)
 
 
 def choose_neurons(
@@ -110,13 +121,11 @@ def choose_neurons(
 ) -> Candidate:
     """Refit a network without decay, with the neurons that are worth their price.
 
-    The optimum with decay has clusters of neurons around a true direction, and more on
-    noise: they are merged and dropped, and then neurons added, as long as the
-    criterion falls.
+    Neurons are merged and dropped, and then added, as long as the criterion falls.
     """
-    network = prune(merge(network, FIRST_MERGE), LEAST_MASS)
-    network = drop_cheap(rows, network, criterion)
     best = refit(rows, criterion, network, n_iter)
+    if residual_at(rows, best.network).squares < rows.exact:
+        return refit(rows, criterion, best.network, best.n_iter, final=True)
     best = eliminate(rows, criterion, best, max_iter)
     best = grow(rows, criterion, best, max_iter, generator)
     return refit(rows, criterion, best.network, best.n_iter, final=True)
