@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,9 +20,11 @@ from sklearn_twolayer._inputs import (
 )
 from sklearn_twolayer._parts import LocalParts, Parts
 
-# Entries of the inputs up to which a standardised copy is kept; above, blocks are
-# standardised when they are used (benchmarks/scale.py).
+# Entries of the inputs up to which a standardised copy is kept, of arrays in memory and
+# of memory maps; above, blocks are standardised each time they are used, which takes
+# half as long again.
 KEPT_ENTRIES = 2**24
+KEPT_MAPPED_ENTRIES = 2**20
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,15 @@ class RawRows:
         """Rows of this process; ``y`` has one dimension or two."""
         part = RawPart.of(X, y.reshape(len(y), -1), sample_weight)
         return cls(LocalParts(part), X.size, y.shape)
+
+
+def is_mapped(X: np.ndarray) -> bool:
+    """Whether the array is a memory map, or a view of one."""
+    while isinstance(X, np.ndarray):
+        if isinstance(X, np.memmap):
+            return True
+        X = X.base
+    return isinstance(X, mmap.mmap)
 
 
 def sampled(raw: RawPart, share: float, seed: int) -> RawPart:
@@ -192,11 +204,11 @@ def standardized_inputs(
         offset = standardization.shift / standardization.scale
         return SparseInputs(values, offset, root)
     n_entries = len(root) * (raw.X.shape[1] + 1)
-    if n_entries > KEPT_ENTRIES:
+    if n_entries > (KEPT_MAPPED_ENTRIES if is_mapped(raw.X) else KEPT_ENTRIES):
         cpu = torch.device("cpu")
         return ArrayInputs(raw.X, raw.index, root, standardization, cpu, torch.float64)
-    values = np.empty((len(root), raw.X.shape[1] + 1), order="F")
+    values = torch.from_numpy(np.empty((len(root), raw.X.shape[1] + 1), order="F"))
     for rows in raw.blocks():
         block = raw_block(raw.X, raw.index, rows)
         values[rows] = standardized_block(block, root[rows], standardization)
-    return DenseInputs(torch.from_numpy(values))
+    return DenseInputs(values)
