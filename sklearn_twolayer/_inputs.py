@@ -178,16 +178,16 @@ class SparseBlock:
         n_features = len(self.offset)
         columns = np.ascontiguousarray(weights[:, :n_features].T)
         constant = weights[:, n_features:].sum(axis=1) - self.offset @ columns
-        return torch.from_numpy(
-            (self.values @ columns + np.outer(self.root, constant)).T
-        )
+        projected = torch.from_numpy((self.values @ columns).T)
+        return projected.addr_(torch.from_numpy(constant), torch.from_numpy(self.root))
 
     def pull_back(self, values: torch.Tensor, n_columns: int) -> torch.Tensor:
         values = np.ascontiguousarray(values.numpy().T)
         constant = self.root @ values
-        pulled = self.transposed @ values - np.outer(self.offset, constant)
-        if n_columns > len(self.offset):
-            pulled = np.vstack([pulled, constant])
+        pulled = np.empty((n_columns, values.shape[1]), dtype=values.dtype)
+        pulled[: len(self.offset)] = self.transposed @ values
+        pulled[: len(self.offset)] -= np.outer(self.offset, constant)
+        pulled[len(self.offset) :] = constant
         return torch.from_numpy(pulled.T)
 
     def moments(self, values: torch.Tensor) -> torch.Tensor:
