@@ -95,8 +95,8 @@ def search_stage(
                 return _stage(rows, exact, lambda_, n_iter, began, generator)
         network = thinned(rows, criterion, network)
     else:
-        lambda_ = noise_level(rows, 2.0 * objective_at(rows, network, 0.0)[0])
-        n_iter = 0
+        level = noise_level(rows, 2.0 * objective_at(rows, network, 0.0)[0])
+        lambda_, n_iter = max(FIRST_DECAY * start.lambda_max, level), 0
     best = choose_neurons(rows, criterion, network, n_iter, max_iter, generator)
     return _stage(rows, best.network, lambda_, best.n_iter, began, generator)
 

@@ -13,10 +13,11 @@ def make_rows(
     X, y, sample_weight=None, *, standardize=True, hidden_bias=True, dtype="float64"
 ):
     """Rows on the CPU from plain arrays."""
-    weights = np.ones(len(X)) if sample_weight is None else sample_weight
+    y = np.asarray(y, dtype=float)
+    weights = np.ones(len(y)) if sample_weight is None else sample_weight
     return Rows.from_arrays(
         X,
-        np.asarray(y, dtype=float).reshape(len(X), -1),
+        y.reshape(len(y), -1),
         weights,
         standardize=standardize,
         hidden_bias=hidden_bias,

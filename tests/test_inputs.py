@@ -1,0 +1,123 @@
+"""Standardised inputs of all kinds are the same numbers, whatever the blocks."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import Definition, inputs_of, make_rows, targets_of
+from scipy import sparse
+
+from sklearn_twolayer import _blocks, _raw
+from sklearn_twolayer._inputs import ArrayInputs, DenseInputs, SparseInputs
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Blocks of a few rows, and no standardised copy of arrays."""
+    monkeypatch.setattr(_blocks, "BLOCK_ENTRIES", 30)
+    monkeypatch.setattr(_raw, "KEPT_ENTRIES", 0)
+    monkeypatch.setattr(_raw, "KEPT_MAPPED_ENTRIES", 0)
+
+
+def sparse_numbers(rng, n_samples=50, n_features=6):
+    X = rng.standard_normal((n_samples, n_features))
+    X *= rng.uniform(size=X.shape) < 0.3
+    return X * [1.0, 1e6, 1e-6, 1.0, 1.0, 0.0][:n_features] + [0, 0, 0, 5.0, 0, 0]
+
+
+@pytest.mark.parametrize("hidden_bias", [True, False])
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array, sparse.csc_matrix])
+def test_inputs_are_those_of_the_definition(rng, small_blocks, kind, hidden_bias):
+    X, y = sparse_numbers(rng)[:, :5], rng.standard_normal((50, 2))
+    weights = rng.uniform(0.5, 2.0, 50)
+    rows = make_rows(kind(X), y, weights, hidden_bias=hidden_bias)
+    defined = Definition(X, y, weights, hidden_bias)
+    root = np.sqrt(defined.share)[:, None]
+    n_inputs = defined.inputs.shape[1]
+    inputs = inputs_of(rows).numpy()[:, :n_inputs]
+    np.testing.assert_allclose(inputs, defined.inputs * root, atol=1e-12)
+    targets = targets_of(rows).numpy() * rows.units.target_scale
+    np.testing.assert_allclose(targets, defined.y * root, atol=1e-12)
+
+
+def test_each_kind_of_array_is_kept_as_it_should_be(rng, monkeypatch, tmp_path):
+    X, y = rng.standard_normal((40, 3)), rng.standard_normal(40)
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+
+    def kind(X):
+        return type(make_rows(X, y).parts.part.inputs)
+
+    assert kind(X) is DenseInputs
+    assert kind(mapped) is DenseInputs  # so few entries are faster in memory
+    assert kind(sparse.csr_array(X)) is SparseInputs
+    monkeypatch.setattr(_raw, "KEPT_MAPPED_ENTRIES", 0)
+    assert kind(mapped) is ArrayInputs
+    assert kind(np.asarray(mapped)) is ArrayInputs  # a view of the map
+    assert kind(X) is DenseInputs
+    monkeypatch.setattr(_raw, "KEPT_ENTRIES", 0)
+    assert kind(X) is ArrayInputs
+
+
+def test_memory_maps_are_read_and_not_copied(rng, small_blocks, tmp_path):
+    X, y = rng.standard_normal((40, 3)), rng.standard_normal(40)
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    weights = np.where(np.arange(40) % 4, 1.0, 0.0)
+    rows = make_rows(mapped, y, weights)
+    assert np.shares_memory(rows.parts.part.inputs.X, mapped)
+    expected = make_rows(X[weights > 0], y[weights > 0])
+    torch.testing.assert_close(inputs_of(rows), inputs_of(expected), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_methods_of_blocks_are_products_with_the_inputs(rng, small_blocks, kind, dtype):
+    X, y = sparse_numbers(rng), rng.standard_normal(50)
+    inputs = make_rows(kind(X), y, dtype=dtype).parts.part.inputs
+    block = inputs.block(slice(10, 30))
+    precision = {"dtype": getattr(torch, dtype)}
+    values = block.dense(7).double()
+    tolerance = {"rtol": 0, "atol": 1e-12 if dtype == "float64" else 1e-4}
+
+    def tensor(*shape):
+        return torch.from_numpy(rng.standard_normal(shape)).to(**precision)
+
+    def same(result, expected):
+        torch.testing.assert_close(result.double(), expected.double(), **tolerance)
+
+    for n_columns in (6, 7):
+        weights = tensor(4, n_columns)
+        same(block.project(weights), weights.double() @ values[:, :n_columns].T)
+        left = tensor(4, 20)
+        same(block.pull_back(left, n_columns), left.double() @ values[:, :n_columns])
+    right, linear = tensor(20, 2), tensor(7, 2)
+    same(block.moments(right), values.T @ right.double())
+    same(block.without(right, linear), right.double() - values @ linear.double())
+    mean = rng.standard_normal(6)
+    centred = values[:, :6] - values[:, 6:] * torch.from_numpy(mean)
+    same(torch.from_numpy(np.asarray(block.centred_gram(mean))), centred.T @ centred)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_offsets_do_not_cost_accuracy(rng, small_blocks, kind):
+    X, y = rng.standard_normal((50, 3)), rng.standard_normal(50)
+    plain, shifted = make_rows(kind(X), y), make_rows(kind(X + 1e6), y)
+    torch.testing.assert_close(
+        targets_of(shifted), targets_of(plain), rtol=0, atol=1e-7
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint16, bool, np.float32])
+def test_types_of_numbers_are_read_without_a_copy(rng, small_blocks, dtype):
+    X = (rng.standard_normal((40, 3)) * 3).astype(dtype)
+    y = rng.standard_normal(40)
+    rows = make_rows(X, y)
+    expected = make_rows(X.astype(float), y)
+    torch.testing.assert_close(inputs_of(rows), inputs_of(expected), rtol=0, atol=0)
+    assert rows.parts.part.inputs.X is X
+
+
+def test_sparse_inputs_refuse_other_devices(rng):
+    inputs = make_rows(sparse.csr_array(np.eye(4)), np.ones(4)).parts.part.inputs
+    with pytest.raises(ValueError, match="device must be None or 'cpu' for sparse"):
+        inputs.to(torch.device("meta"), torch.float64)
