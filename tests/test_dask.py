@@ -137,7 +137,7 @@ def test_errors_name_the_offender(data):
         (unknown, y, TypeError, "y must be a Dask collection with the partitions of X"),
         (frame, lazy.rechunk(50), ValueError, "y must have as many chunks"),
         (chunks, lazy * np.nan, ValueError, "y contains NaN"),
-        (chunks * np.inf, lazy, ValueError, "X contains (NaN|infinity)"),
+        (chunks + np.inf, lazy, ValueError, "X contains infinity"),
         (chunks[:1], lazy[:1], ValueError, "at least 2"),
     ]:
         with pytest.raises(error, match=match):
@@ -146,7 +146,7 @@ def test_errors_name_the_offender(data):
         model.fit(chunks, lazy, da.zeros(300, chunks=100))
     with pytest.raises(ValueError, match="sample_weight must not be negative"):
         model.fit(chunks, lazy, -da.ones(300, chunks=100))
-    with pytest.raises(TypeError, match="RegularizedTwoLayerRegressorCV.*Dask"):
+    with pytest.raises(TypeError, match=r"RegularizedTwoLayerRegressorCV.*Dask"):
         RegularizedTwoLayerRegressorCV(cv=2).fit(chunks, lazy)
 
 
