@@ -15,9 +15,9 @@ from sklearn.base import (
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_twolayer._dask import check_columns, dask_apply, is_dask
+from sklearn_twolayer._dask import check_columns, dask_apply
 from sklearn_twolayer._units import FittedNetwork
-from sklearn_twolayer._validation import check_inputs, check_option
+from sklearn_twolayer._validation import check_inputs, check_option, is_dask
 from sklearn_twolayer.exceptions import NoFeaturesWarning
 
 

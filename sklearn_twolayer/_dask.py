@@ -19,6 +19,7 @@ from sklearn_twolayer._validation import (
     check_signs,
     check_targets,
     check_total,
+    is_dask,
 )
 
 if TYPE_CHECKING:
@@ -26,11 +27,6 @@ if TYPE_CHECKING:
 
     from sklearn_twolayer._raw import RawPart, RawRows
     from sklearn_twolayer._units import FittedNetwork
-
-
-def is_dask(data: object) -> bool:
-    """Whether the data are a Dask collection."""
-    return getattr(data, "__dask_graph__", None) is not None
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,11 +124,12 @@ def dask_rows(
     raw = dask.delayed(_raw_part, pure=False)
     parts = dask.persist(*(raw(*own) for own in zip(*chunks, strict=True)))
     lengths, totals = zip(*DaskParts(parts).gather(_size), strict=True)
+    if sample_weight is not None:
+        check_total(sum(totals))
     if sum(lengths) < 2:
         raise ValueError(
             f"X has {sum(lengths)} rows of positive weight, at least 2 are needed."
         )
-    check_total(sum(totals))
     # The client's own work is small.
     return RawRows(DaskParts(parts), n_entries=0, target_shape=np.shape(y))
 

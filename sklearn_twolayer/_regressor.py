@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_scalar
 
 from sklearn_twolayer._base import TwoLayerModel
-from sklearn_twolayer._dask import dask_rows, is_dask
+from sklearn_twolayer._dask import dask_rows
 from sklearn_twolayer._options import check_path_options
 from sklearn_twolayer._selection import (
     DEFAULT_PENALTY,
@@ -27,6 +27,7 @@ from sklearn_twolayer._validation import (
     check_inputs,
     check_targets,
     check_weights,
+    is_dask,
     unchanged_on_error,
 )
 

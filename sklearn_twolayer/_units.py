@@ -53,17 +53,18 @@ class FittedNetwork:
     def predict(self, X: np.ndarray | sparse.csr_array) -> np.ndarray:
         """Outputs of the network at the rows of ``X``, some rows at a time."""
         n_features, coef = self.n_features, np.atleast_2d(self.coef)
-        weights = np.vstack([self.features, coef]).T  # one product for both
-        amplitudes = self.amplitudes.reshape(n_features, len(coef))
+        weights = np.ascontiguousarray(np.vstack([self.features, coef]).T)
+        biases = self.feature_intercepts[:, np.newaxis]
+        amplitudes = self.amplitudes.reshape(n_features, len(coef)).T
         outputs = np.empty((X.shape[0], len(coef)))
-        for rows in row_blocks(X.shape[0], max(weights.shape)):
-            projection = X[rows] @ weights
-            activations = projection[:, :n_features]
-            activations += self.feature_intercepts
+        for rows in row_blocks(X.shape[0], X.shape[1] + 2 * weights.shape[1]):
+            # One product for neurons and linear part. Then one neuron a row: loops
+            # over the few neurons of each sample would take longer than the product.
+            projection = np.ascontiguousarray((X[rows] @ weights).T)
+            activations = projection[:n_features]
+            activations += biases
             np.maximum(activations, 0.0, out=activations)
-            np.add(
-                activations @ amplitudes, projection[:, n_features:], out=outputs[rows]
-            )
+            outputs[rows] = (amplitudes @ activations + projection[n_features:]).T
         outputs += self.intercept
         return outputs.reshape((len(outputs), *self.coef.shape[:-1]))
 

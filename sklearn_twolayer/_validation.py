@@ -81,6 +81,11 @@ def check_numbers(name: str, data: object, **options: object) -> np.ndarray:
         return check_array(data, input_name=name, **{"dtype": np.float64, **options})
 
 
+def is_dask(data: object) -> bool:
+    """Whether the data are a Dask collection."""
+    return getattr(data, "__dask_graph__", None) is not None
+
+
 def check_inputs(
     estimator: BaseEstimator | None,
     X: object,
@@ -100,6 +105,12 @@ def check_inputs(
         "accept_sparse": "csr",
         "ensure_min_samples": 2 if reset else 1,
     }
+    if is_dask(X):
+        raise TypeError(
+            "X is a Dask collection, which only RegularizedTwoLayerRegressor can fit "
+            f"where its rows are, got {type(X).__name__}; X.compute() brings it into "
+            "memory."
+        )
     if estimator is None:
         return check_numbers("X", X, **options)
     with _error_names("X", X):
