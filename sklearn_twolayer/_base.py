@@ -40,13 +40,14 @@ class TwoLayerModel(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Dask collection} of shape \
+                (n_samples, n_features)
             Inputs.
 
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            Predicted targets.
+            Predicted targets; a lazy Dask array if `X` is a Dask collection.
         """
         check_is_fitted(self)
         network = self._fitted_network()
@@ -60,14 +61,16 @@ class TwoLayerModel(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Dask collection} of shape \
+                (n_samples, n_features)
             Inputs.
 
         Returns
         -------
         X_new : ndarray of shape (n_samples, n_features_out)
             ``X @ features_.T + feature_intercepts_``, or its ReLU if
-            `feature_output` is "activation".
+            `feature_output` is "activation". A lazy Dask array if `X` is a Dask
+            collection.
 
         Warns
         -----

@@ -276,7 +276,7 @@ def two_layer_path(
 
     Parameters
     ----------
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Inputs; at least two rows.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         Targets.
