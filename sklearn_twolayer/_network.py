@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from scipy.optimize import linear_sum_assignment
 
 if TYPE_CHECKING:
     from sklearn_twolayer._rows import Rows
+
+SAME_LINE = 0.5  # radians that a direction may turn from one stage to the next
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,3 +162,30 @@ def merge(network: Network, angle: float) -> Network:
             unit_rows(torch.stack(merged_directions)), torch.stack(merged_effects)
         )
     )
+
+
+def followed_masses(networks: Sequence[Network]) -> np.ndarray:
+    """Masses of (n_networks, n_lines): a neuron stays in its column while it lives.
+
+    A neuron continues the line of the one before whose direction is closest, up to
+    sign; one to one, and within ``SAME_LINE``. Zero where a line has no neuron.
+    """
+    lines: list[torch.Tensor] = []  # last direction of each
+    masses = np.zeros((len(networks), 0))
+    for k, network in enumerate(networks):
+        if network.n_neurons == 0:
+            continue
+        columns = np.full(network.n_neurons, -1)
+        if lines:
+            cosines = (network.directions @ torch.stack(lines).T).abs().numpy()
+            neurons, known = linear_sum_assignment(-cosines)
+            close = cosines[neurons, known] >= math.cos(SAME_LINE)
+            columns[neurons[close]] = known[close]
+        born = np.flatnonzero(columns < 0)
+        columns[born] = len(lines) + np.arange(len(born))
+        lines += [network.directions[j] for j in born]
+        for j in np.flatnonzero(columns < len(lines) - len(born)):
+            lines[columns[j]] = network.directions[j]
+        masses = np.pad(masses, [(0, 0), (0, len(born))])
+        masses[k, columns] = network.masses.numpy()
+    return masses

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from sklearn_twolayer._descent import newton_descent, refine
-from sklearn_twolayer._network import Network
+from sklearn_twolayer._network import Network, followed_masses
 from sklearn_twolayer._objective import linear_part_at
 from sklearn_twolayer._options import PathOptions, check_path_options
 from sklearn_twolayer._path import (
@@ -174,6 +174,7 @@ class PathProblem:
             "dual_gap": np.array([stage.dual_gap * scale**2 for stage in stages]),
             "n_iter": np.array([stage.n_iter for stage in stages]),
             "seconds": np.array([stage.seconds for stage in stages]),
+            "masses": scale * followed_masses([stage.network for stage in stages]),
         }
 
     def attributes(self, stages: Sequence[Stage], kept: Stage) -> dict[str, object]:

@@ -167,7 +167,8 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         the noise level that the search began at.
     history_ : dict of str to ndarray of shape (n_stages,)
         ``lambda_``, ``loss``, ``objective``, ``n_neurons``, ``certificate``,
-        ``dual_gap``, ``n_iter`` and ``seconds`` of each stage.
+        ``dual_gap``, ``n_iter`` and ``seconds`` of each stage; ``masses`` of shape
+        (n_stages, n_lines), in which a neuron keeps its column from stage to stage.
     n_iter_ : int
         Descent steps over all stages.
     n_features_in_ : int

@@ -42,6 +42,11 @@ class FittedNetwork:
         """Number of features (living neurons)."""
         return self.features.shape[0]
 
+    @property
+    def n_outputs(self) -> int:
+        """Number of targets."""
+        return len(np.atleast_2d(self.coef))
+
     def project(self, X: np.ndarray | sparse.csr_array) -> np.ndarray:
         """Pre-activations ``X @ features.T + feature_intercepts``."""
         projection = np.empty((X.shape[0], self.n_features))

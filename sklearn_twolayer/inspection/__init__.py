@@ -1,0 +1,15 @@
+"""Looking at fitted networks: displays, and how sure the directions are."""
+
+from sklearn_twolayer.inspection._direction_errors import (
+    DirectionErrors,
+    direction_errors,
+)
+from sklearn_twolayer.inspection._path_display import TwoLayerPathDisplay
+from sklearn_twolayer.inspection._ridge_display import RidgeFunctionDisplay
+
+__all__ = [
+    "DirectionErrors",
+    "RidgeFunctionDisplay",
+    "TwoLayerPathDisplay",
+    "direction_errors",
+]

@@ -1,0 +1,271 @@
+"""How neurons come and grow as the decay falls, and where cross-validation stopped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from sklearn_twolayer.inspection._drawing import (
+    COLORS,
+    GREY,
+    check_model,
+    panels,
+    styled,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class TwoLayerPathDisplay:
+    """Masses, loss, neurons and certificate along the decays of a path.
+
+    Use :meth:`from_estimator`. The decay falls from left to right, as in the fit.
+
+    Parameters
+    ----------
+    lambdas : ndarray of shape (n_stages,)
+        Decays of the stages as fractions of ``lambda_max``.
+    masses : ndarray of shape (n_stages, n_lines)
+        Mass of each neuron; zero where it does not live.
+    losses : ndarray of shape (n_stages,)
+        Half the mean squared residual.
+    certificates : ndarray of shape (n_stages,)
+        Largest norm of the dual certificate, at most 1 at a global optimum.
+    lambda_ : float
+        Decay that was kept, as a fraction of ``lambda_max``.
+    cv_lambdas : ndarray of shape (n_lambdas,), default=None
+        Fractions that cross-validation compared.
+    mse_path : ndarray of shape (n_lambdas, n_folds), default=None
+        Held-out errors of the network of each decay.
+    blended_mse_path : ndarray of shape (n_lambdas, n_folds), default=None
+        Held-out errors of its mean with the network without decay.
+    debiased_mse : ndarray of shape (n_folds,), default=None
+        Held-out errors of the network without decay.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+        The figure drawn on.
+    axes_ : ndarray of matplotlib Axes
+        One panel each for masses, loss, and neurons with the certificate, and, after
+        cross-validation, for the held-out errors.
+
+    See Also
+    --------
+    RidgeFunctionDisplay : The functions that were learned.
+
+    Examples
+    --------
+    >>> from sklearn_twolayer import GeometricSchedule, RegularizedTwoLayerRegressor
+    >>> from sklearn_twolayer.datasets import make_two_layer_regression
+    >>> from sklearn_twolayer.inspection import TwoLayerPathDisplay
+    >>> X, y = make_two_layer_regression(
+    ...     200, 4, n_directions=2, noise=0.1, random_state=0)
+    >>> model = RegularizedTwoLayerRegressor(
+    ...     schedule=GeometricSchedule(stop=0.1), solver="fast", random_state=0)
+    >>> display = TwoLayerPathDisplay.from_estimator(model.fit(X, y))
+    >>> display.masses.shape[0] == len(model.lambdas_)
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        lambdas: np.ndarray,
+        masses: np.ndarray,
+        losses: np.ndarray,
+        certificates: np.ndarray,
+        lambda_: float,
+        cv_lambdas: np.ndarray | None = None,
+        mse_path: np.ndarray | None = None,
+        blended_mse_path: np.ndarray | None = None,
+        debiased_mse: np.ndarray | None = None,
+    ) -> None:
+        self.lambdas = lambdas
+        self.masses = masses
+        self.losses = losses
+        self.certificates = certificates
+        self.lambda_ = lambda_
+        self.cv_lambdas = cv_lambdas
+        self.mse_path = mse_path
+        self.blended_mse_path = blended_mse_path
+        self.debiased_mse = debiased_mse
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: object, *, ax: Axes | None = None, **kwargs: object
+    ) -> Self:
+        """Draw the path of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : RegularizedTwoLayerRegressor or RegularizedTwoLayerRegressorCV
+            Fitted estimator.
+        ax : matplotlib Axes, default=None
+            Its place is divided among the panels; a new figure if None.
+        **kwargs : dict
+            Passed to `plot` of the lines of the masses.
+
+        Returns
+        -------
+        display : TwoLayerPathDisplay
+            With the figure in `figure_` and the panels in `axes_`.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError, sklearn.exceptions.NotFittedError
+            If the estimator is another one, or not fitted.
+        """
+        estimator = check_model(estimator)
+        history = estimator.history_
+        largest = estimator.lambda_max_ if estimator.lambda_max_ > 0 else 1.0
+        cross_validated = {}
+        if hasattr(estimator, "mse_path_"):
+            cross_validated = {
+                "cv_lambdas": estimator.lambdas_ / largest,
+                "mse_path": estimator.mse_path_,
+                "blended_mse_path": estimator.blended_mse_path_,
+                "debiased_mse": estimator.debiased_mse_,
+            }
+        display = cls(
+            lambdas=history["lambda_"] / largest,
+            masses=history["masses"],
+            losses=history["loss"],
+            certificates=history["certificate"],
+            lambda_=estimator.lambda_ / largest,
+            **cross_validated,
+        )
+        return display.plot(ax=ax, **kwargs)
+
+    def plot(self, ax: Axes | None = None, **kwargs: object) -> Self:
+        """Draw the panels.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Its place is divided among the panels; a new figure if None.
+        **kwargs : dict
+            Passed to `plot` of the lines of the masses.
+
+        Returns
+        -------
+        display : TwoLayerPathDisplay
+            Itself.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        n_panels = 3 if self.mse_path is None else 4
+        self.figure_, axes = panels(
+            "TwoLayerPathDisplay", ax, n_panels, 1, (6.4, 2.1 * n_panels)
+        )
+        self.axes_ = axes[:, 0]
+        self._draw_masses(self.axes_[0], kwargs)
+        self._draw_loss(self.axes_[1])
+        self._draw_neurons(self.axes_[2])
+        if self.mse_path is not None:
+            self._draw_errors(self.axes_[3])
+        shown = np.concatenate([self.lambdas, [self.lambda_]])
+        if self.cv_lambdas is not None:
+            compared = np.isfinite(self.mse_path).all(axis=1)
+            shown = np.concatenate([shown, self.cv_lambdas[compared]])
+        shown = shown[shown > 0]
+        for panel in self.axes_:
+            if len(shown):
+                _scale_decays(panel, shown.min(), shown.max())
+                panel.axvline(max(self.lambda_, shown.min()), color=GREY, ls=":", lw=1)
+            panel.label_outer()
+            panel.spines[["top", "right"]].set_visible(False)
+        self.axes_[-1].set_xlabel(r"decay $\lambda / \lambda_{\max}$ (dotted: kept)")
+        self.figure_.align_ylabels(list(self.axes_))
+        return self
+
+    def _draw_masses(self, panel: Axes, kwargs: dict[str, object]) -> None:
+        from matplotlib.lines import Line2D
+
+        panel.set_ylabel("mass of\neach neuron")
+        panel.set_ylim(0, 1.08 * max(self.masses.max(initial=0.0), 1e-300))
+        last = self.masses[-1] if len(self.masses) else np.zeros(0)
+        for rank, j in enumerate(np.argsort(-last)):
+            style = {"color": GREY, "linewidth": 0.6, "marker": ".", "zorder": 1}
+            if rank < len(COLORS) and last[j] > 0:
+                style |= {"color": COLORS[rank], "linewidth": 1.6, "zorder": 2}
+            lives = self.masses[:, j] > 0
+            # The stage before a birth and after a death is drawn, at zero.
+            near = lives | np.append(lives[1:], False) | np.insert(lives[:-1], 0, False)
+            values = np.where(near, self.masses[:, j], np.nan)
+            panel.plot(self.lambdas, values, **styled(Line2D, style, kwargs))
+
+    def _draw_loss(self, panel: Axes) -> None:
+        panel.set_ylabel("loss")
+        panel.plot(self.lambdas, self.losses, color=COLORS[0], marker=".")
+        if len(self.losses) and self.losses.min() > 0:
+            panel.set_yscale("log")
+
+    def _draw_neurons(self, panel: Axes) -> None:
+        n_neurons = np.count_nonzero(self.masses, axis=1)
+        panel.set_ylabel("neurons", color=COLORS[0])
+        panel.plot(self.lambdas, n_neurons, color=COLORS[0], marker=".")
+        panel.set_ylim(bottom=0)
+        panel.yaxis.get_major_locator().set_params(integer=True)
+        beside = panel.twinx()
+        beside.set_ylabel("certificate", color=COLORS[1])
+        beside.plot(
+            self.lambdas, self.certificates, color=COLORS[1], marker="x", ls="--"
+        )
+        known = self.certificates[np.isfinite(self.certificates)]
+        low, high = min(known, default=1.0), max(known, default=1.0)
+        beside.set_ylim(min(0.9, low - 0.05), max(1.1, high + 0.05))
+        beside.spines["top"].set_visible(False)
+
+    def _draw_errors(self, panel: Axes) -> None:
+        panel.set_ylabel("held-out\nsquared error")
+        curves = [
+            ("with decay", self.mse_path, COLORS[0]),
+            ("mean of both", self.blended_mse_path, COLORS[2]),
+        ]
+        for label, path, color in curves:
+            if path is None:
+                continue
+            compared = np.isfinite(path).all(axis=1)  # folds stop past their minimum
+            if not compared.any():
+                continue
+            values = path[compared]
+            panel.errorbar(
+                self.cv_lambdas[compared], values.mean(axis=1), _standard_error(values),
+                color=color, marker=".", lw=1.4, elinewidth=0.7, capsize=2, label=label,
+            )  # fmt: skip
+        if self.debiased_mse is not None and np.isfinite(self.debiased_mse).all():
+            panel.axhline(
+                self.debiased_mse.mean(),
+                color=COLORS[1],
+                ls="--",
+                label="without decay",
+            )
+        panel.legend(frameon=False, fontsize="small", ncols=3, loc="best")
+
+
+def _standard_error(values: np.ndarray) -> np.ndarray:
+    """Of the mean over folds, in the columns."""
+    n_folds = values.shape[1]
+    if n_folds < 2:
+        return np.zeros(len(values))
+    return values.std(axis=1, ddof=1) / np.sqrt(n_folds)
+
+
+def _scale_decays(panel: Axes, low: float, high: float) -> None:
+    """Logarithmic, falling to the right, with few enough labels to be read."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    panel.set_xscale("log")
+    panel.set_xlim(1.15 * high, low / 1.15)
+    panel.xaxis.set_minor_formatter(NullFormatter())
+    if high < 30 * low:
+        panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        panel.xaxis.set_major_formatter("{x:g}")

@@ -1,0 +1,320 @@
+"""What each feature does: its ridge function, the data around it, its loadings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import check_random_state
+
+from sklearn_twolayer._validation import (
+    check_inputs,
+    check_integer,
+    check_targets,
+    check_weights,
+)
+from sklearn_twolayer.inspection._direction_errors import direction_errors
+from sklearn_twolayer.inspection._drawing import (
+    COLORS,
+    GREY,
+    check_model,
+    panels,
+    shortened,
+    styled,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class RidgeFunctionDisplay:
+    """Partial residuals, ridge function and loadings of each feature.
+
+    Use :meth:`from_estimator`. For each feature, by decreasing mass, the left panel
+    shows ``a_j relu(z_j)`` over the projection ``z_j``, and that plus the residual for
+    each row; the right panel shows the largest entries of the direction.
+
+    Parameters
+    ----------
+    projections : ndarray of shape (n_samples, n_features_out)
+        ``X @ features_.T + feature_intercepts_``.
+    partial_residuals : ndarray of shape (n_samples, n_features_out)
+        Residual plus the feature's own part of the prediction.
+    amplitudes : ndarray of shape (n_features_out,)
+        Output weight of each feature.
+    features : ndarray of shape (n_features_out, n_features_in)
+        Directions.
+    feature_names : list of str
+        Names of the inputs.
+    feature_indices : list of int
+        Which features of the estimator these are.
+    loading_errors : ndarray of shape (2, n_features_out, n_features_in), default=None
+        Confidence interval of each entry of the directions.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+        The figure drawn on.
+    axes_ : ndarray of shape (n_features_out, 2) of matplotlib Axes
+        Ridge function and loadings of each feature.
+
+    See Also
+    --------
+    TwoLayerPathDisplay : How the features came to be.
+    direction_errors : How sure they are.
+
+    Examples
+    --------
+    >>> from sklearn_twolayer import RegularizedTwoLayerRegressor
+    >>> from sklearn_twolayer.datasets import make_two_layer_regression
+    >>> from sklearn_twolayer.inspection import RidgeFunctionDisplay
+    >>> X, y = make_two_layer_regression(
+    ...     200, 4, n_directions=2, noise=0.1, random_state=0)
+    >>> model = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
+    >>> display = RidgeFunctionDisplay.from_estimator(model, X, y)
+    >>> display.axes_.shape
+    (2, 2)
+    """
+
+    def __init__(
+        self,
+        *,
+        projections: np.ndarray,
+        partial_residuals: np.ndarray,
+        amplitudes: np.ndarray,
+        features: np.ndarray,
+        feature_names: list[str],
+        feature_indices: list[int],
+        loading_errors: np.ndarray | None = None,
+    ) -> None:
+        self.projections = projections
+        self.partial_residuals = partial_residuals
+        self.amplitudes = amplitudes
+        self.features = features
+        self.feature_names = feature_names
+        self.feature_indices = feature_indices
+        self.loading_errors = loading_errors
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: object,
+        X: object,
+        y: object,
+        *,
+        sample_weight: object = None,
+        features: object = None,
+        target: int = 0,
+        confidence: float | None = None,
+        subsample: int = 1000,
+        random_state: object = None,
+        ax: Axes | None = None,
+        max_loadings: int = 8,
+        scatter_kw: dict | None = None,
+        line_kw: dict | None = None,
+        bar_kw: dict | None = None,
+    ) -> Self:
+        """Draw the features of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : RegularizedTwoLayerRegressor or RegularizedTwoLayerRegressorCV
+            Fitted estimator.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, for the error bars.
+        features : list of int, default=None
+            Which features to draw, by their row in `features_`; all if None.
+        target : int, default=0
+            Which target to draw, if there are several.
+        confidence : float, default=None
+            If given, loadings have confidence intervals, by
+            :func:`direction_errors`.
+        subsample : int, default=1000
+            Most rows drawn.
+        random_state : int, RandomState instance or None, default=None
+            Chooses the rows drawn.
+        ax : matplotlib Axes, default=None
+            Its place is divided among the panels; a new figure if None.
+        max_loadings : int, default=8
+            Most loadings drawn for each feature, the largest.
+        scatter_kw, line_kw, bar_kw : dict, default=None
+            Passed to `scatter`, `plot` and `barh`.
+
+        Returns
+        -------
+        display : RidgeFunctionDisplay
+            With the figure in `figure_` and the panels in `axes_`.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        TypeError, ValueError, sklearn.exceptions.NotFittedError
+            If the estimator is another one or not fitted, has no features to draw, or
+            a parameter or the data are not as documented.
+        """
+        estimator = check_model(estimator)
+        network = estimator._fitted_network()
+        checked = check_inputs(estimator, X, reset=False)
+        targets = check_targets(y, checked.shape[0])
+        weights = check_weights(sample_weight, checked.shape[0])
+        chosen = _check_features(features, network.n_features)
+        n_outputs = network.n_outputs
+        target = check_integer("target", target, min_val=0)
+        if target >= n_outputs:
+            raise ValueError(f"target must be below {n_outputs}, got {target}.")
+        subsample = check_integer("subsample", subsample, min_val=1)
+        errors = None
+        if confidence is not None:
+            errors = direction_errors(
+                estimator, X, y, sample_weight=weights, confidence=confidence
+            ).features_interval[:, chosen]
+        rows = np.flatnonzero(weights > 0)
+        if len(rows) > subsample:
+            generator = check_random_state(random_state)
+            rows = np.sort(generator.choice(rows, subsample, replace=False))
+        checked = sparse.csr_array(checked) if sparse.issparse(checked) else checked
+        residual = targets[rows] - network.predict(checked[rows])
+        residual = residual.reshape(len(rows), -1)[:, target]
+        projections = network.project(checked[rows])[:, chosen]
+        amplitudes = network.amplitudes.reshape(-1, n_outputs)[chosen, target]
+        own = amplitudes * np.maximum(projections, 0.0)
+        names = getattr(
+            estimator,
+            "feature_names_in_",
+            [f"x{j}" for j in range(network.features.shape[1])],
+        )
+        display = cls(
+            projections=projections,
+            partial_residuals=own + residual[:, np.newaxis],
+            amplitudes=amplitudes,
+            features=network.features[chosen],
+            feature_names=list(names),
+            feature_indices=chosen,
+            loading_errors=errors,
+        )
+        return display.plot(
+            ax=ax, max_loadings=max_loadings, scatter_kw=scatter_kw, line_kw=line_kw,
+            bar_kw=bar_kw,
+        )  # fmt: skip
+
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        max_loadings: int = 8,
+        scatter_kw: dict | None = None,
+        line_kw: dict | None = None,
+        bar_kw: dict | None = None,
+    ) -> Self:
+        """Draw the panels.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Its place is divided among the panels; a new figure if None.
+        max_loadings : int, default=8
+            Most loadings drawn for each feature, the largest.
+        scatter_kw, line_kw, bar_kw : dict, default=None
+            Passed to `scatter`, `plot` and `barh`.
+
+        Returns
+        -------
+        display : RidgeFunctionDisplay
+            Itself.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        max_loadings = check_integer("max_loadings", max_loadings, min_val=1)
+        n_features = len(self.feature_indices)
+        n_pairs = 1 if n_features <= 4 else 2 if n_features <= 12 else 3
+        n_rows = -(-n_features // n_pairs)
+        n_bars = min(max_loadings, self.features.shape[1])
+        height = max(2.0, 0.45 + 0.22 * n_bars)
+        self.figure_, grid = panels(
+            "RidgeFunctionDisplay", ax, n_rows, 2 * n_pairs,
+            (6.4 * n_pairs, height * n_rows + 0.3), width_ratios=[3, 2] * n_pairs,
+        )  # fmt: skip
+        pairs = grid.reshape(n_rows * n_pairs, 2)
+        for unused in pairs[n_features:].ravel():
+            unused.remove()
+        self.axes_ = pairs[:n_features]
+        for j, (ridge, bars) in enumerate(self.axes_):
+            self._draw_ridge(ridge, j, scatter_kw or {}, line_kw or {})
+            self._draw_loadings(bars, j, n_bars, bar_kw or {})
+            below = j + n_pairs >= n_features
+            ridge.set_xlabel("projection" if below else "")
+            bars.set_xlabel("loading" if below else "")
+        return self
+
+    def _draw_ridge(self, panel: Axes, j: int, scatter: dict, line: dict) -> None:
+        from matplotlib.collections import PathCollection
+        from matplotlib.lines import Line2D
+
+        projection = self.projections[:, j]
+        panel.scatter(
+            projection, self.partial_residuals[:, j],
+            **styled(
+                PathCollection,
+                {"s": 5, "color": GREY, "alpha": 0.5, "linewidth": 0},
+                scatter,
+            ),
+        )  # fmt: skip
+        grid = np.linspace(projection.min(), projection.max(), 201)
+        grid = np.sort(np.append(grid, 0.0)) if grid[0] < 0 < grid[-1] else grid
+        style = styled(Line2D, {"color": COLORS[0], "linewidth": 2}, line)
+        panel.plot(grid, self.amplitudes[j] * np.maximum(grid, 0.0), **style)
+        panel.set_title(f"feature {self.feature_indices[j]}", fontsize="medium")
+        panel.spines[["top", "right"]].set_visible(False)
+
+    def _draw_loadings(self, panel: Axes, j: int, n_bars: int, bar: dict) -> None:
+        from matplotlib.patches import Rectangle
+
+        direction = self.features[j]
+        largest = np.argsort(-np.abs(direction), kind="stable")[:n_bars][::-1]
+        errors = None
+        if self.loading_errors is not None:
+            low, high = self.loading_errors[:, j, largest]
+            errors = np.stack([direction[largest] - low, high - direction[largest]])
+        colors = [COLORS[0] if value > 0 else COLORS[1] for value in direction[largest]]
+        panel.barh(
+            np.arange(n_bars), direction[largest], xerr=errors,
+            **styled(
+                Rectangle,
+                {"color": colors, "error_kw": {"elinewidth": 1, "capsize": 2}},
+                bar,
+            ),
+        )  # fmt: skip
+        panel.axvline(0.0, color="black", lw=0.8)
+        names = [shortened(self.feature_names[i]) for i in largest]
+        panel.set_yticks(np.arange(n_bars), names, fontsize="small")
+        reach = 1.1 * np.abs(self.features).max(initial=0.1)
+        if errors is not None:
+            reach = max(reach, 1.05 * np.abs(self.loading_errors).max())
+        panel.set_xlim(-reach, reach)
+        panel.spines[["top", "right"]].set_visible(False)
+
+
+def _check_features(features: object, n_features: int) -> list[int]:
+    """Rows of `features_` to draw."""
+    if n_features == 0:
+        raise ValueError(
+            "estimator has no features to draw: the fitted model is linear. With "
+            "smaller decays (parameter schedule) there may be some."
+        )
+    if features is None:
+        return list(range(n_features))
+    chosen = [check_integer("features", j, min_val=0) for j in np.atleast_1d(features)]
+    if not chosen or max(chosen) >= n_features:
+        raise ValueError(
+            f"features must be rows of features_, below {n_features}, got {features!r}."
+        )
+    return chosen
