@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Self
 
 import numpy as np
 from sklearn.base import (
@@ -16,6 +17,8 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_twolayer._dask import check_columns, dask_apply
+from sklearn_twolayer._json import from_plain, to_plain
+from sklearn_twolayer._summary import shares_of_variance, summarized
 from sklearn_twolayer._units import FittedNetwork
 from sklearn_twolayer._validation import check_inputs, check_option, is_dask
 from sklearn_twolayer.exceptions import NoFeaturesWarning
@@ -29,6 +32,13 @@ class TwoLayerModel(
     BaseEstimator,
 ):
     """A regressor and transformer with a fitted two-layer network, without `fit`."""
+
+    # scikit-learn's names for where the documentation that HTML pages link to lies.
+    _doc_link_module = "sklearn_twolayer"
+    _doc_link_template = (
+        "https://sklearn-twolayer.readthedocs.io/en/latest/generated/"
+        "{estimator_module}.{estimator_name}.html"
+    )
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -96,6 +106,91 @@ class TwoLayerModel(
         if feature_output == "activation":
             return np.maximum(projection, 0.0)
         return projection
+
+    def summary(self, X: object = None) -> str:
+        """Describe the fit in words and numbers, one line a feature.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
+            Inputs. With them, shares of the variance of the predictions are told: of
+            the best linear model of the predictions, and of what each feature adds to
+            it. They add up to one; those of features can be negative.
+
+        Returns
+        -------
+        text : str
+            Lines to print: features and inputs, decay, certificate, stages, and for
+            each feature the norm of its amplitudes and its largest loadings.
+        """
+        check_is_fitted(self)
+        network, shares = self._fitted_network(), None
+        if X is not None:
+            shares = shares_of_variance(network, check_inputs(self, X, reset=False))
+        names = getattr(self, "feature_names_in_", None)
+        if names is None:
+            names = [f"x{i}" for i in range(self.n_features_in_)]
+        facts = {
+            "features": f"{network.n_features} of {self.n_features_in_} inputs",
+            "decay": f"{self.lambda_:.4g} (lambda_max {self.lambda_max_:.4g})",
+            "certificate": f"{self.certificate_:.4f} (duality gap "
+            f"{self.dual_gap_:.2e})",
+            "stages": f"{len(self.history_['lambda_'])} ({self.n_iter_} steps, "
+            f"{self.history_['seconds'].sum():.2f} s)",
+        }
+        return summarized(type(self).__name__, network, names, facts, shares)
+
+    def to_torch(self) -> object:
+        """Return an equivalent torch module.
+
+        Returns
+        -------
+        module : torch.nn.Module
+            In double precision, with the parameters `features`, `feature_intercepts`,
+            `amplitudes`, `coef` and `intercept`, which can be trained on.
+        """
+        check_is_fitted(self)
+        from sklearn_twolayer._torch_module import TwoLayerModule
+
+        return TwoLayerModule(self._fitted_network())
+
+    def to_dict(self) -> dict[str, object]:
+        """Return parameters and fitted attributes as a dictionary that JSON can hold.
+
+        Returns
+        -------
+        data : dict
+            Of dictionaries, lists, numbers and text; `json.dumps` takes it as it is,
+            and keeps every digit.
+
+        Raises
+        ------
+        TypeError
+            If a parameter has no JSON form, such as a random generator.
+        """
+        check_is_fitted(self)
+        return to_plain(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, object]) -> Self:
+        """Make a fitted estimator of what `to_dict` returned.
+
+        Parameters
+        ----------
+        data : dict
+            Result of `to_dict`, perhaps through JSON. Nothing in it is executed.
+
+        Returns
+        -------
+        estimator : object
+            Fitted estimator of this class.
+
+        Raises
+        ------
+        ValueError
+            If the data are not such a dictionary, or are of another class or version.
+        """
+        return from_plain(cls, data)
 
     @property
     def _n_features_out(self) -> int:

@@ -1,0 +1,268 @@
+"""Summaries, torch modules, ONNX graphs and JSON."""
+
+import json
+import pickle
+import warnings
+
+import joblib
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import KFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_twolayer import (
+    GeometricSchedule,
+    RegularizedTwoLayerRegressor,
+    RegularizedTwoLayerRegressorCV,
+    StagedSchedule,
+)
+from sklearn_twolayer.datasets import make_two_layer_regression
+from sklearn_twolayer.onnx import register_onnx_converters
+
+NAMES = ["age", "income", "size", "a column with a very long name indeed"]
+
+
+@pytest.fixture(params=["one target", "two targets", "linear"], scope="module")
+def data(request):
+    n_targets = 2 if request.param == "two targets" else 1
+    X, y = make_two_layer_regression(
+        300, 4, n_directions=2, n_targets=n_targets, noise=0.3, random_state=0
+    )
+    if request.param == "linear":
+        y = X @ [1.0, 2.0, 3.0, 4.0]
+    return X, y, RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
+
+
+def columns_of(line):
+    return line.split()
+
+
+def test_summary_tells_the_fit(data):
+    X, _, model = data
+    text = model.summary()
+    assert f"{len(model.features_)} of 4 inputs" in text
+    assert f"{model.lambda_:.4g}" in text
+    assert f"{model.certificate_:.4f}" in text
+    if len(model.features_) == 0:
+        assert text.endswith("No features: the fitted model is linear.")
+        assert "100.0% of the variance" in model.summary(X)
+        return
+    rows = [columns_of(line) for line in text.splitlines()[-len(model.features_) :]]
+    for j, row in enumerate(rows):
+        largest = np.argmax(np.abs(model.features_[j]))
+        assert row[0] == str(j)
+        assert float(row[1]) == pytest.approx(
+            np.linalg.norm(model.amplitudes_[j]), rel=1e-3
+        )
+        assert row[2:4] == [f"x{largest}", f"{model.features_[j, largest]:+.3f}"]
+
+
+def test_shares_are_those_of_their_definition(data):
+    """Independent of the signs of directions, and adding up to one."""
+    X, _, model = data
+    if len(model.features_) == 0:
+        pytest.skip("no features")
+    linear, *lines = [line for line in model.summary(X).splitlines() if "%" in line]
+    shares = [float(columns_of(line)[2].strip("%")) / 100 for line in lines]
+    first = float(columns_of(linear)[2].strip("%")) / 100
+    prediction = model.predict(X)
+    straight = LinearRegression().fit(X, prediction)
+    assert first == pytest.approx(
+        straight.score(X, prediction, sample_weight=None), abs=1e-2
+    )
+    assert first + sum(shares) == pytest.approx(1.0, abs=2e-3)
+    if prediction.ndim == 1:
+        for j, share in enumerate(shares):
+            part = np.abs(model.transform(X)[:, j]) * model.amplitudes_[j] / 2
+            bent = part - LinearRegression().fit(X, part).predict(X)
+            expected = np.mean(bent * prediction) / prediction.var()
+            assert share == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [lambda X: pd.DataFrame(X, columns=NAMES), lambda X: pl.DataFrame(X, NAMES)],
+)
+def test_summary_names_the_columns(data, frame):
+    X, y, _ = data
+    model = RegularizedTwoLayerRegressor(random_state=0).fit(frame(X), y)
+    text = model.summary(frame(X))
+    if len(model.features_):
+        assert "age " in text
+        assert NAMES[-1] not in text  # shortened
+        assert NAMES[-1][:20] in text
+
+
+def test_html_links_to_the_documentation(data):
+    html = data[2]._repr_html_()
+    assert "sklearn_twolayer.RegularizedTwoLayerRegressor.html" in html
+
+
+def test_torch_module_predicts_the_same_and_can_be_trained(data):
+    X, _, model = data
+    module = model.to_torch()
+    with torch.no_grad():
+        predictions = module(torch.from_numpy(X))
+    np.testing.assert_allclose(predictions.numpy(), model.predict(X), atol=1e-12)
+    with torch.no_grad():  # changing the module leaves the estimator alone
+        module.coef += 1.0
+    assert not np.allclose(module.coef.detach().numpy(), model.coef_)
+    module(torch.from_numpy(X)).sum().backward()
+    assert module.intercept.grad is not None
+    assert module.float()(torch.from_numpy(X).float()).dtype == torch.float32
+
+
+def onnx_predictions(model, X):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    skl2onnx = pytest.importorskip("skl2onnx")
+    register_onnx_converters()
+    register_onnx_converters()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the converting packages themselves
+        graph = skl2onnx.to_onnx(model, X[:1])
+    session = onnxruntime.InferenceSession(
+        graph.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    return session.run(None, {"X": X})[0]
+
+
+def test_onnx_graph_predicts_the_same(data):
+    X, y, _ = data
+    model = make_pipeline(
+        StandardScaler(), RegularizedTwoLayerRegressor(random_state=0)
+    ).fit(X, y)
+    expected = model.predict(X).reshape(len(X), -1)
+    np.testing.assert_allclose(onnx_predictions(model, X), expected, atol=1e-6)
+    single = onnx_predictions(model, X.astype(np.float32))
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(single, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_onnx_graph_of_the_cross_validated_estimator(data):
+    X, y, _ = data
+    model = RegularizedTwoLayerRegressorCV(lambdas=4, cv=3, random_state=0).fit(X, y)
+    expected = model.predict(X).reshape(len(X), -1)
+    np.testing.assert_allclose(onnx_predictions(model, X), expected, atol=1e-6)
+
+
+def same(first, second):
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(
+            same(first[key], second[key]) for key in first
+        )
+    if isinstance(first, np.ndarray):
+        return (
+            first.dtype == second.dtype
+            and first.shape == second.shape
+            and (first.astype(str) == second.astype(str)).all()
+        )
+    return type(first) is type(second) and str(first) == str(second)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        RegularizedTwoLayerRegressor(random_state=0),
+        RegularizedTwoLayerRegressor(
+            schedule=StagedSchedule([0.5, 0.1]), solver="fast", random_state=0
+        ),
+        RegularizedTwoLayerRegressor(
+            schedule=GeometricSchedule(stop=0.1), solver="fast", device="cpu"
+        ),
+        RegularizedTwoLayerRegressorCV(lambdas=4, cv=3, random_state=0),
+    ],
+    ids=["default", "staged", "geometric", "cv"],
+)
+def test_json_brings_everything_back(data, model):
+    X, y, _ = data
+    model = model.fit(pd.DataFrame(X, columns=NAMES), y)
+    text = json.dumps(model.to_dict(), allow_nan=False)
+    restored = type(model).from_dict(json.loads(text))
+    assert str(restored.get_params()) == str(model.get_params())
+    assert vars(restored).keys() == vars(model).keys()
+    for name, value in vars(model).items():
+        if name.endswith("_"):
+            assert same(value, vars(restored)[name]), name
+    frame = pd.DataFrame(X, columns=NAMES)
+    np.testing.assert_array_equal(restored.predict(frame), model.predict(frame))
+    assert restored.summary() == model.summary()
+
+
+def changed(data, **changes):
+    return {**data, **changes}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: "text", "made by to_dict"),
+        (lambda d: changed(d, format="pickle"), "made by to_dict"),
+        (lambda d: changed(d, version=99), "version 99"),
+        (lambda d: changed(d, **{"class": "object"}), "describes a 'object'"),
+        (lambda d: changed(d, fitted=3), "must have dictionaries"),
+        (lambda d: changed(d, parameters={"no_such": 1}), "not known"),
+        (lambda d: changed(d, fitted={"__class__": 1}), "not known"),
+        (lambda d: changed(d, fitted={"predict": 1}), "not known"),
+        (lambda d: changed(d, fitted={}), "lacks a part"),
+        (
+            lambda d: changed(d, fitted={**d["fitted"], "n_features_in_": 7}),
+            "do not fit together",
+        ),
+        (
+            lambda d: changed(d, fitted={**d["fitted"], "coef_": {"array": [1]}}),
+            "coef_ that cannot be read",
+        ),
+        (
+            lambda d: changed(
+                d, parameters={"schedule": {"schedule": "os", "parameters": {}}}
+            ),
+            "schedule that cannot be read",
+        ),
+        (
+            lambda d: changed(
+                d,
+                fitted={
+                    **d["fitted"],
+                    "coef_": {"array": ["x"], "shape": [1], "dtype": "object"},
+                },
+            ),
+            "coef_ that cannot be read",
+        ),
+    ],
+)
+def test_json_of_something_else_is_refused(data, change, message):
+    with pytest.raises(ValueError, match=message):
+        RegularizedTwoLayerRegressor.from_dict(change(data[2].to_dict()))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "name"),
+    [({"random_state": np.random.RandomState(0)}, "random_state")],
+)
+def test_json_names_the_parameter_it_cannot_hold(data, parameters, name):
+    X, y, _ = data
+    model = RegularizedTwoLayerRegressor(**parameters).fit(X, y)
+    with pytest.raises(TypeError, match=name):
+        model.to_dict()
+
+
+def test_json_cannot_hold_splitters(data):
+    X, y, _ = data
+    model = RegularizedTwoLayerRegressorCV(lambdas=3, cv=KFold(3)).fit(X, y)
+    with pytest.raises(TypeError, match="cv has no JSON form"):
+        model.to_dict()
+
+
+def test_dumps_predict_the_same(data, tmp_path):
+    X, _, model = data
+    joblib.dump(model, tmp_path / "model.joblib")
+    for loaded in [
+        joblib.load(tmp_path / "model.joblib"),
+        pickle.loads(pickle.dumps(model)),
+    ]:
+        np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
