@@ -4,8 +4,10 @@ import time
 
 import numpy as np
 import pytest
-from sklearn.callback import ProgressBar
+from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from sklearn_twolayer import (
     GeometricSchedule,
@@ -121,3 +123,31 @@ def test_progress_bar_through_grid_search(capsys):
     search = GridSearchCV(model(), {"merge_angle": [0.01, 0.1]}, cv=2)
     search.set_callbacks(ProgressBar()).fit(X, Y)
     assert "RegularizedTwoLayerRegressor" in capsys.readouterr().out
+
+
+def scores_of(monitor):
+    """Scores of the stages, fit by fit."""
+    fits = {}
+    for entry in monitor.get_logs().data:
+        if entry["task_name"] == "stage":
+            fits.setdefault(entry["parent_task_id_path"], []).append(entry["r2"])
+    return list(fits.values())
+
+
+def test_scoring_monitor_scores_every_stage():
+    monitor = ScoringMonitor(scoring="r2")
+    fitted = model().set_callbacks(monitor).fit(X, Y)
+    (scores,) = scores_of(monitor)
+    assert len(scores) == 3
+    assert scores[-1] == fitted.score(X, Y)
+    assert scores == sorted(scores)
+
+
+def test_scoring_monitor_through_grid_search_and_pipeline():
+    monitor = ScoringMonitor(scoring="r2")
+    pipeline = make_pipeline(StandardScaler(), model().set_callbacks(monitor))
+    grid = {"regularizedtwolayerregressor__merge_angle": [0.01, 0.1]}
+    GridSearchCV(pipeline, grid, cv=2).fit(X, Y)
+    fits = scores_of(monitor)
+    assert [len(scores) for scores in fits] == 5 * [3]  # two by two, and the refit
+    assert all(scores == sorted(scores) for scores in fits)

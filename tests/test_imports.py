@@ -24,9 +24,13 @@ def run(code, *arguments):
     ).stdout.strip()  # fmt: skip
 
 
-def test_importing_does_not_import_torch():
-    modules = "sklearn_twolayer, sklearn_twolayer.datasets, sklearn_twolayer.metrics"
-    assert run(f"import sys, {modules}; print('torch' in sys.modules)") == "False"
+def test_importing_does_not_import_torch_or_extras():
+    names = ["datasets", "inspection", "metrics", "onnx"]
+    modules = ", ".join(f"sklearn_twolayer.{name}" for name in names)
+    unwanted = "{'torch', 'matplotlib', 'skl2onnx', 'dask'}"
+    assert (
+        run(f"import sys, {modules}; print({unwanted} & set(sys.modules))") == "set()"
+    )
 
 
 def test_unpickling_predicting_and_transforming_do_not_import_torch(tmp_path):
