@@ -14,7 +14,7 @@ the memory.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -138,6 +138,18 @@ def target_residual(rows: Rows) -> Residual:
     return residual_at(rows, Network.empty(rows))
 
 
+def counted(rows: Rows, network: Network) -> Rows:
+    """The rows, counted by the noise that the network leaves (theory eq. 16)."""
+    if rows.weights_repeat:
+        return rows
+    residual = residual_at(rows, network)
+    weighted = rows.total(_weighted_squares, residual.values)
+    if weighted == 0.0:
+        return rows
+    n_effective = min(residual.squares / weighted, float(rows.n_samples))
+    return replace(rows, n_effective=n_effective)
+
+
 def linear_part_at(rows: Rows, network: Network) -> torch.Tensor:
     """Coefficients of the best linear part beside the given neurons."""
     left = rows.keep(_left, network.weights, network.amplitudes)
@@ -214,6 +226,19 @@ def _sizes(part: Part, left: Left) -> tuple[float, float]:
         float(values.square().sum()),
         float((values * exact_copy(part.targets)).sum()),
     )
+
+
+def _weighted_squares(part: Part, left: Left) -> float:
+    """Sum of squares, each times the row's share of the weight."""
+    squares = exact_copy(left.values).square().sum(dim=1)
+    constant = torch.zeros(1, part.inputs.n_columns, device="cpu")
+    constant[:, -1] = 1.0  # whose input is the root of the share
+    constant = part.cast(constant)
+    total = 0.0
+    for rows in part.blocks(1):
+        roots = exact_copy(part.inputs.block(rows).project(constant))
+        total += float(roots.square() @ squares[rows])
+    return total
 
 
 def _pull_back(

@@ -11,7 +11,7 @@ import torch
 
 from sklearn_twolayer._descent import newton_descent, refine
 from sklearn_twolayer._network import Network, followed_masses
-from sklearn_twolayer._objective import linear_part_at
+from sklearn_twolayer._objective import counted, linear_part_at
 from sklearn_twolayer._options import PathOptions, check_path_options
 from sklearn_twolayer._path import (
     PathStart,
@@ -23,7 +23,12 @@ from sklearn_twolayer._path import (
 from sklearn_twolayer._raw import RawPart, RawRows, sampled, stacked
 from sklearn_twolayer._rows import Rows
 from sklearn_twolayer._search import choose_neurons, search_stage, thinned
-from sklearn_twolayer._selection import DEFAULT_PENALTY, Criterion, data_end_path
+from sklearn_twolayer._selection import (
+    DEFAULT_PENALTY,
+    Criterion,
+    data_end_path,
+    select_stage,
+)
 from sklearn_twolayer._threads import fit_threads
 from sklearn_twolayer._units import FittedNetwork
 from sklearn_twolayer._validation import (
@@ -88,9 +93,10 @@ class PathProblem:
             self.rows, self.start, self.lambdas, self.options, self.generator, network
         )
         for stage, next_lambda in zip(path, [*self.lambdas[1:], None], strict=True):
-            is_last = next_lambda is None or (
-                adaptive and data_end_path(self.rows, previous, stage, next_lambda)
-            )
+            is_last = next_lambda is None
+            if adaptive and not is_last:
+                rows = counted(self.rows, stage.network)
+                is_last = data_end_path(rows, previous, stage, next_lambda)
             yield replace(stage, is_last=is_last)
             if is_last:
                 return
@@ -139,15 +145,23 @@ class PathProblem:
         )
         return finish_stage(self.rows, descent, stage.lambda_, began, self.generator)
 
+    def kept(self, stages: Sequence[Stage], penalty: str | float | None) -> Stage:
+        """The last stage, or the one that an information criterion chooses."""
+        if penalty is None:
+            return stages[-1]
+        rows = counted(self.rows, stages[-1].network)
+        return select_stage(stages, Criterion.of(rows, penalty))
+
     def debiased(self, stage: Stage) -> Network:
         """The stage's network, refitted without decay, its neurons chosen anew."""
         if stage.refitted is not None:
             return stage.refitted
-        criterion = Criterion.of(self.rows, DEFAULT_PENALTY)
+        rows = counted(self.rows, stage.network)
+        criterion = Criterion.of(rows, DEFAULT_PENALTY)
         return choose_neurons(
-            self.rows,
+            rows,
             criterion,
-            thinned(self.rows, criterion, stage.network),
+            thinned(rows, criterion, stage.network),
             0,
             self.options.max_iter,
             self.generator,

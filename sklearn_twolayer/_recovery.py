@@ -12,7 +12,7 @@ from sklearn_twolayer._descent._gauss_newton import gauss_newton
 from sklearn_twolayer._descent._quasi_newton import quasi_newton
 from sklearn_twolayer._descent._simplify import simplify
 from sklearn_twolayer._network import merge, prune
-from sklearn_twolayer._objective import activation_moments, residual_at
+from sklearn_twolayer._objective import activation_moments, counted, residual_at
 
 if TYPE_CHECKING:
     from sklearn_twolayer._certificate import Peaks
@@ -107,7 +107,8 @@ def looks_like_noise(
     ``network`` is the one that left the residual, without decay.
     """
     peak = find_peaks(rows, residual, network.directions, generator).height
-    noise = math.sqrt(residual.squares * rows.n_inputs / rows.n_effective)
+    n_effective = counted(rows, network).n_effective
+    noise = math.sqrt(residual.squares * rows.n_inputs / n_effective)
     return peak < noise
 
 

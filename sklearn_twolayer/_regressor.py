@@ -14,12 +14,7 @@ from sklearn.utils import check_scalar
 from sklearn_twolayer._base import TwoLayerModel
 from sklearn_twolayer._dask import dask_rows
 from sklearn_twolayer._options import check_path_options
-from sklearn_twolayer._selection import (
-    DEFAULT_PENALTY,
-    Criterion,
-    gap_message,
-    select_stage,
-)
+from sklearn_twolayer._selection import DEFAULT_PENALTY, gap_message
 from sklearn_twolayer._threads import fit_threads
 from sklearn_twolayer._validation import (
     check_criterion,
@@ -92,8 +87,9 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         value that most often found the right number on noisy teachers, and none on
         noise. With a schedule it chooses the stage to keep, and None keeps the last.
         ``n`` is the number of rows times that of outputs. For rows, `sample_weight`
-        counts as repetitions if all are whole numbers, else by its ratios, as Kish's
-        effective sample size.
+        counts as repetitions if all are whole numbers. Others count by how noisy rows
+        of large weight are: one over the variance of each row makes ``n`` the number
+        of rows, on rows equally noisy it is Kish's effective sample size.
     debias : bool, default=False
         Whether to refit the network kept of a schedule without decay, as in the
         relaxed Lasso, its neurons dropped, merged and added as without a schedule.
@@ -336,8 +332,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
                     **task,
                     reconstruction_attributes=lambda: _attributes(problem, stages),
                 )
-            by = None if criterion is None else Criterion.of(problem.rows, criterion)
-            kept = select_stage(stages, by)
+            kept = problem.kept(stages, criterion)
             network = problem.debiased(kept) if debias else kept.result
             fitted = problem.fitted(network)
         vars(self).update(fitted.attributes())

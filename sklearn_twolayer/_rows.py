@@ -82,8 +82,11 @@ class Rows:
         biases, all but the constant one without.
     input_varies : torch.Tensor of shape (n_inputs,)
         Whether the input is not zero on all rows, as a constant column is.
+    weights_repeat : bool
+        Whether sample weights are whole numbers, which count as repetitions.
     n_effective : float
-        How many rows the sample weights make of them, for noise levels and criteria.
+        How many rows the sample weights make of them, for noise levels and criteria
+        (theory eq. 16).
     linear_basis : torch.Tensor of shape (n_features + 1, rank)
         Makes ``inputs @ linear_basis`` orthonormal.
     exact : float
@@ -97,6 +100,7 @@ class Rows:
     n_outputs: int
     n_inputs: int
     input_varies: torch.Tensor
+    weights_repeat: bool
     n_effective: float
     linear_basis: torch.Tensor
     exact: float
@@ -156,8 +160,9 @@ class Rows:
             n_outputs=len(target_mean),
             n_inputs=len(varies),
             input_varies=torch.from_numpy(varies),
-            # Whole numbers count as repetitions; others matter by their ratios only
-            # and count as Kish's effective sample size.
+            # Others matter by their ratios only; as long as no residual is known, all
+            # rows are taken to be equally noisy.
+            weights_repeat=all(whole),
             n_effective=float(sum(sums) if all(whole) else total**2 / squares),
             linear_basis=torch.from_numpy(basis),
             exact=EXACT[dtype],

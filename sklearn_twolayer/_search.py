@@ -23,7 +23,7 @@ from sklearn_twolayer._descent import Descent
 from sklearn_twolayer._descent._gauss_newton import gauss_newton
 from sklearn_twolayer._descent._quasi_newton import quasi_newton
 from sklearn_twolayer._network import Network, merge, prune
-from sklearn_twolayer._objective import objective_at, residual_at
+from sklearn_twolayer._objective import counted, objective_at, residual_at
 from sklearn_twolayer._path import Stage, finish_stage, fit_output_layer
 from sklearn_twolayer._recovery import recover_exactly
 from sklearn_twolayer._selection import Criterion, noise_level
@@ -85,7 +85,6 @@ def search_stage(
         return finish_stage(
             rows, Descent(Network.empty(rows), 0, "tol"), 0.0, began, generator
         )
-    criterion = Criterion.of(rows, penalty)
     if network is None:
         network, lambda_, n_iter = bold_start(rows, start)
         if AmplitudeFit.of(rows, network.directions).squares <= NOISY:
@@ -93,8 +92,12 @@ def search_stage(
             n_iter += used
             if exact is not None:
                 return _stage(rows, exact, lambda_, n_iter, began, generator)
+        rows = counted(rows, network)
+        criterion = Criterion.of(rows, penalty)
         network = thinned(rows, criterion, network)
     else:
+        rows = counted(rows, network)
+        criterion = Criterion.of(rows, penalty)
         level = noise_level(rows, 2.0 * objective_at(rows, network, 0.0)[0])
         lambda_, n_iter = max(FIRST_DECAY * start.lambda_max, level), 0
     best = choose_neurons(rows, criterion, network, n_iter, max_iter, generator)
@@ -152,6 +155,7 @@ def bold_start(rows: Rows, start: PathStart) -> tuple[Network, float, int]:
     """
     lambda_ = FIRST_DECAY * start.lambda_max
     network = fit_output_layer(rows, start.directions, lambda_)
+    rows = counted(rows, network)
     level = noise_level(rows, 2.0 * objective_at(rows, network, 0.0)[0])
     if level > lambda_:
         lambda_ = level

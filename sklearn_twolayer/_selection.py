@@ -112,10 +112,8 @@ class Criterion:
         return self.n_values * math.log1p(max(more, 0.0) / squares) / self.price
 
 
-def select_stage(stages: Sequence[Stage], criterion: Criterion | None) -> Stage:
-    """The last stage, or the one with the least information criterion."""
-    if criterion is None:
-        return stages[-1]
+def select_stage(stages: Sequence[Stage], criterion: Criterion) -> Stage:
+    """The stage with the least information criterion."""
     return min(
         stages, key=lambda stage: criterion.value(stage.loss, stage.network.n_neurons)
     )

@@ -4,11 +4,13 @@ import torch
 from conftest import (
     Definition,
     inputs_of,
+    make_rows,
     neuron_inputs_of,
     random_problem,
     residual_values,
     targets_of,
 )
+from scipy import sparse
 from scipy.optimize import approx_fprime
 
 from sklearn_twolayer import _blocks
@@ -16,6 +18,7 @@ from sklearn_twolayer._network import Network
 from sklearn_twolayer._objective import (
     activation_moments,
     correlations,
+    counted,
     curvature_product,
     evaluate,
     linear_part_at,
@@ -149,3 +152,26 @@ def test_activation_moments_are_those_of_projected_activations():
     gram, inner = activation_moments(rows, network.weights)
     torch.testing.assert_close(gram, projected.T @ projected)
     torch.testing.assert_close(inner, projected.T @ targets_of(rows))
+
+
+@pytest.mark.parametrize("hidden_bias", [True, False])
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
+def test_rows_are_counted_by_the_noise_of_those_of_large_weight(hidden_bias, make):
+    X, y, weights, _, _ = random_problem(0, n_outputs=2)
+    rows = make_rows(make(X), y, weights, hidden_bias=hidden_bias)
+    *_, network = random_problem(0, n_outputs=2, hidden_bias=hidden_bias)
+    size = rows.units.target_scale
+    definition = Definition(X, y / size, weights, hidden_bias=hidden_bias)
+    residual = definition.residual(network.weights.numpy(), network.amplitudes.numpy())
+    squares, share = (residual**2).sum(axis=1), definition.share
+    expected = min(share @ squares / (share**2 @ squares), len(y))
+    np.testing.assert_allclose(counted(rows, network).n_effective, expected)
+
+
+def test_equal_weights_and_repetitions_count_as_they_are():
+    X, y, weights, _, network = random_problem(1)
+    for factor in (1.0, 0.3):
+        rows = make_rows(X, y, np.full(len(y), factor))
+        assert counted(rows, network).n_effective == pytest.approx(len(y))
+    repeats = np.ceil(3 * weights)
+    assert counted(make_rows(X, y, repeats), network).n_effective == repeats.sum()

@@ -3,6 +3,7 @@ import pytest
 import torch
 from conftest import Definition, make_rows, neuron_inputs_of, random_problem
 
+from sklearn_twolayer import RegularizedTwoLayerRegressor
 from sklearn_twolayer._certificate import find_peaks
 from sklearn_twolayer._network import Network
 from sklearn_twolayer._objective import objective_at, residual_at
@@ -169,3 +170,27 @@ def test_peaks_in_the_span_are_lower_and_in_the_span():
     activations = (neuron_inputs_of(rows) @ directions.T).clamp_min(0)
     projected = activations.T @ residual.values.values
     assert 0.0 < float(projected.abs().max()) <= everywhere * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_weights_of_one_over_the_variance_make_the_most_of_clean_rows(seed):
+    X, y, teacher = make_two_layer_regression(
+        1000, 8, n_directions=3, return_teacher=True, random_state=seed
+    )
+    generator = np.random.default_rng(seed)
+    scale = np.exp(generator.normal(-1, 1, len(y)))
+    y = y + scale * generator.standard_normal(len(y))
+    model = RegularizedTwoLayerRegressor(random_state=0)
+    model.fit(X, y, sample_weight=scale**-2)
+    match = match_directions(model.features_, teacher.directions)
+    assert len(model.features_) == 3
+    assert match.angles.max() < 0.1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_unequal_weights_on_equal_noise_are_no_features(seed):
+    generator = np.random.default_rng(seed)
+    X, y = generator.standard_normal((1000, 8)), generator.standard_normal(1000)
+    weights = np.exp(generator.normal(0, 0.7, len(y)))
+    model = RegularizedTwoLayerRegressor(random_state=0)
+    assert len(model.fit(X, y, sample_weight=weights).features_) == 0

@@ -1,0 +1,72 @@
+"""Configuration of the documentation; build with ``python -m sphinx -W docs OUT``."""
+
+from __future__ import annotations
+
+import warnings
+
+import sklearn_twolayer
+
+project = "sklearn_twolayer"
+author = "the sklearn_twolayer developers"
+copyright = author
+version = release = sklearn_twolayer.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "myst_parser",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "auto_examples/*.ipynb"]
+source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
+templates_path = ["_templates"]
+autosummary_generate = True
+autodoc_typehints = "none"  # types are in the docstrings
+# The estimators inherit long-winded mixins' methods; scikit-learn's own are linked to
+# by name only, so that the documentation builds without a network.
+numpydoc_show_class_members = False
+numpydoc_validation_checks = {
+    "all",
+    "ES01",  # an extended summary, where the summary says it all
+    "EX01",  # examples, in methods whose class has some
+    "SA01",  # See Also, likewise
+    "GL01",  # text on the line after the quotes: ruff sees to one style
+    "GL03",
+    "PR01",  # parameters: callback methods that scikit-learn adds
+    "YD01",
+}
+myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
+myst_heading_anchors = 3
+
+html_theme = "pydata_sphinx_theme"
+html_title = "sklearn_twolayer"
+html_static_path = ["_static"]
+html_css_files = ["style.css"]
+html_theme_options = {
+    "header_links_before_dropdown": 6,
+    "show_toc_level": 2,
+    "navigation_with_keys": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": ["sphinx-version"],
+}
+html_sidebars = {"install": [], "which_estimator": [], "changelog": []}
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": r"/plot_",
+    "within_subsection_order": "FileNameSortKey",
+    "doc_module": ("sklearn_twolayer",),
+    "backreferences_dir": "generated/backreferences",
+    "reference_url": {"sklearn_twolayer": None},
+    "download_all_examples": False,
+    "abort_on_example_error": True,
+    "matplotlib_animations": False,
+    "show_memory": False,
+    "show_signature": False,
+}
+# sphinx-gallery draws without a screen; plt.show() then has nothing to show.
+warnings.filterwarnings("ignore", message=".*non-interactive.*")
