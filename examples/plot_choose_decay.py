@@ -13,10 +13,6 @@ search of scikit-learn over schedules.
 
 import time
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.model_selection import GridSearchCV
@@ -105,5 +101,4 @@ right.set(
     xscale="log", yscale="log", xlabel="decay / largest decay", ylabel="excess risk"
 )
 right.legend(frameon=False)
-figure.savefig("choose_decay.png", dpi=150)
-print("figure: choose_decay.png")
+plt.show()
