@@ -24,8 +24,6 @@ source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
 templates_path = ["_templates"]
 autosummary_generate = True
 autodoc_typehints = "none"  # types are in the docstrings
-# The estimators inherit long-winded mixins' methods; scikit-learn's own are linked to
-# by name only, so that the documentation builds without a network.
 numpydoc_show_class_members = False
 numpydoc_validation_checks = {
     "all",
@@ -33,10 +31,17 @@ numpydoc_validation_checks = {
     "EX01",  # examples, in methods whose class has some
     "SA01",  # See Also, likewise
     "GL01",  # text on the line after the quotes: ruff sees to one style
-    "GL03",
-    "PR01",  # parameters: callback methods that scikit-learn adds
+    "RT02",  # returned values have names
     "YD01",
 }
+# Methods that scikit-learn documents.
+autosummary_context = {
+    "inherited": [
+        "fit_transform", "get_feature_names_out", "get_metadata_routing", "get_params",
+        "score", "set_callbacks", "set_fit_request", "set_output", "set_params",
+        "set_score_request",
+    ]
+}  # fmt: skip
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
 myst_heading_anchors = 3
 

@@ -11,26 +11,29 @@ from sklearn_twolayer._schedule import (
     GeometricSchedule,
     StagedSchedule,
 )
+from sklearn_twolayer._units import FittedNetwork
 
 if TYPE_CHECKING:
-    from sklearn_twolayer._problem import two_layer_path
+    from sklearn_twolayer._problem import TwoLayerPath, two_layer_path
 
 __version__ = "0.1.0.dev0"
 
 __all__ = [
     "ConstantSchedule",
+    "FittedNetwork",
     "GeometricSchedule",
     "RegularizedTwoLayerRegressor",
     "RegularizedTwoLayerRegressorCV",
     "StagedSchedule",
+    "TwoLayerPath",
     "two_layer_path",
 ]
 
 
 def __getattr__(name: str) -> object:
     """Import what needs torch only when it is asked for."""
-    if name == "two_layer_path":
-        from sklearn_twolayer._problem import two_layer_path
+    if name in ("TwoLayerPath", "two_layer_path"):
+        from sklearn_twolayer import _problem
 
-        return two_layer_path
+        return getattr(_problem, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -284,7 +284,7 @@ def two_layer_path(
     dtype: str = "float64",
     random_state: object = None,
 ) -> TwoLayerPath:
-    """Networks along a decreasing schedule of weight decays, in one warm-started pass.
+    """Follow a decreasing schedule of weight decays in one warm-started pass.
 
     The objective and the parameters are those of
     :class:`RegularizedTwoLayerRegressor`.

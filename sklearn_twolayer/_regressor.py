@@ -16,6 +16,7 @@ from sklearn_twolayer._dask import dask_rows
 from sklearn_twolayer._options import check_path_options
 from sklearn_twolayer._selection import DEFAULT_PENALTY, gap_message
 from sklearn_twolayer._threads import fit_threads
+from sklearn_twolayer._units import check_continues
 from sklearn_twolayer._validation import (
     check_criterion,
     check_flag,
@@ -307,7 +308,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
             weights = check_weights(sample_weight, X.shape[0])
             data = RawRows.local(X, targets, weights)
         if initial is not None:
-            initial.check_continues(self.n_features_in_, data.target_shape)
+            check_continues(initial, self.n_features_in_, data.target_shape)
         task = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
         with fit_threads(data.n_entries):
             problem = PathProblem.of(data, options)

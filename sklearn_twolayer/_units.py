@@ -48,7 +48,18 @@ class FittedNetwork:
         return len(np.atleast_2d(self.coef))
 
     def project(self, X: np.ndarray | sparse.csr_array) -> np.ndarray:
-        """Pre-activations ``X @ features.T + feature_intercepts``."""
+        """Pre-activations ``X @ features.T + feature_intercepts``.
+
+        Parameters
+        ----------
+        X : {ndarray, sparse array} of shape (n_samples, n_features_in)
+            Inputs.
+
+        Returns
+        -------
+        projection : ndarray of shape (n_samples, n_features_out)
+            One column a feature.
+        """
         projection = np.empty((X.shape[0], self.n_features))
         for rows in row_blocks(X.shape[0], X.shape[1]):
             projection[rows] = X[rows] @ self.features.T
@@ -56,7 +67,18 @@ class FittedNetwork:
         return projection
 
     def predict(self, X: np.ndarray | sparse.csr_array) -> np.ndarray:
-        """Outputs of the network at the rows of ``X``, some rows at a time."""
+        """Outputs of the network, some rows at a time.
+
+        Parameters
+        ----------
+        X : {ndarray, sparse array} of shape (n_samples, n_features_in)
+            Inputs.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Predictions.
+        """
         n_features, coef = self.n_features, np.atleast_2d(self.coef)
         weights = np.ascontiguousarray(np.vstack([self.features, coef]).T)
         biases = self.feature_intercepts[:, np.newaxis]
@@ -74,18 +96,14 @@ class FittedNetwork:
         return outputs.reshape((len(outputs), *self.coef.shape[:-1]))
 
     def attributes(self) -> dict[str, object]:
-        """Fitted attributes of the estimator that predictions need."""
-        return {f"{field.name}_": getattr(self, field.name) for field in fields(self)}
+        """Fitted attributes of the estimator that predictions need.
 
-    def check_continues(self, n_features_in: int, y_shape: tuple[int, ...]) -> None:
-        """Refuse to continue from this network on data of another shape."""
-        expected = (self.features.shape[1], self.coef.shape[:-1])
-        if expected != (n_features_in, y_shape[1:]):
-            raise ValueError(
-                "warm_start=True continues from the previous fit, which had "
-                f"{expected[0]} inputs and targets of shape {('n', *expected[1])}; got "
-                f"{n_features_in} inputs and targets of shape {y_shape}."
-            )
+        Returns
+        -------
+        attributes : dict
+            By their names, with a trailing underscore.
+        """
+        return {f"{field.name}_": getattr(self, field.name) for field in fields(self)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,3 +177,16 @@ class Units:
         n_outputs = self.target_mean.shape[0]
         amplitudes = fitted.amplitudes.reshape(len(weights), n_outputs)
         return weights, amplitudes / self.target_scale
+
+
+def check_continues(
+    network: FittedNetwork, n_features_in: int, y_shape: tuple[int, ...]
+) -> None:
+    """Refuse to continue from a network on data of another shape."""
+    expected = (network.features.shape[1], network.coef.shape[:-1])
+    if expected != (n_features_in, y_shape[1:]):
+        raise ValueError(
+            "warm_start=True continues from the previous fit, which had "
+            f"{expected[0]} inputs and targets of shape {('n', *expected[1])}; got "
+            f"{n_features_in} inputs and targets of shape {y_shape}."
+        )

@@ -40,7 +40,18 @@ class Teacher:
     amplitudes: np.ndarray
 
     def predict(self, X: np.ndarray) -> np.ndarray:
-        """Noiseless targets, ``relu(X @ directions.T + intercepts) @ amplitudes``."""
+        """Noiseless targets, ``relu(X @ directions.T + intercepts) @ amplitudes``.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_targets)
+            Targets.
+        """
         activations = np.maximum(X @ self.directions.T + self.intercepts, 0.0)
         return activations @ self.amplitudes
 
