@@ -170,7 +170,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         Descent steps over all stages.
     n_features_in_ : int
         Number of columns of `X`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features_in,)
         Names of the columns of `X`, if all are strings.
 
     See Also
@@ -185,7 +185,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
     The prediction is, to rounding, ``intercept_ + X @ coef_.T + relu(X @ features_.T +
     feature_intercepts_) @ amplitudes_``. A fitted estimator holds NumPy arrays only.
 
-    If no direction helps, `features_` has shape (0, n_features_in_), the model is
+    If no direction helps, `features_` has shape ``(0, n_features_in_)``, the model is
     linear, and `transform` warns and returns no columns. Data with no more rows than
     columns are such a case: the linear part alone fits them.
 

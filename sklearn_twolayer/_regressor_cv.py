@@ -151,7 +151,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         Evaluations over all paths.
     n_features_in_ : int
         Number of columns of `X`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features_in,)
         Names of the columns of `X`, if all are strings.
 
     See Also

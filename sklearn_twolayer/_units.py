@@ -48,7 +48,7 @@ class FittedNetwork:
         return len(np.atleast_2d(self.coef))
 
     def project(self, X: np.ndarray | sparse.csr_array) -> np.ndarray:
-        """Pre-activations ``X @ features.T + feature_intercepts``.
+        """Compute pre-activations ``X @ features.T + feature_intercepts``.
 
         Parameters
         ----------
@@ -67,7 +67,7 @@ class FittedNetwork:
         return projection
 
     def predict(self, X: np.ndarray | sparse.csr_array) -> np.ndarray:
-        """Outputs of the network, some rows at a time.
+        """Compute the outputs of the network, some rows at a time.
 
         Parameters
         ----------
