@@ -50,7 +50,7 @@ html_title = "sklearn_twolayer"
 html_static_path = ["_static"]
 html_css_files = ["style.css"]
 html_theme_options = {
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 5,
     "show_toc_level": 2,
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],
