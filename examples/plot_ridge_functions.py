@@ -33,8 +33,8 @@ print(model.summary(X))
 # %%
 # In pictures. Points are partial residuals: what is left of the target when all but the
 # feature is taken away. Bars are loadings of the direction, with 95 % intervals. The
-# quadratic in ``x2`` shows as three neurons that bend at different places, the product of
-# ``x0`` and ``x1`` as several directions in their plane.
+# quadratic in ``x2`` shows as three neurons that bend at different places, the product
+# of ``x0`` and ``x1`` as several directions in their plane.
 
 RidgeFunctionDisplay.from_estimator(model, X, y, confidence=0.95)
 plt.show()
