@@ -71,7 +71,7 @@ class AmplitudeFit:
         index = np.delete(np.arange(self.n_neurons), j)
         kept = np.ix_(index, index)
         column = self.inverse[index, j]
-        inverse = self.inverse[kept] - np.outer(column, column) / self.inverse[j, j]
+        inverse = self.inverse[kept] - np.outer(column, column) / self._pivots[j]
         return AmplitudeFit(
             self._directions_at(index), self.gram[kept], self.inner[index], inverse
         )
@@ -94,8 +94,13 @@ class AmplitudeFit:
 
     def costs(self) -> np.ndarray:
         """By how much ``squares`` rises if one neuron is dropped, for each."""
-        diagonal = np.maximum(self.inverse.diagonal(), np.finfo(float).tiny)
-        return np.square(self.amplitudes).sum(axis=1) / diagonal
+        return np.square(self.amplitudes).sum(axis=1) / self._pivots
+
+    @cached_property
+    def _pivots(self) -> np.ndarray:
+        """Diagonal of the inverse: but for rounding at least one over the trace."""
+        least = 1.0 / max(self.gram.trace(), np.finfo(float).tiny)
+        return np.maximum(self.inverse.diagonal(), least)
 
     def gains(self, living: AmplitudeFit) -> np.ndarray:
         """By how much ``living.squares`` falls with one more direction.

@@ -3,6 +3,11 @@
 Inputs have one row a sample: ``(X - shift) / scale``, then the constant input one, all
 times the root of the sample weight's share. A block of them can be projected on weights
 and pulled back from values; nothing else needs to know how the rows are stored.
+
+Neurons without biases see ``X / scale``, which is the inputs plus ``offset = shift /
+scale`` times the constant one: their weights have one column less, and ``weights @
+offset`` is what they give to the constant input. So the linear part stays exact for
+columns that are far from zero.
 """
 
 from __future__ import annotations
@@ -22,18 +27,15 @@ class Standardization:
     Parameters
     ----------
     shift, scale : ndarray of shape (n_features,)
-        Subtracted from, and divisors of, the columns.
-    mean : ndarray of shape (n_features,)
-        Weighted means of the columns, which are the shift with hidden biases.
+        Subtracted from, and divisors of, the columns; the shift is their mean.
     """
 
     shift: np.ndarray
     scale: np.ndarray
-    mean: np.ndarray
 
     @property
-    def standardized_mean(self) -> np.ndarray:
-        return (self.mean - self.shift) / self.scale
+    def offset(self) -> np.ndarray:
+        return self.shift / self.scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,14 +43,21 @@ class DenseBlock:
     """Some rows of standardised inputs, as a tensor of (n_rows, n_features + 1)."""
 
     values: torch.Tensor
+    offset: torch.Tensor
 
     def project(self, weights: torch.Tensor) -> torch.Tensor:
-        """``weights @ inputs.T`` on the first columns, as many as the weights have."""
-        return weights @ self.values[:, : weights.shape[1]].T
+        """``weights @ inputs.T``; weights without biases have one column less."""
+        if weights.shape[1] < self.values.shape[1]:
+            constant = weights @ self.offset
+            weights = torch.cat([weights, constant[:, None]], dim=1)
+        return weights @ self.values.T
 
     def pull_back(self, values: torch.Tensor, n_columns: int) -> torch.Tensor:
-        """``values @ inputs`` on the first columns; ``values`` has one row a neuron."""
-        return values @ self.values[:, :n_columns]
+        """``values @ inputs`` as so many columns; ``values`` has one row a neuron."""
+        pulled = values @ self.values
+        if n_columns < pulled.shape[1]:
+            return pulled[:, :-1].addr(pulled[:, -1], self.offset)
+        return pulled
 
     def moments(self, values: torch.Tensor) -> torch.Tensor:
         """``inputs.T @ values``; ``values`` has one row a sample."""
@@ -59,14 +68,15 @@ class DenseBlock:
         return torch.addmm(values, self.values, linear, alpha=-1.0)
 
     def dense(self, n_columns: int) -> torch.Tensor:
-        """The first columns themselves."""
-        return self.values[:, :n_columns]
+        """The inputs themselves, with or without the constant one."""
+        if n_columns < self.values.shape[1]:
+            return self.values[:, :-1].addr(self.values[:, -1], self.offset)
+        return self.values
 
-    def centred_gram(self, mean: np.ndarray) -> np.ndarray:
-        """Gram matrix of the columns less ``mean`` times the constant input."""
-        values = self.values.cpu().numpy()
-        centred = values[:, :-1] - values[:, -1:] * mean
-        return centred.T @ centred
+    def gram(self) -> np.ndarray:
+        """Gram matrix of the inputs, the constant one included."""
+        values = self.values.numpy()
+        return values.T @ values
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +84,7 @@ class DenseInputs:
     """Inputs that are standardised once and kept."""
 
     values: torch.Tensor
+    offset: torch.Tensor
 
     @property
     def n_columns(self) -> int:
@@ -86,10 +97,13 @@ class DenseInputs:
         return self.n_columns
 
     def block(self, rows: slice) -> DenseBlock:
-        return DenseBlock(self.values[rows])
+        return DenseBlock(self.values[rows], self.offset)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> DenseInputs:
-        return DenseInputs(self.values.to(device=device, dtype=dtype))
+        return DenseInputs(
+            self.values.to(device=device, dtype=dtype),
+            self.offset.to(device=device, dtype=dtype),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +133,11 @@ class ArrayInputs:
         values = standardized_block(
             raw_block(self.X, self.index, rows), self.root[rows], self.standardization
         )
-        return DenseBlock(values.to(device=self.device, dtype=self.dtype))
+        offset = torch.from_numpy(self.standardization.offset)
+        return DenseBlock(
+            values.to(device=self.device, dtype=self.dtype),
+            offset.to(device=self.device, dtype=self.dtype),
+        )
 
     def to(self, device: torch.device, dtype: torch.dtype) -> ArrayInputs:
         return replace(self, device=device, dtype=dtype)
@@ -177,17 +195,20 @@ class SparseBlock:
         weights = weights.numpy()
         n_features = len(self.offset)
         columns = np.ascontiguousarray(weights[:, :n_features].T)
-        constant = weights[:, n_features:].sum(axis=1) - self.offset @ columns
         projected = torch.from_numpy((self.values @ columns).T)
+        if weights.shape[1] == n_features:
+            return projected
+        constant = weights[:, n_features] - self.offset @ columns
         return projected.addr_(torch.from_numpy(constant), torch.from_numpy(self.root))
 
     def pull_back(self, values: torch.Tensor, n_columns: int) -> torch.Tensor:
         values = np.ascontiguousarray(values.numpy().T)
-        constant = self.root @ values
         pulled = np.empty((n_columns, values.shape[1]), dtype=values.dtype)
         pulled[: len(self.offset)] = self.transposed @ values
-        pulled[: len(self.offset)] -= np.outer(self.offset, constant)
-        pulled[len(self.offset) :] = constant
+        if n_columns > len(self.offset):
+            constant = self.root @ values
+            pulled[:-1] -= np.outer(self.offset, constant)
+            pulled[-1] = constant
         return torch.from_numpy(pulled.T)
 
     def moments(self, values: torch.Tensor) -> torch.Tensor:
@@ -197,15 +218,23 @@ class SparseBlock:
         return values - self.project(linear.T).T
 
     def dense(self, n_columns: int) -> torch.Tensor:
-        values = self.values.toarray() - np.outer(self.root, self.offset)
-        columns = np.column_stack([values, self.root])
-        return torch.from_numpy(columns[:, :n_columns])
+        values = self.values.toarray()
+        if n_columns > len(self.offset):
+            values -= np.outer(self.root, self.offset)
+            values = np.column_stack([values, self.root])
+        return torch.from_numpy(values)
 
-    def centred_gram(self, mean: np.ndarray) -> np.ndarray:
-        mean = mean + self.offset
-        cross = np.outer(self.transposed @ self.root, mean)
-        gram = (self.transposed @ self.values).toarray()
-        return gram - cross - cross.T + (self.root @ self.root) * np.outer(mean, mean)
+    def gram(self) -> np.ndarray:
+        count, n_features = self.root @ self.root, len(self.offset)
+        means = self.transposed @ self.root - count * self.offset
+        cross = np.outer(means, self.offset)
+        square = count * np.outer(self.offset, self.offset)
+        gram = np.empty((n_features + 1, n_features + 1))
+        gram[:-1, :-1] = (self.transposed @ self.values).toarray()
+        gram[:-1, :-1] -= cross + cross.T + square
+        gram[:-1, -1] = gram[-1, :-1] = means
+        gram[-1, -1] = count
+        return gram
 
 
 def raw_block(X: np.ndarray, index: np.ndarray | None, rows: slice) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from sklearn_twolayer._rows import Rows
 
 ROUNDING = 1e-12  # relative, of a decay in going to the units of the data and back
+# A least decay without neurons below this is none, for targets of mean square one.
+# Masses are up to its inverse, and the rounding of what they cancel would be larger
+# than the correlations that are compared with it.
+LEAST_DECAY = 1e-7
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +72,8 @@ def start_path(rows: Rows, n_neurons: int, generator: torch.Generator) -> PathSt
     targets = target_residual(rows)
     directions = early_directions(rows, targets, n_neurons, generator)
     peaks = find_peaks(rows, targets, directions, generator)
-    return PathStart(directions, peaks.height)
+    lambda_max = peaks.height if peaks.height > LEAST_DECAY else 0.0
+    return PathStart(directions, lambda_max)
 
 
 def follow_path(
@@ -119,8 +124,15 @@ def finish_stage(
     generator: torch.Generator,
     refitted: Network | None = None,
 ) -> Stage:
-    """Record the stage; certify it if the descent has not."""
+    """Record the stage; certify it if the descent has not.
+
+    Steps that run out early can end above the objective without neurons, the linear
+    model's: that one is then the better network.
+    """
     known = descent.certificate or certify(rows, descent.network, lambda_, generator)
+    if refitted is None and known.objective > 0.5:
+        descent = replace(descent, network=Network.empty(rows))
+        known = certify(rows, descent.network, lambda_, generator)
     peak = known.peaks.height
     return Stage(
         lambda_=lambda_,

@@ -201,8 +201,7 @@ def standardized_inputs(
     if sparse.issparse(raw.X):
         scale = sparse.diags_array(1.0 / standardization.scale)
         values = sparse.csr_array(sparse.diags_array(root) @ raw.X @ scale)
-        offset = standardization.shift / standardization.scale
-        return SparseInputs(values, offset, root)
+        return SparseInputs(values, standardization.offset, root)
     n_entries = len(root) * (raw.X.shape[1] + 1)
     if n_entries > (KEPT_MAPPED_ENTRIES if is_mapped(raw.X) else KEPT_ENTRIES):
         cpu = torch.device("cpu")
@@ -211,4 +210,4 @@ def standardized_inputs(
     for rows in raw.blocks():
         block = raw_block(raw.X, raw.index, rows)
         values[rows] = standardized_block(block, root[rows], standardization)
-    return DenseInputs(values)
+    return DenseInputs(values, torch.from_numpy(standardization.offset))

@@ -80,7 +80,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         stands for "newton".
     hidden_bias : bool, default=True
         Whether the neurons have biases ``b_j``. Without them and with `standardize`,
-        `X` is scaled but not centred.
+        the columns of `X` are scaled to unit mean square and not centred.
     criterion : {"aic", "bic"}, float or None, default=None
         Penalty per parameter of the information criterion ``n log(loss) + criterion *
         n_parameters``; "aic" stands for 2 and "bic" for ``log(n_samples)``. Without a

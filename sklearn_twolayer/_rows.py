@@ -22,9 +22,18 @@ from sklearn_twolayer._parts import LocalParts, Parts
 from sklearn_twolayer._raw import RawPart, Shares
 from sklearn_twolayer._units import Units
 
-# Eigenvalues of the inputs' correlation below this fraction of the largest count as
-# collinear: below it, rounding in the moments is as large as the eigenvalue itself.
-COLLINEAR = 1e-13
+# Directions along which inputs scaled to norm one are smaller than this are collinear.
+COLLINEAR = 1e-11
+
+# Squares of such sizes, relative to the largest, below which a Gram matrix tells little
+# of them: nothing, and less than nine digits. Those below the former are removed from
+# the targets once, but not at each evaluation from what the neurons do: rounding times
+# their coefficients, up to the inverse of the size, would show in the duality gap.
+UNRESOLVED = {torch.float64: 1e-13, torch.float32: 1e-8}
+ROUGH = 1e-6
+
+# Standard deviations up to this fraction of the mean are rounding.
+ROUNDING = 10 * np.finfo(float).eps
 
 # A target whose residual from the linear fit is below this fraction of its own size
 # is linear up to rounding.
@@ -78,8 +87,7 @@ class Rows:
     n_samples, n_outputs : int
         Numbers of rows and of targets.
     n_inputs : int
-        Leading columns of the inputs that the neurons see: all of them with hidden
-        biases, all but the constant one without.
+        Inputs that the neurons see: without hidden biases, all but the constant one.
     input_varies : torch.Tensor of shape (n_inputs,)
         Whether the input is not zero on all rows, as a constant column is.
     weights_repeat : bool
@@ -129,8 +137,8 @@ class Rows:
     ) -> Rows:
         """Bring raw parts to the coordinates of the fit.
 
-        Without hidden biases the inputs are scaled but not centred: the network has
-        nothing to take up the shift with.
+        Without hidden biases the neurons see inputs that are not centred, since they
+        have nothing to take up the shift with, and of which the mean square is one.
         """
         largest, whole, sums, counts = zip(*raw.gather(_raw.weight_facts), strict=True)
         total, squares = _sum(raw.gather(_raw.relative_weight_sums, max(largest)))
@@ -139,21 +147,22 @@ class Rows:
             raw, shares, standardize=standardize, hidden_bias=hidden_bias
         )
         parts = raw.made(raw.keep(_standardized, shares, standardization, target_mean))
-        mean = standardization.standardized_mean
-        gram = _sum(parts.gather(_centred_gram, mean))
-        basis = _orthonormal_basis(gram, mean)
+        gram = _sum(parts.gather(_gram))
+        rounding = ROUNDING * np.abs(standardization.offset)
+        basis, whole_basis = _linear_bases(parts, gram, rounding, UNRESOLVED[dtype])
         linear = np.zeros((len(basis), len(target_mean)))
         for _ in range(2):  # one step of iterative refinement
-            change = basis @ (basis.T @ _sum(parts.gather(_target_moments)))
+            moments = _sum(parts.gather(_target_moments))
+            change = whole_basis @ (whole_basis.T @ moments)
             linear = linear + change
             parts = parts.made(parts.keep(_without_linear, change))
         size = math.sqrt(_sum(parts.gather(_target_squares)))
         magnitude = math.sqrt(_sum(raw.gather(_magnitude, shares)))
         if size <= LINEAR_TARGET * magnitude:
             size = 0.0
-        # Without biases a constant column, whose scale is one, is seen as it is.
-        second = gram.diagonal() + np.square(mean)
-        varies = np.append(second, 1.0)[: len(second) + hidden_bias] > 0
+        varies = gram.diagonal() > 0
+        if not hidden_bias:  # a constant column is a constant input
+            varies = varies[:-1] | (standardization.shift != 0)
         return cls(
             parts=parts.made(parts.keep(_finished, size, device, dtype)),
             n_samples=sum(counts),
@@ -225,8 +234,9 @@ def _standardization(
 ) -> tuple[Standardization, np.ndarray]:
     """Weighted means and standard deviations, and the mean of the targets.
 
-    A constant column gets scale one. The second pass over centred columns makes the
-    means exact for large offsets, and scaled ones do not overflow.
+    Without hidden biases the roots of the mean squares are the scale. A column without
+    scale gets one. The second pass over centred columns makes the means exact for large
+    offsets, and scaled ones do not overflow.
     """
     means, target_means, low, high = zip(
         *raw.gather(_raw.column_sums, shares), strict=True
@@ -237,12 +247,11 @@ def _standardization(
     first, second = _sum(raw.gather(_raw.centred_sums, shares, mean, size))
     scale = size * np.sqrt(np.maximum(second - np.square(first), 0.0))
     mean = mean + first * size
-    rounding = 10 * np.finfo(float).eps * np.abs(mean)
-    if not standardize:
-        scale = np.ones_like(scale)
-    scale = np.where(scale > rounding, scale, 1.0)
-    shift = mean if hidden_bias else np.zeros_like(mean)
-    return Standardization(shift, scale, mean), sum(target_means)
+    scale = np.where(scale > ROUNDING * np.abs(mean), scale, 0.0)
+    if not hidden_bias:
+        scale = np.hypot(mean, scale)
+    scale = np.where(standardize & (scale > 0), scale, 1.0)
+    return Standardization(mean, scale), sum(target_means)
 
 
 def _standardized(
@@ -261,10 +270,11 @@ def _magnitude(raw: RawPart, shares: Shares) -> float:
     return float(shares.of(raw.sample_weight) @ np.square(raw.y).sum(axis=1))
 
 
-def _centred_gram(part: Part, mean: np.ndarray) -> np.ndarray:
-    gram = np.zeros((len(mean), len(mean)))
+def _gram(part: Part) -> np.ndarray:
+    n_columns = part.inputs.n_columns
+    gram = np.zeros((n_columns, n_columns))
     for rows in part.blocks(1):
-        gram += part.inputs.block(rows).centred_gram(mean)
+        gram += part.inputs.block(rows).gram()
     return gram
 
 
@@ -305,18 +315,67 @@ def _projected(part: Part, basis: torch.Tensor) -> Part:
     values = [
         part.inputs.block(rows).project(weights).T for rows in part.blocks(len(basis))
     ]
-    return replace(part, inputs=DenseInputs(torch.cat(values)))
+    no_offset = part.cast(basis.new_zeros(0))
+    return replace(part, inputs=DenseInputs(torch.cat(values), no_offset))
 
 
-def _orthonormal_basis(gram: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """``B`` with ``inputs @ B`` orthonormal, without the collinear directions.
+def _linear_bases(
+    parts: Parts, gram: np.ndarray, rounding: np.ndarray, unresolved: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """``B`` with ``inputs @ B`` orthonormal: of directions of some size, and of all.
 
-    From the Gram matrix of the centred inputs and the means of those of the fit.
+    From the Gram matrix of the inputs; those whose norm is their ``rounding`` are left
+    out, and collinear directions. What the Gram matrix tells little of is made
+    orthonormal on the inputs themselves.
     """
-    eigenvalues, vectors = np.linalg.eigh(gram)
-    kept = eigenvalues > COLLINEAR * max(eigenvalues.max(initial=0.0), 0.0)
-    basis = np.zeros((len(gram) + 1, int(kept.sum()) + 1))
-    basis[:-1, :-1] = vectors[:, kept] / np.sqrt(eigenvalues[kept])
-    basis[-1, :-1] = -mean @ basis[:-1, :-1]
-    basis[-1, -1] = 1.0
-    return basis
+    mean = gram[-1, :-1] / gram[-1, -1]  # the rounding of the shift
+    centred = gram[:-1, :-1] - np.outer(mean, gram[-1, :-1])
+    norms = np.sqrt(np.maximum(centred.diagonal(), 0.0))
+    inverse = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > rounding)
+    seen = np.flatnonzero(inverse)
+    correlations = (centred * inverse * inverse[:, None])[np.ix_(seen, seen)]
+    squares, vectors = np.linalg.eigh(correlations)
+    relative, least = squares / squares.max(initial=1.0), min(UNRESOLVED.values())
+    columns = np.zeros((len(gram), len(seen)))
+    columns[seen] = inverse[seen, None] * vectors / np.sqrt(np.maximum(squares, least))
+    columns[-1] = -mean @ columns[:-1]
+    constant = np.zeros((len(gram), 1))
+    constant[-1] = 1.0
+    basis = np.hstack([columns[:, relative >= ROUGH], constant])
+    rough = columns[:, (unresolved <= relative) & (relative < ROUGH)]
+    basis = np.hstack([basis, _orthonormalized(parts, basis, rough, 0.5)])
+    small = columns[:, relative < unresolved]
+    small = _orthonormalized(parts, basis, small, COLLINEAR**2 / least)
+    return basis, np.hstack([basis, small])
+
+
+def _orthonormalized(
+    parts: Parts, basis: np.ndarray, columns: np.ndarray, least: float
+) -> np.ndarray:
+    """The columns made orthonormal on the inputs, among them and to those of ``basis``.
+
+    Twice, as in Gram-Schmidt orthogonalisation; without those whose square is less
+    than ``least`` at first.
+    """
+    for smallest in (least, 0.5):
+        if not columns.size:
+            break
+        moments, gram = _sum(parts.gather(_products, columns))
+        overlap = basis.T @ moments
+        squares, vectors = np.linalg.eigh(gram - overlap.T @ overlap)
+        kept = squares > smallest
+        columns = (columns - basis @ overlap) @ vectors[:, kept]
+        columns = columns / np.sqrt(squares[kept])
+    return columns
+
+
+def _products(part: Part, basis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``inputs.T @ (inputs @ basis)`` and the Gram matrix of ``inputs @ basis``."""
+    moments, gram = None, None
+    weights = torch.from_numpy(np.ascontiguousarray(basis.T))
+    for rows in part.blocks(len(weights)):
+        block = part.inputs.block(rows)
+        columns = block.project(weights)
+        moments = add(moments, block.moments(columns.T))
+        gram = add(gram, columns @ columns.T)
+    return moments.numpy(), gram.numpy()

@@ -149,9 +149,10 @@ class Units:
         order = np.argsort(-masses, kind="stable")
         order = order[norms[order] > 0]
         directions, norms = directions[order], norms[order]
-        biases = weights[order, n_features] if self.hidden_bias else 0.0 * norms
         features = directions / norms[:, None]
-        intercepts = biases / norms - features @ self.shift
+        intercepts = np.zeros(len(features))
+        if self.hidden_bias:
+            intercepts = weights[order, n_features] / norms - features @ self.shift
         effects = amplitudes[order] * norms[:, None] * self.target_scale
         coef = (total[:-1].T) / self.scale
         intercept = self.target_mean + total[-1] - coef @ self.shift

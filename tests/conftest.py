@@ -33,7 +33,8 @@ def inputs_of(rows):
 
 
 def neuron_inputs_of(rows):
-    return inputs_of(rows)[:, : rows.n_inputs]
+    """What the neurons see of the inputs, as one tensor."""
+    return rows.parts.part.inputs.block(slice(None)).dense(rows.n_inputs)
 
 
 def targets_of(rows):
@@ -70,7 +71,9 @@ class Definition:
         self.share = weights / weights.sum()
         self.mean = self.share @ X
         self.scale = np.sqrt(self.share @ (X - self.mean) ** 2)
-        shift = self.mean if hidden_bias else 0.0
+        shift = self.mean
+        if not hidden_bias:
+            shift, self.scale = 0.0, np.sqrt(self.share @ X**2)
         self.inputs = (X - shift) / self.scale
         if hidden_bias:
             self.inputs = np.column_stack([self.inputs, np.ones(n_samples)])

@@ -1,0 +1,199 @@
+"""Hostile data of all kinds: what must hold of every fit, whatever comes in."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sklearn.exceptions import ConvergenceWarning
+
+from sklearn_twolayer import RegularizedTwoLayerRegressor, StagedSchedule
+from sklearn_twolayer.exceptions import NoFeaturesWarning
+
+EPS = np.finfo(float).eps
+
+COLUMNS = [
+    "normal", "heavy", "integer", "boolean", "ties", "constant", "zero",
+    "duplicate", "collinear", "nearly collinear",
+]  # fmt: skip
+TARGETS = ["teacher", "noise", "linear", "constant", "heavy", "integer"]
+WEIGHTS = ["none", "whole", "extreme", "some zero"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    X: np.ndarray
+    y: np.ndarray
+    sample_weight: np.ndarray | None
+
+    @property
+    def share(self):
+        weights = self.sample_weight
+        weights = np.ones(len(self.X)) if weights is None else weights / weights.max()
+        return weights / weights.sum()
+
+
+def column(kind, earlier, n_samples, generator):
+    """A column of the kind; ``earlier`` are those that it may depend on."""
+    values = generator.standard_normal(n_samples)
+    if kind == "heavy":
+        return generator.standard_cauchy(n_samples)
+    if kind == "integer":
+        return np.rint(5 * values)
+    if kind == "boolean":
+        return (values > 0).astype(float)
+    if kind == "ties":
+        return generator.choice([-1.0, 0.0, 0.5], n_samples)
+    if kind == "constant":
+        return np.full(n_samples, values[0])
+    if kind == "zero":
+        return np.zeros(n_samples)
+    if kind == "normal" or not earlier:
+        return values
+    others = np.column_stack(earlier)
+    if kind == "duplicate":
+        return others[:, -1]
+    combined = others @ generator.standard_normal(others.shape[1])
+    return combined if kind == "collinear" else combined + 1e-9 * values
+
+
+def target(kind, inputs, generator):
+    n_samples, n_features = inputs.shape
+    directions = generator.standard_normal((2, n_features)) / np.sqrt(n_features)
+    if kind == "teacher":
+        return np.maximum(inputs @ directions.T, 0.0) @ [1.0, -1.0]
+    if kind == "linear":
+        return inputs @ directions[0] + 1.0
+    if kind == "constant":
+        return np.full(n_samples, 3.7)
+    if kind == "heavy":
+        return generator.standard_cauchy(n_samples)
+    noise = generator.standard_normal(n_samples)
+    return np.rint(2 * noise) if kind == "integer" else noise
+
+
+@st.composite
+def problems(draw, whole_weights=False):
+    """Data sets from 2 x 1 to 200 x 60, most of them awkward."""
+    generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    n_samples, n_features = draw(st.integers(2, 200)), draw(st.integers(1, 60))
+    kinds = draw(st.lists(st.sampled_from(COLUMNS), min_size=1, max_size=4))
+    columns = []
+    for j in range(n_features):
+        kind = kinds[j % len(kinds)]
+        columns.append(column(kind, columns, n_samples, generator))
+    inputs = np.column_stack(columns)
+    names = draw(st.lists(st.sampled_from(TARGETS), min_size=1, max_size=3))
+    y = np.column_stack([target(name, inputs, generator) for name in names])
+    y *= 10.0 ** draw(st.integers(-12, 12))
+    if draw(st.booleans()):  # repeated rows
+        rows = generator.integers(n_samples, size=n_samples)
+        inputs, y = inputs[rows], y[rows]
+    largest = draw(st.sampled_from([0, 3, 12]))
+    scales = 10.0 ** generator.uniform(-largest, largest, n_features)
+    offset = draw(st.sampled_from([0.0, 1.0, 1e8]))
+    X = inputs * scales + offset
+    if set(kinds) <= {"integer", "boolean", "zero"} and largest == offset == 0:
+        X = X.astype(draw(st.sampled_from([np.int32, np.uint8, bool])))
+    kind = "whole" if whole_weights else draw(st.sampled_from(WEIGHTS))
+    weights = {
+        "none": None,
+        "whole": generator.integers(1, 4, n_samples).astype(float),
+        "extreme": 10.0 ** generator.uniform(-12, 12, n_samples),
+        "some zero": generator.integers(0, 2, n_samples) + (np.arange(n_samples) < 2.0),
+    }[kind]
+    return Problem(X, y if len(names) > 1 or draw(st.booleans()) else y[:, 0], weights)
+
+
+def fit(problem, **options):
+    """A fitted model; only our own warnings may come."""
+    model = RegularizedTwoLayerRegressor(random_state=0, **options)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(problem.X, problem.y, sample_weight=problem.sample_weight)
+        model.transform(problem.X)
+    for warning in caught:
+        ours = {ConvergenceWarning: "duality gap", NoFeaturesWarning: "linear"}
+        assert warning.category in ours, warning
+        assert ours[warning.category] in str(warning.message)
+    return model
+
+
+def linear_loss(problem):
+    """Weighted squared error of the best linear model, by least squares."""
+    root = np.sqrt(problem.share)[:, None]
+    X = problem.X.astype(float)
+    X = X - problem.share @ X
+    size = np.linalg.norm(X * root, axis=0)
+    rounding = 1e-14 * np.abs(problem.X).max(axis=0)
+    X = X / np.where(size > rounding, size, np.inf)
+    design = np.column_stack([X, np.ones(len(X))]) * root
+    y = problem.y.reshape(len(X), -1)
+    y = (y - problem.share @ y) * root
+    coef = np.linalg.lstsq(design, y, rcond=1e-6)[0]
+    return np.square(y - design @ coef).sum()
+
+
+def rounding(model, problem):
+    """Size of the terms that a prediction is made of, times the unit of rounding."""
+    X, amplitudes = np.abs(problem.X.astype(float)), np.abs(model.amplitudes_)
+    activations = X @ np.abs(model.features_).T + np.abs(model.feature_intercepts_)
+    terms = np.abs(model.intercept_) + X @ np.abs(model.coef_).T
+    return EPS * (X.shape[1] + 10) * (terms + activations @ amplitudes)
+
+
+def check_fit(model, problem):
+    """All that must hold of one fit."""
+    X = problem.X.astype(float)
+    predictions = model.predict(problem.X)
+    assert predictions.shape == problem.y.shape
+    fitted = {name: value for name, value in vars(model).items() if name[-1] == "_"}
+    for name, value in fitted.items():
+        if name != "history_":
+            assert np.isfinite(value).all() or name == "certificate_", name
+    np.testing.assert_allclose(np.linalg.norm(model.features_, axis=1), 1.0, rtol=1e-9)
+
+    hidden = np.maximum(X @ model.features_.T + model.feature_intercepts_, 0.0)
+    expected = model.intercept_ + X @ model.coef_.T + hidden @ model.amplitudes_
+    error = rounding(model, problem)
+    assert (np.abs(predictions - expected) <= error).all()
+
+    history = model.history_
+    objective = history["objective"]
+    assert (history["dual_gap"] >= -1e-9 * objective).all()
+    linear = 0.5 * linear_loss(problem)
+    size = problem.share @ np.square(problem.y.reshape(len(X), -1)).sum(axis=1)
+    reached = history["loss"] if model.schedule is None else objective
+    assert (reached <= linear * (1.0 + 1e-6) + 1e-20 * size).all()
+
+
+@settings(
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+@given(problem=problems(), hidden_bias=st.booleans())
+def test_search(problem, hidden_bias):
+    model = fit(problem, hidden_bias=hidden_bias)
+    check_fit(model, problem)
+    again = fit(problem, hidden_bias=hidden_bias)
+    np.testing.assert_array_equal(model.features_, again.features_)
+    np.testing.assert_array_equal(model.predict(problem.X), again.predict(problem.X))
+
+
+@pytest.mark.parametrize("solver", ["newton", "fast", "gd"])
+@settings(
+    max_examples=15,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+@given(problem=problems(), standardize=st.booleans())
+def test_schedules(problem, standardize, solver):
+    schedule = StagedSchedule([0.5, 0.1])
+    options = {"schedule": schedule, "solver": solver, "max_iter": 100, "n_neurons": 20}
+    model = fit(problem, standardize=standardize, **options)
+    check_fit(model, problem)
