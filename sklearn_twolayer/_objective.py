@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from sklearn_twolayer._network import Network, unit_rows
-from sklearn_twolayer._rows import add, exact_copy
+from sklearn_twolayer._sums import add, exact_copy
 
 if TYPE_CHECKING:
     from sklearn_twolayer._inputs import DenseBlock, SparseBlock

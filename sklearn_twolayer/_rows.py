@@ -18,22 +18,11 @@ from sklearn_twolayer._inputs import (
     SparseInputs,
     Standardization,
 )
+from sklearn_twolayer._linear_basis import CONSTANT, linear_bases
 from sklearn_twolayer._parts import LocalParts, Parts
 from sklearn_twolayer._raw import RawPart, Shares
+from sklearn_twolayer._sums import add, added_up
 from sklearn_twolayer._units import Units
-
-# Directions along which inputs scaled to norm one are smaller than this are collinear.
-COLLINEAR = 1e-11
-
-# Squares of such sizes, relative to the largest, below which a Gram matrix tells little
-# of them: nothing, and less than nine digits. Those below the former are removed from
-# the targets once, but not at each evaluation from what the neurons do: rounding times
-# their coefficients, up to the inverse of the size, would show in the duality gap.
-UNRESOLVED = {torch.float64: 1e-13, torch.float32: 1e-8}
-ROUGH = 1e-6
-
-# Standard deviations up to this fraction of the mean are rounding.
-ROUNDING = 10 * np.finfo(float).eps
 
 # A target whose residual from the linear fit is below this fraction of its own size
 # is linear up to rounding.
@@ -141,23 +130,22 @@ class Rows:
         have nothing to take up the shift with, and of which the mean square is one.
         """
         largest, whole, sums, counts = zip(*raw.gather(_raw.weight_facts), strict=True)
-        total, squares = _sum(raw.gather(_raw.relative_weight_sums, max(largest)))
+        total, squares = added_up(raw.gather(_raw.relative_weight_sums, max(largest)))
         shares = Shares(max(largest), total)
         standardization, target_mean = _standardization(
             raw, shares, standardize=standardize, hidden_bias=hidden_bias
         )
         parts = raw.made(raw.keep(_standardized, shares, standardization, target_mean))
-        gram = _sum(parts.gather(_gram))
-        rounding = ROUNDING * np.abs(standardization.offset)
-        basis, whole_basis = _linear_bases(parts, gram, rounding, UNRESOLVED[dtype])
+        gram = added_up(parts.gather(_gram))
+        basis, whole_basis = linear_bases(parts, gram, standardization.offset, dtype)
         linear = np.zeros((len(basis), len(target_mean)))
         for _ in range(2):  # one step of iterative refinement
-            moments = _sum(parts.gather(_target_moments))
+            moments = added_up(parts.gather(_target_moments))
             change = whole_basis @ (whole_basis.T @ moments)
             linear = linear + change
             parts = parts.made(parts.keep(_without_linear, change))
-        size = math.sqrt(_sum(parts.gather(_target_squares)))
-        magnitude = math.sqrt(_sum(raw.gather(_magnitude, shares)))
+        size = math.sqrt(added_up(parts.gather(_target_squares)))
+        magnitude = math.sqrt(added_up(raw.gather(_magnitude, shares)))
         if size <= LINEAR_TARGET * magnitude:
             size = 0.0
         varies = gram.diagonal() > 0
@@ -191,7 +179,7 @@ class Rows:
 
     def total(self, function: Callable, *arguments: object) -> object:
         """What the function makes of each part, or each entry of it, added up."""
-        return _sum(self.parts.gather(function, *arguments))
+        return added_up(self.parts.gather(function, *arguments))
 
     def projected(self, basis: torch.Tensor) -> Rows:
         """The rows with ``inputs @ basis.T`` for the inputs that the neurons see."""
@@ -205,28 +193,6 @@ class Rows:
     def linear_part(self, moments: torch.Tensor) -> torch.Tensor:
         """Coefficients of the linear fit with ``inputs.T @ values = moments``."""
         return self.linear_basis @ (self.linear_basis.T @ moments)
-
-
-def add(total: torch.Tensor | None, more: torch.Tensor) -> torch.Tensor:
-    """Add one block's share to a sum over blocks: float64, on the CPU."""
-    more = exact_copy(more)
-    return more if total is None else total.add_(more)
-
-
-def exact_copy(tensor: torch.Tensor) -> torch.Tensor:
-    """The tensor as sums need it: float64, on the CPU; itself if it is that."""
-    if tensor.dtype == torch.float64 and tensor.device.type == "cpu":
-        return tensor
-    return tensor.to(device="cpu", dtype=torch.float64)
-
-
-def _sum(results: list) -> object:
-    """Entry by entry, in the order of the parts."""
-    if len(results) == 1:
-        return results[0]
-    if isinstance(results[0], tuple):
-        return tuple(sum(entries) for entries in zip(*results, strict=True))
-    return sum(results)
 
 
 def _standardization(
@@ -244,10 +210,10 @@ def _standardization(
     mean = sum(means)
     largest = np.maximum(np.max(high, axis=0) - mean, mean - np.min(low, axis=0))
     size = np.where(largest > 0, largest, 1.0)
-    first, second = _sum(raw.gather(_raw.centred_sums, shares, mean, size))
+    first, second = added_up(raw.gather(_raw.centred_sums, shares, mean, size))
     scale = size * np.sqrt(np.maximum(second - np.square(first), 0.0))
     mean = mean + first * size
-    scale = np.where(scale > ROUNDING * np.abs(mean), scale, 0.0)
+    scale = np.where(scale > CONSTANT * np.abs(mean), scale, 0.0)
     if not hidden_bias:
         scale = np.hypot(mean, scale)
     scale = np.where(standardize & (scale > 0), scale, 1.0)
@@ -317,65 +283,3 @@ def _projected(part: Part, basis: torch.Tensor) -> Part:
     ]
     no_offset = part.cast(basis.new_zeros(0))
     return replace(part, inputs=DenseInputs(torch.cat(values), no_offset))
-
-
-def _linear_bases(
-    parts: Parts, gram: np.ndarray, rounding: np.ndarray, unresolved: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """``B`` with ``inputs @ B`` orthonormal: of directions of some size, and of all.
-
-    From the Gram matrix of the inputs; those whose norm is their ``rounding`` are left
-    out, and collinear directions. What the Gram matrix tells little of is made
-    orthonormal on the inputs themselves.
-    """
-    mean = gram[-1, :-1] / gram[-1, -1]  # the rounding of the shift
-    centred = gram[:-1, :-1] - np.outer(mean, gram[-1, :-1])
-    norms = np.sqrt(np.maximum(centred.diagonal(), 0.0))
-    inverse = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > rounding)
-    seen = np.flatnonzero(inverse)
-    correlations = (centred * inverse * inverse[:, None])[np.ix_(seen, seen)]
-    squares, vectors = np.linalg.eigh(correlations)
-    relative, least = squares / squares.max(initial=1.0), min(UNRESOLVED.values())
-    columns = np.zeros((len(gram), len(seen)))
-    columns[seen] = inverse[seen, None] * vectors / np.sqrt(np.maximum(squares, least))
-    columns[-1] = -mean @ columns[:-1]
-    constant = np.zeros((len(gram), 1))
-    constant[-1] = 1.0
-    basis = np.hstack([columns[:, relative >= ROUGH], constant])
-    rough = columns[:, (unresolved <= relative) & (relative < ROUGH)]
-    basis = np.hstack([basis, _orthonormalized(parts, basis, rough, 0.5)])
-    small = columns[:, relative < unresolved]
-    small = _orthonormalized(parts, basis, small, COLLINEAR**2 / least)
-    return basis, np.hstack([basis, small])
-
-
-def _orthonormalized(
-    parts: Parts, basis: np.ndarray, columns: np.ndarray, least: float
-) -> np.ndarray:
-    """The columns made orthonormal on the inputs, among them and to those of ``basis``.
-
-    Twice, as in Gram-Schmidt orthogonalisation; without those whose square is less
-    than ``least`` at first.
-    """
-    for smallest in (least, 0.5):
-        if not columns.size:
-            break
-        moments, gram = _sum(parts.gather(_products, columns))
-        overlap = basis.T @ moments
-        squares, vectors = np.linalg.eigh(gram - overlap.T @ overlap)
-        kept = squares > smallest
-        columns = (columns - basis @ overlap) @ vectors[:, kept]
-        columns = columns / np.sqrt(squares[kept])
-    return columns
-
-
-def _products(part: Part, basis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """``inputs.T @ (inputs @ basis)`` and the Gram matrix of ``inputs @ basis``."""
-    moments, gram = None, None
-    weights = torch.from_numpy(np.ascontiguousarray(basis.T))
-    for rows in part.blocks(len(weights)):
-        block = part.inputs.block(rows)
-        columns = block.project(weights)
-        moments = add(moments, block.moments(columns.T))
-        gram = add(gram, columns @ columns.T)
-    return moments.numpy(), gram.numpy()

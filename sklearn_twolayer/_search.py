@@ -124,14 +124,17 @@ def choose_neurons(
 ) -> Candidate:
     """Refit a network without decay, with the neurons that are worth their price.
 
-    Neurons are merged and dropped, and then added, as long as the criterion falls.
+    Neurons are merged and dropped, and then added, as long as the criterion falls. The
+    network without neurons is kept where rounding makes all others worse.
     """
     best = refit(rows, criterion, network, n_iter)
     if residual_at(rows, best.network).squares < rows.exact:
         return refit(rows, criterion, best.network, best.n_iter, final=True)
     best = eliminate(rows, criterion, best, max_iter)
     best = grow(rows, criterion, best, max_iter, generator)
-    return refit(rows, criterion, best.network, best.n_iter, final=True)
+    best = refit(rows, criterion, best.network, best.n_iter, final=True)
+    linear = Candidate(Network.empty(rows), criterion.value(0.5, 0), best.n_iter)
+    return best if best.value < linear.value else linear
 
 
 def _stage(

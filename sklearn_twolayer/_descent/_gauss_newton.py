@@ -8,7 +8,7 @@ import torch
 
 from sklearn_twolayer._network import balance
 from sklearn_twolayer._objective import evaluate, objective_at
-from sklearn_twolayer._rows import add
+from sklearn_twolayer._sums import add
 
 if TYPE_CHECKING:
     from sklearn_twolayer._network import Network
