@@ -147,12 +147,15 @@ class ArrayInputs:
 class SparseInputs:
     """Inputs of which only the entries that are not zero are stored.
 
-    ``values`` are scaled and weighted but not shifted: a row of the inputs is the row
-    of ``values`` less its root times ``offset``. Products are SciPy's, on the CPU.
+    ``values`` are scaled and weighted. Columns that have no zero are shifted, too, by
+    ``shifted``; of the others the shift is left to ``offset``: a row of the inputs is
+    the row of ``values`` less its root times ``offset``. Products are SciPy's, on the
+    CPU.
     """
 
     values: sparse.csr_array
     offset: np.ndarray
+    shifted: np.ndarray
     root: np.ndarray
 
     @property
@@ -164,7 +167,8 @@ class SparseInputs:
         return 1 + self.values.nnz // max(1, self.values.shape[0])
 
     def block(self, rows: slice) -> SparseBlock:
-        return SparseBlock(self.values[rows], self.offset, self.root[rows])
+        values, root = self.values[rows], self.root[rows]
+        return SparseBlock(values, self.offset, self.shifted, root)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> SparseInputs:
         if device.type != "cpu":
@@ -175,6 +179,7 @@ class SparseInputs:
         return SparseInputs(
             self.values.astype(numpy_dtype, copy=False),
             self.offset.astype(numpy_dtype, copy=False),
+            self.shifted.astype(numpy_dtype, copy=False),
             self.root.astype(numpy_dtype, copy=False),
         )
 
@@ -185,6 +190,7 @@ class SparseBlock:
 
     values: sparse.csr_array
     offset: np.ndarray
+    shifted: np.ndarray
     root: np.ndarray
 
     @cached_property
@@ -197,16 +203,19 @@ class SparseBlock:
         columns = np.ascontiguousarray(weights[:, :n_features].T)
         projected = torch.from_numpy((self.values @ columns).T)
         if weights.shape[1] == n_features:
-            return projected
-        constant = weights[:, n_features] - self.offset @ columns
+            constant = self.shifted @ columns
+        else:
+            constant = weights[:, n_features] - self.offset @ columns
         return projected.addr_(torch.from_numpy(constant), torch.from_numpy(self.root))
 
     def pull_back(self, values: torch.Tensor, n_columns: int) -> torch.Tensor:
         values = np.ascontiguousarray(values.numpy().T)
         pulled = np.empty((n_columns, values.shape[1]), dtype=values.dtype)
-        pulled[: len(self.offset)] = self.transposed @ values
-        if n_columns > len(self.offset):
-            constant = self.root @ values
+        constant, n_features = self.root @ values, len(self.offset)
+        pulled[:n_features] = self.transposed @ values
+        if n_columns == n_features:
+            pulled += np.outer(self.shifted, constant)
+        else:
             pulled[:-1] -= np.outer(self.offset, constant)
             pulled[-1] = constant
         return torch.from_numpy(pulled.T)
@@ -219,10 +228,10 @@ class SparseBlock:
 
     def dense(self, n_columns: int) -> torch.Tensor:
         values = self.values.toarray()
-        if n_columns > len(self.offset):
-            values -= np.outer(self.root, self.offset)
-            values = np.column_stack([values, self.root])
-        return torch.from_numpy(values)
+        if n_columns == len(self.offset):
+            return torch.from_numpy(values + np.outer(self.root, self.shifted))
+        values -= np.outer(self.root, self.offset)
+        return torch.from_numpy(np.column_stack([values, self.root]))
 
     def gram(self) -> np.ndarray:
         count, n_features = self.root @ self.root, len(self.offset)

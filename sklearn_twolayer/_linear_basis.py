@@ -54,8 +54,6 @@ def linear_bases(
     constant = np.zeros((len(gram), 1))
     constant[-1] = 1.0
 
-    columns, relative = columns[:, ::-1], relative[::-1]  # largest first
-
     def resolved(columns: np.ndarray) -> np.ndarray:
         sizes = np.hypot(norms, offset)[:, None] * columns[seen]
         rounding = np.finfo(float).eps * np.linalg.norm(sizes, axis=0)
@@ -68,11 +66,13 @@ def linear_bases(
         return columns - basis @ overlap, gram - overlap.T @ overlap
 
     def joined(basis: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """Gram-Schmidt orthogonalisation, twice; from large to small."""
+        """Gram-Schmidt orthogonalisation, twice; what is not near one is rounding."""
         for _ in range(2):
             if columns.size:
                 columns, gram = beside(basis, columns)
-                columns = columns @ np.linalg.inv(np.linalg.cholesky(gram)).T
+                squares, vectors = np.linalg.eigh(gram)
+                kept = squares > 0.5
+                columns = columns @ vectors[:, kept] / np.sqrt(squares[kept])
         return np.hstack([basis, columns])
 
     basis = np.hstack([resolved(columns[:, relative >= ROUGH]), constant])
@@ -82,7 +82,6 @@ def linear_bases(
     if small.size:
         small, gram = beside(basis, small)
         squares, vectors = np.linalg.eigh(gram)
-        squares, vectors = squares[::-1], vectors[:, ::-1]
         kept = squares > 0.0
         small = small @ vectors[:, kept] / np.sqrt(squares[kept])
     return basis, joined(basis, resolved(small))

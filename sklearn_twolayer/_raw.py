@@ -57,6 +57,9 @@ class RawPart:
         """Leave out rows of weight zero, so that they cannot even round differently."""
         if sparse.issparse(X):
             X = sparse.csr_array(X)
+            if not X.has_canonical_format:
+                X = X.copy()
+                X.sum_duplicates()
         kept = np.flatnonzero(sample_weight > 0)
         if len(kept) == len(sample_weight):
             return cls(X, None, y, sample_weight)
@@ -199,9 +202,7 @@ def standardized_inputs(
     """The part's inputs in the coordinates of the fit, float64, on the CPU."""
     root = np.sqrt(shares.of(raw.sample_weight))
     if sparse.issparse(raw.X):
-        scale = sparse.diags_array(1.0 / standardization.scale)
-        values = sparse.csr_array(sparse.diags_array(root) @ raw.X @ scale)
-        return SparseInputs(values, standardization.offset, root)
+        return _sparse_inputs(raw.X, root, standardization)
     n_entries = len(root) * (raw.X.shape[1] + 1)
     if n_entries > (KEPT_MAPPED_ENTRIES if is_mapped(raw.X) else KEPT_ENTRIES):
         cpu = torch.device("cpu")
@@ -211,3 +212,24 @@ def standardized_inputs(
         block = raw_block(raw.X, raw.index, rows)
         values[rows] = standardized_block(block, root[rows], standardization)
     return DenseInputs(values, torch.from_numpy(standardization.offset))
+
+
+def _sparse_inputs(
+    X: sparse.csr_array, root: np.ndarray, standardization: Standardization
+) -> SparseInputs:
+    """Columns without a zero, which alone can be far from it, are shifted as they are.
+
+    What is left to the offset would otherwise cancel to no digits.
+    """
+    n_rows, n_features = X.shape
+    full = np.bincount(X.indices, minlength=n_features) == n_rows
+    shift = np.where(full, standardization.shift, 0.0)
+    values = (X.data - shift[X.indices]) / standardization.scale[X.indices]
+    values *= np.repeat(root, np.diff(X.indptr))
+    offset = standardization.offset
+    return SparseInputs(
+        sparse.csr_array((values, X.indices, X.indptr), shape=X.shape),
+        np.where(full, 0.0, offset),
+        np.where(full, offset, 0.0),
+        root,
+    )
