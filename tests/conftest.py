@@ -3,10 +3,16 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from sklearn_twolayer._network import Network
 from sklearn_twolayer._objective import residual_at
 from sklearn_twolayer._rows import Rows
+
+COMMON = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+settings.register_profile("quick", max_examples=20, derandomize=True, **COMMON)
+settings.register_profile("long", max_examples=300, **COMMON)
+settings.load_profile("quick")
 
 
 def make_rows(

@@ -1,18 +1,28 @@
-"""Hostile data of all kinds: what must hold of every fit, whatever comes in."""
+"""Hostile data of all kinds: what must hold of every fit, whatever comes in.
+
+Few examples, the same each time; `--hypothesis-profile=long` tries many new ones.
+"""
 
 import warnings
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
-from sklearn_twolayer import RegularizedTwoLayerRegressor, StagedSchedule
+from sklearn_twolayer import (
+    RegularizedTwoLayerRegressor,
+    RegularizedTwoLayerRegressorCV,
+    StagedSchedule,
+)
 from sklearn_twolayer.exceptions import NoFeaturesWarning
 
 EPS = np.finfo(float).eps
+SCHEDULE = StagedSchedule([0.5, 0.1])
 
 COLUMNS = [
     "normal", "heavy", "integer", "boolean", "ties", "constant", "zero",
@@ -107,17 +117,22 @@ def problems(draw, whole_weights=False):
     return Problem(X, y if len(names) > 1 or draw(st.booleans()) else y[:, 0], weights)
 
 
-def fit(problem, **options):
-    """A fitted model; only our own warnings may come."""
-    model = RegularizedTwoLayerRegressor(random_state=0, **options)
+@contextmanager
+def only_our_warnings():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        model.fit(problem.X, problem.y, sample_weight=problem.sample_weight)
-        model.transform(problem.X)
+        yield
     for warning in caught:
         ours = {ConvergenceWarning: "duality gap", NoFeaturesWarning: "linear"}
         assert warning.category in ours, warning
         assert ours[warning.category] in str(warning.message)
+
+
+def fit(problem, **options):
+    model = RegularizedTwoLayerRegressor(random_state=0, **options)
+    with only_our_warnings():
+        model.fit(problem.X, problem.y, sample_weight=problem.sample_weight)
+        model.transform(problem.X)
     return model
 
 
@@ -182,12 +197,6 @@ def check_fit(model, problem):
     assert (reached <= linear * (1.0 + 1e-5) + 1e-10 * size).all()
 
 
-@settings(
-    max_examples=40,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
 @given(problem=problems(), hidden_bias=st.booleans())
 def test_search(problem, hidden_bias):
     model = fit(problem, hidden_bias=hidden_bias)
@@ -198,15 +207,71 @@ def test_search(problem, hidden_bias):
 
 
 @pytest.mark.parametrize("solver", ["newton", "fast", "gd"])
-@settings(
-    max_examples=15,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
-@given(problem=problems(), standardize=st.booleans())
-def test_schedules(problem, standardize, solver):
-    schedule = StagedSchedule([0.5, 0.1])
-    options = {"schedule": schedule, "solver": solver, "max_iter": 100, "n_neurons": 20}
-    model = fit(problem, standardize=standardize, **options)
+@given(problem=problems(), standardize=st.booleans(), hidden_bias=st.booleans())
+def test_schedules(solver, problem, standardize, hidden_bias):
+    model = fit(
+        problem, schedule=SCHEDULE, solver=solver, max_iter=100, n_neurons=20,
+        standardize=standardize, hidden_bias=hidden_bias,
+    )  # fmt: skip
     check_fit(model, problem)
+
+
+@given(problem=problems(), hidden_bias=st.booleans())
+def test_sparse_inputs(problem, hidden_bias):
+    stored = replace(problem, X=sparse.csr_array(problem.X.astype(float)))
+    check_fit(fit(stored, hidden_bias=hidden_bias), problem)
+
+
+@given(problem=problems())
+def test_single_precision(problem):
+    model = fit(problem, schedule=SCHEDULE, max_iter=100, dtype="float32")
+    assert np.isfinite(model.predict(problem.X)).all()
+    loss, linear = model.history_["loss"], 0.5 * linear_loss(problem)
+    centred = problem.y - problem.share @ problem.y
+    spread = problem.share @ np.square(centred).reshape(len(centred), -1).sum(axis=1)
+    assert (loss <= linear * 1.001 + 1e-6 * spread).all()
+
+
+@given(problem=problems())
+def test_cross_validation(problem):
+    assume(len(problem.X) >= 10)
+    model = RegularizedTwoLayerRegressorCV(cv=3, lambdas=5, random_state=0)
+    with only_our_warnings():
+        model.fit(problem.X, problem.y, sample_weight=problem.sample_weight)
+    assert np.isfinite(model.predict(problem.X)).all()
+
+
+def check_same(problem, model, other):
+    """Predictions as close as both duality gaps allow, and equal where they vanish.
+
+    The loss is strongly convex in the outputs: a gap bounds half their mean square from
+    the optimum.
+    """
+    allowed = 0.0
+    for each in (model, other):
+        allowed += np.sqrt(2.0 * max(each.dual_gap_, 0.0))
+    y = problem.y.reshape(len(problem.y), -1)
+    spread = np.sqrt(problem.share @ np.square(y - problem.share @ y).sum(axis=1))
+    change = model.predict(problem.X) - other.predict(problem.X)
+    change = np.square(change.reshape(len(y), -1)).sum(axis=1)
+    error = np.square(rounding(model, problem).reshape(len(y), -1)).sum(axis=1)
+    change, error = np.sqrt(problem.share @ change), np.sqrt(problem.share @ error)
+    assert change <= allowed + 1e-6 * spread + error
+
+
+@given(problem=problems(), seed=st.integers(0, 1000))
+def test_rows_in_another_order(problem, seed):
+    order = np.random.default_rng(seed).permutation(len(problem.X))
+    weights = problem.sample_weight
+    weights = None if weights is None else weights[order]
+    other = Problem(problem.X[order], problem.y[order], weights)
+    options = {"schedule": SCHEDULE, "max_iter": 300}
+    check_same(problem, fit(problem, **options), fit(other, **options))
+
+
+@given(problem=problems(whole_weights=True))
+def test_whole_weights_are_repetitions(problem):
+    times = problem.sample_weight.astype(int)
+    X, y = np.repeat(problem.X, times, axis=0), np.repeat(problem.y, times, axis=0)
+    options = {"schedule": SCHEDULE, "max_iter": 300}
+    check_same(problem, fit(problem, **options), fit(Problem(X, y, None), **options))
