@@ -12,6 +12,7 @@ from sklearn_twolayer._validation import (
     check_flag,
     check_generator,
     check_integer,
+    check_max_time,
     check_option,
     check_real,
 )
@@ -36,6 +37,7 @@ class PathOptions:
     hidden_bias: bool
     standardize: bool
     max_iter: int
+    max_time: float | None
     tol: float
     prune_tol: float
     merge_angle: float
@@ -52,6 +54,7 @@ def check_path_options(
     hidden_bias: bool,
     standardize: bool,
     max_iter: int,
+    max_time: float | None,
     tol: float,
     prune_tol: float,
     merge_angle: float,
@@ -75,6 +78,7 @@ def check_path_options(
         hidden_bias=check_flag("hidden_bias", hidden_bias),
         standardize=check_flag("standardize", standardize),
         max_iter=check_integer("max_iter", max_iter, min_val=1),
+        max_time=check_max_time(max_time),
         tol=check_real("tol", tol, min_val=0.0),
         prune_tol=check_real(
             "prune_tol", prune_tol, min_val=0.0, max_val=1.0, include_boundaries="left"

@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sklearn_twolayer._certificate import certify, early_directions, find_peaks
+from sklearn_twolayer._certificate import (
+    QUICK,
+    THOROUGH,
+    certify,
+    early_directions,
+    find_peaks,
+)
 from sklearn_twolayer._descent import DESCENTS, Descent
 from sklearn_twolayer._network import Network, balance, merge
 from sklearn_twolayer._objective import activation_moments, target_residual
+from sklearn_twolayer._time_limit import out_of_time
 
 if TYPE_CHECKING:
     from sklearn_twolayer._options import PathOptions
@@ -82,15 +89,20 @@ def follow_path(
     lambdas: Sequence[float],
     options: PathOptions,
     generator: torch.Generator,
-    network: Network | None = None,
+    initial: Network | None = None,
+    previous: Stage | None = None,
 ) -> Iterator[Stage]:
     """Stages 2 and 3: the output layer, then a descent at each decay.
 
-    A ``network``, if given, takes the place of early features and output layer.
+    An ``initial`` network takes the place of early features and output layer; with a
+    ``previous`` stage the path goes on from there.
     """
     descend = DESCENTS[options.solver]
     for lambda_ in lambdas:
         began = time.perf_counter()
+        # An empty network has nothing to go on from.
+        goes_on = previous is not None and previous.network.n_neurons > 0
+        network = previous.network if goes_on else initial
         # Not below lambda_max the empty network is optimal (theory eq. 6).
         if lambda_ >= start.lambda_max * (1.0 - ROUNDING):
             descent = Descent(Network.empty(rows), 0, "tol")
@@ -99,8 +111,8 @@ def follow_path(
                 network = fit_output_layer(rows, start.directions, lambda_)
                 network = merge(network, options.merge_angle)
             descent = descend(rows, network, lambda_, options, generator)
-            network = descent.network
-        yield finish_stage(rows, descent, lambda_, began, generator)
+        previous = finish_stage(rows, descent, lambda_, began, generator)
+        yield previous
 
 
 def fit_output_layer(rows: Rows, directions: torch.Tensor, lambda_: float) -> Network:
@@ -129,10 +141,13 @@ def finish_stage(
     Steps that run out early can end above the objective without neurons, the linear
     model's: that one is then the better network.
     """
-    known = descent.certificate or certify(rows, descent.network, lambda_, generator)
+    effort = QUICK if out_of_time() else THOROUGH
+    known = descent.certificate
+    if known is None:
+        known = certify(rows, descent.network, lambda_, generator, effort)
     if refitted is None and known.objective > 0.5:
         descent = replace(descent, network=Network.empty(rows))
-        known = certify(rows, descent.network, lambda_, generator)
+        known = certify(rows, descent.network, lambda_, generator, effort)
     peak = known.peaks.height
     return Stage(
         lambda_=lambda_,

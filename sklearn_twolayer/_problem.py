@@ -30,6 +30,7 @@ from sklearn_twolayer._selection import (
     select_stage,
 )
 from sklearn_twolayer._threads import fit_threads
+from sklearn_twolayer._time_limit import time_limit
 from sklearn_twolayer._units import FittedNetwork
 from sklearn_twolayer._validation import (
     check_flag,
@@ -93,7 +94,7 @@ class PathProblem:
             self.rows, self.start, self.lambdas, self.options, self.generator, network
         )
         for stage, next_lambda in zip(path, [*self.lambdas[1:], None], strict=True):
-            is_last = next_lambda is None
+            is_last = next_lambda is None or stage.stopped_by == "max_time"
             if adaptive and not is_last:
                 rows = counted(self.rows, stage.network)
                 is_last = data_end_path(rows, previous, stage, next_lambda)
@@ -277,6 +278,7 @@ def two_layer_path(
     hidden_bias: bool = True,
     standardize: bool = True,
     max_iter: int = 2000,
+    max_time: float | None = None,
     tol: float = 1e-3,
     prune_tol: float = 1e-6,
     merge_angle: float = 0.05,
@@ -313,6 +315,8 @@ def two_layer_path(
         Whether to scale the columns of `X` to unit variance for the fit.
     max_iter : int, default=2000
         Most descent steps in one stage.
+    max_time : float, default=None
+        Seconds after which the path ends with the stages reached; None for no limit.
     tol : float, default=1e-3
         Tolerance of the descent.
     prune_tol : float, default=1e-6
@@ -358,6 +362,7 @@ def two_layer_path(
         hidden_bias=hidden_bias,
         standardize=standardize,
         max_iter=max_iter,
+        max_time=max_time,
         tol=tol,
         prune_tol=prune_tol,
         merge_angle=merge_angle,
@@ -368,7 +373,7 @@ def two_layer_path(
     X = check_inputs(None, X)
     targets = check_targets(y, X.shape[0])
     weights = check_weights(sample_weight, X.shape[0])
-    with fit_threads(X.size):
+    with fit_threads(X.size), time_limit(options.max_time):
         problem = PathProblem.of(RawRows.local(X, targets, weights), options)
         stages = list(problem.stages())
         networks = tuple(problem.fitted(stage.network) for stage in stages)

@@ -13,6 +13,7 @@ from sklearn_twolayer._descent._quasi_newton import quasi_newton
 from sklearn_twolayer._descent._simplify import simplify
 from sklearn_twolayer._network import merge, prune
 from sklearn_twolayer._objective import activation_moments, counted, residual_at
+from sklearn_twolayer._time_limit import out_of_time
 
 if TYPE_CHECKING:
     from sklearn_twolayer._certificate import Peaks
@@ -70,7 +71,7 @@ def recover_exactly(
                 return polished, n_iter
             if looks_like_noise(rows, residual, polished, generator):
                 return None, n_iter
-        if not few_neurons:
+        if not few_neurons or out_of_time():
             return None, n_iter
         residual = residual_at(rows, network)
         peaks = find_peaks(rows, residual, network.directions, generator)

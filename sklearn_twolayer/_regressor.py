@@ -16,6 +16,7 @@ from sklearn_twolayer._dask import dask_rows
 from sklearn_twolayer._options import check_path_options
 from sklearn_twolayer._selection import DEFAULT_PENALTY, gap_message
 from sklearn_twolayer._threads import fit_threads
+from sklearn_twolayer._time_limit import time_limit
 from sklearn_twolayer._units import check_continues
 from sklearn_twolayer._validation import (
     check_criterion,
@@ -104,6 +105,11 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         ReLU.
     max_iter : int, default=2000
         Most descent steps ("gd") or about as many evaluations ("newton") in one stage.
+    max_time : float, default=None
+        Seconds after which the fit ends with what it has reached, a usable model; None
+        for no limit. Looked at between steps: standardising the data, early features
+        and the certificate of the last stage take their time in any case. Results then
+        depend on the speed of the machine.
     tol : float, default=1e-3
         "newton" solves each stage to a duality gap of at most `tol` times the
         objective, which is stricter than `tol` of :class:`sklearn.linear_model.Lasso`,
@@ -221,6 +227,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         standardize: bool = True,
         feature_output: str = "projection",
         max_iter: int = 2000,
+        max_time: float | None = None,
         tol: float = 1e-3,
         prune_tol: float = 1e-6,
         merge_angle: float = 0.05,
@@ -239,6 +246,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         self.standardize = standardize
         self.feature_output = feature_output
         self.max_iter = max_iter
+        self.max_time = max_time
         self.tol = tol
         self.prune_tol = prune_tol
         self.merge_angle = merge_angle
@@ -280,7 +288,8 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         Warns
         -----
         sklearn.exceptions.ConvergenceWarning
-            If the result is a regularised stage whose duality gap is above `tol`.
+            If the result is a regularised stage whose duality gap is above `tol`, or
+            `max_iter` or `max_time` ended the fit early; with the gap reached.
         """
         with unchanged_on_error(self):
             return self._fit(X, y, sample_weight)
@@ -310,7 +319,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         if initial is not None:
             check_continues(initial, self.n_features_in_, data.target_shape)
         task = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
-        with fit_threads(data.n_entries):
+        with fit_threads(data.n_entries), time_limit(options.max_time):
             problem = PathProblem.of(data, options)
             if self.schedule is None and options.solver == "newton":
                 penalty = DEFAULT_PENALTY if criterion is None else criterion

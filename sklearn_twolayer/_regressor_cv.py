@@ -351,6 +351,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
             hidden_bias=self.hidden_bias,
             standardize=self.standardize,
             max_iter=self.max_iter,
+            max_time=None,
             tol=1e-3 if self.tol is None else self.tol,
             prune_tol=0.0,
             merge_angle=0.0,

@@ -19,7 +19,7 @@ import torch
 
 from sklearn_twolayer._amplitudes import AmplitudeFit
 from sklearn_twolayer._certificate import QUICK, Effort, certify, find_peaks
-from sklearn_twolayer._descent import Descent
+from sklearn_twolayer._descent import Descent, ended
 from sklearn_twolayer._descent._gauss_newton import gauss_newton
 from sklearn_twolayer._descent._quasi_newton import quasi_newton
 from sklearn_twolayer._network import Network, merge, prune
@@ -101,7 +101,10 @@ def search_stage(
         level = noise_level(rows, 2.0 * objective_at(rows, network, 0.0)[0])
         lambda_, n_iter = max(FIRST_DECAY * start.lambda_max, level), 0
     best = choose_neurons(rows, criterion, network, n_iter, max_iter, generator)
-    return _stage(rows, best.network, lambda_, best.n_iter, began, generator)
+    stopped_by = ended(best.n_iter, max_iter) or "tol"
+    return _stage(
+        rows, best.network, lambda_, best.n_iter, began, generator, stopped_by
+    )
 
 
 def thinned(rows: Rows, criterion: Criterion, network: Network) -> Network:
@@ -144,9 +147,10 @@ def _stage(
     n_iter: int,
     began: float,
     generator: torch.Generator,
+    stopped_by: str = "tol",
 ) -> Stage:
     known = certify(rows, network, lambda_, generator, QUICK)
-    descent = Descent(network, n_iter, "tol", known)
+    descent = Descent(network, n_iter, stopped_by, known)
     return finish_stage(rows, descent, lambda_, began, generator, refitted=network)
 
 
@@ -215,7 +219,7 @@ def eliminate(
 ) -> Candidate:
     """Drop or merge neurons as long as the refitted criterion falls."""
     improved = True
-    while improved and best.n_iter < max_iter:
+    while improved and not ended(best.n_iter, max_iter):
         smaller = removals(rows, criterion, best.network)
         best, improved = first_better(rows, criterion, best, smaller)
     return best
@@ -264,7 +268,7 @@ def grow(
 ) -> Candidate:
     """Add neurons as long as the refitted criterion falls."""
     for _ in range(MOST_ROUNDS):
-        if best.n_iter >= max_iter:
+        if ended(best.n_iter, max_iter):
             break
         larger = births(rows, criterion, best.network, generator)
         best, improved = first_better(rows, criterion, best, larger)

@@ -55,16 +55,27 @@ def noise_level(rows: Rows, squares: float) -> float:
 REMEDIES = {
     "tol": "with solver='gd' lower tol, a bound on the gradient there",
     "max_iter": "raise max_iter",
+    "max_time": "raise max_time",
     "stall": "the objective no longer falls, use solver='newton' or larger decays",
 }
 
 
 def gap_message(stage: Stage, lambda_: float, tol: float) -> str | None:
-    """What to tell of a regularised stage whose relative duality gap is above ``tol``.
+    """What to tell of a stage that was ended early, or whose gap is above ``tol``.
 
     ``lambda_`` is the stage's decay in the units of the data.
     """
-    if stage.refitted is not None or stage.relative_gap <= tol:
+    limited = stage.stopped_by in ("max_iter", "max_time")
+    if stage.refitted is not None:
+        if not limited:
+            return None
+        return (
+            f"The search for the number of neurons was ended by {stage.stopped_by}; at "
+            f"lambda_ = {lambda_:.3g} the relative duality gap of the network reached "
+            f"is {stage.relative_gap:.1e}: {REMEDIES[stage.stopped_by]} for a search "
+            "to the end."
+        )
+    if stage.relative_gap <= tol:
         return None
     if stage.stopped_by == "steps":  # a rough descent, asked for as such
         return None

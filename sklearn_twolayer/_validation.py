@@ -43,6 +43,13 @@ def check_real(name: str, value: object, **bounds: object) -> float:
     return checked
 
 
+def check_max_time(max_time: object) -> float | None:
+    """None or a positive number of seconds."""
+    if max_time is None:
+        return None
+    return check_real("max_time", max_time, min_val=0.0, include_boundaries="neither")
+
+
 def check_criterion(criterion: object) -> object:
     """None, "aic", "bic" or a penalty per parameter of at least zero."""
     if criterion is None or isinstance(criterion, str):

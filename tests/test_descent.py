@@ -31,7 +31,8 @@ STEPPERS = {
 def options(**changes):
     defaults = check_path_options(
         schedule=None, solver="auto", n_neurons=20, hidden_bias=True,
-        standardize=True, max_iter=2000, tol=1e-3, prune_tol=1e-6, merge_angle=0.05,
+        standardize=True, max_iter=2000, max_time=None, tol=1e-3, prune_tol=1e-6,
+        merge_angle=0.05,
         device=None, dtype="float64", random_state=0,
     )  # fmt: skip
     return replace(defaults, **changes)

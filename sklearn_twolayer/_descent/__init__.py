@@ -9,8 +9,8 @@ from __future__ import annotations
 from sklearn_twolayer._descent._fast import fast_descent, refine
 from sklearn_twolayer._descent._gradient import gradient_descent
 from sklearn_twolayer._descent._newton import newton_descent
-from sklearn_twolayer._descent._result import Descent
+from sklearn_twolayer._descent._result import Descent, ended
 
 DESCENTS = {"gd": gradient_descent, "newton": newton_descent, "fast": fast_descent}
 
-__all__ = ["DESCENTS", "Descent", "newton_descent", "refine"]
+__all__ = ["DESCENTS", "Descent", "ended", "newton_descent", "refine"]

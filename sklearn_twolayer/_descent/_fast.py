@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sklearn_twolayer._certificate import QUICK, Effort, certify
 from sklearn_twolayer._descent._newton import give_birth, refit_masses
 from sklearn_twolayer._descent._quasi_newton import quasi_newton
-from sklearn_twolayer._descent._result import Descent
+from sklearn_twolayer._descent._result import Descent, ended
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +41,7 @@ def fast_descent(
     """
     network, n_iter = _descend(rows, network, lambda_, options)
     if lambda_ == 0.0:
-        return Descent(network, n_iter, "tol")
+        return Descent(network, n_iter, ended(n_iter, options.max_iter) or "tol")
     network = refit_masses(rows, network, lambda_)  # drops neurons that L-BFGS fades
     descent = _alternate(rows, network, lambda_, options, generator, ROUNDS, GLANCE)
     return replace(descent, n_iter=n_iter + descent.n_iter)
@@ -71,13 +71,14 @@ def _alternate(
     n_iter = 0
     state = certify(rows, network, lambda_, generator, effort)
     for _ in range(n_rounds):
-        if state.relative_gap <= TOLERANCE or n_iter >= options.max_iter:
+        if state.relative_gap <= TOLERANCE or ended(n_iter, options.max_iter):
             break
         born = refit_masses(rows, give_birth(network, state.peaks, lambda_), lambda_)
         network, used = _descend(rows, born, lambda_, options)
         n_iter += used
         state = certify(rows, network, lambda_, generator, effort)
-    return Descent(network, n_iter, "steps", state)
+    stopped_by = ended(n_iter, options.max_iter)
+    return Descent(network, n_iter, stopped_by or "steps", state)
 
 
 def _descend(

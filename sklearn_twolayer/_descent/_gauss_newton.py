@@ -9,6 +9,7 @@ import torch
 from sklearn_twolayer._network import balance
 from sklearn_twolayer._objective import evaluate, objective_at
 from sklearn_twolayer._sums import add
+from sklearn_twolayer._time_limit import out_of_time
 
 if TYPE_CHECKING:
     from sklearn_twolayer._network import Network
@@ -35,7 +36,7 @@ def gauss_newton(
     network = balance(network)
     for n_iter in range(max_iter):
         current = evaluate(rows, network, lambda_)
-        if current.objective <= ROUNDING:
+        if current.objective <= ROUNDING or out_of_time():
             return network, n_iter
         curvature = gauss_newton_matrix(rows, network)
         curvature.diagonal().add_(lambda_)

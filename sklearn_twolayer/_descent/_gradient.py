@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from sklearn_twolayer._descent._result import Descent
 from sklearn_twolayer._network import balance, merge, prune
 from sklearn_twolayer._objective import curvature_product, evaluate
+from sklearn_twolayer._time_limit import out_of_time
 
 if TYPE_CHECKING:
     import torch
@@ -67,6 +68,8 @@ def descend_plainly(
         size = lambda_ * math.sqrt(network.squared_norm())
         if float(current.gradient.norm()) <= tol * size:
             return Descent(network, n_iter, "tol")
+        if out_of_time():
+            return Descent(network, n_iter, "max_time")
         if n_iter > 0 and n_iter % STALL_STEPS == 0:
             if current.objective >= reference * (1.0 - STALL_FRACTION):
                 return Descent(network, n_iter, "stall")

@@ -11,10 +11,11 @@ from scipy.optimize import nnls
 from sklearn_twolayer._certificate import QUICK, THOROUGH, certify
 from sklearn_twolayer._descent._gauss_newton import gauss_newton
 from sklearn_twolayer._descent._quasi_newton import quasi_newton
-from sklearn_twolayer._descent._result import Descent
+from sklearn_twolayer._descent._result import Descent, ended
 from sklearn_twolayer._descent._simplify import simplify
 from sklearn_twolayer._network import Network, balance, unit_rows
 from sklearn_twolayer._objective import activation_moments
+from sklearn_twolayer._time_limit import out_of_time
 
 if TYPE_CHECKING:
     from sklearn_twolayer._certificate import Certificate, Peaks
@@ -49,7 +50,7 @@ def newton_descent(
     """
     if lambda_ == 0.0:
         network, n_iter = descend_without_decay(rows, network, options.max_iter)
-        return Descent(network, n_iter, "tol")
+        return Descent(network, n_iter, "max_time" if out_of_time() else "tol")
     tol = options.tol
     network, n_iter = quasi_newton(
         rows, network, lambda_, max_iter=min(FIRST_STEPS, options.max_iter), tol=1e-9
@@ -58,7 +59,7 @@ def newton_descent(
     n_iter += used
     state = _certify(rows, network, lambda_, tol, generator)
     for k in range(1, MOST_ROUNDS + 1):
-        if state.relative_gap <= tol or n_iter >= options.max_iter:
+        if state.relative_gap <= tol or ended(n_iter, options.max_iter):
             break
         network = refit_masses(rows, give_birth(network, state.peaks, lambda_), lambda_)
         if k % SLIDE_EVERY == 0:
@@ -78,7 +79,7 @@ def newton_descent(
     if state.relative_gap <= tol:
         stopped_by = "tol"
     else:
-        stopped_by = "max_iter" if n_iter >= options.max_iter else "stall"
+        stopped_by = ended(n_iter, options.max_iter) or "stall"
     return Descent(network, n_iter, stopped_by, state)
 
 

@@ -10,6 +10,7 @@ from scipy.optimize import minimize
 
 from sklearn_twolayer._network import balance
 from sklearn_twolayer._objective import evaluate
+from sklearn_twolayer._time_limit import out_of_time
 
 if TYPE_CHECKING:
     from sklearn_twolayer._network import Network
@@ -43,6 +44,7 @@ def quasi_newton(
         _flat(network.parameters),
         jac=True,
         method="L-BFGS-B",
+        callback=_stop_in_time,
         options={
             "maxiter": max_iter,
             "maxcor": MEMORY,
@@ -51,6 +53,11 @@ def quasi_newton(
         },
     )
     return balance(unpack(result.x.copy())), int(result.nfev)
+
+
+def _stop_in_time(parameters: np.ndarray) -> None:
+    if out_of_time():
+        raise StopIteration
 
 
 def _flat(tensor: torch.Tensor) -> np.ndarray:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sklearn_twolayer._time_limit import out_of_time
+
 if TYPE_CHECKING:
     from sklearn_twolayer._certificate import Certificate
     from sklearn_twolayer._network import Network
@@ -20,9 +22,9 @@ class Descent:
         Where the descent ended; the objective there is at most the one it began at.
     n_iter : int
         Steps taken.
-    stopped_by : {"tol", "max_iter", "stall", "steps"}
-        What ended the descent: its tolerance, the limit on its steps, that the
-        objective no longer fell, or that a rough descent had taken its steps.
+    stopped_by : {"tol", "max_iter", "max_time", "stall", "steps"}
+        What ended the descent: its tolerance, the limits on its steps or its time, that
+        the objective no longer fell, or that a rough descent had taken its steps.
     certificate : Certificate or None
         What is known of the network, if the descent found out.
     """
@@ -31,3 +33,10 @@ class Descent:
     n_iter: int
     stopped_by: str
     certificate: Certificate | None = None
+
+
+def ended(n_iter: int, max_iter: int) -> str | None:
+    """The limit that ends a descent after so many steps, if one does."""
+    if out_of_time():
+        return "max_time"
+    return "max_iter" if n_iter >= max_iter else None
