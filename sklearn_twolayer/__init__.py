@@ -14,7 +14,7 @@ from sklearn_twolayer._schedule import (
 from sklearn_twolayer._units import FittedNetwork
 
 if TYPE_CHECKING:
-    from sklearn_twolayer._problem import TwoLayerPath, two_layer_path
+    from sklearn_twolayer._two_layer_path import TwoLayerPath, two_layer_path
 
 __version__ = "0.1.0.dev0"
 
@@ -33,7 +33,7 @@ __all__ = [
 def __getattr__(name: str) -> object:
     """Import what needs torch only when it is asked for."""
     if name in ("TwoLayerPath", "two_layer_path"):
-        from sklearn_twolayer import _problem
+        from sklearn_twolayer import _two_layer_path
 
-        return getattr(_problem, name)
+        return getattr(_two_layer_path, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

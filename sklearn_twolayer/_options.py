@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from sklearn_twolayer._schedule import GeometricSchedule
 from sklearn_twolayer._validation import (
+    check_checkpoint,
     check_flag,
     check_generator,
     check_integer,
@@ -44,6 +46,23 @@ class PathOptions:
     device: object
     dtype: str
     seed: int
+    any_seed: bool
+    checkpoint: Path | None
+
+    def settings(self, schedule: object, penalty: object) -> dict[str, object]:
+        """What a path depends on besides the data, as plain values."""
+        kind = type(schedule)
+        own = schedule is None or kind.__module__.startswith("sklearn_twolayer.")
+        names = (
+            "solver", "n_neurons", "hidden_bias", "standardize", "max_iter", "tol",
+            "prune_tol", "merge_angle", "dtype",
+        )  # fmt: skip
+        return {
+            "schedule": repr(schedule) if own else kind.__qualname__,
+            "criterion": penalty,
+            **{name: getattr(self, name) for name in names},
+            "seed": self.seed,
+        }
 
 
 def check_path_options(
@@ -61,6 +80,7 @@ def check_path_options(
     device: object,
     dtype: str,
     random_state: object,
+    checkpoint: object,
 ) -> PathOptions:
     """Validate the parameters that the regressor and ``two_layer_path`` share."""
     solver = SOLVERS[check_option("solver", solver, list(SOLVERS))]
@@ -89,4 +109,6 @@ def check_path_options(
         device=device,
         dtype=check_option("dtype", dtype, ["float64", "float32"]),
         seed=int(check_generator(random_state).randint(np.iinfo(np.int32).max)),
+        any_seed=random_state is None,
+        checkpoint=check_checkpoint(checkpoint),
     )

@@ -1,18 +1,19 @@
-"""From validated arrays to a path and back, and the public path function."""
+"""From validated arrays to a path and back."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
+from sklearn_twolayer._checkpoint import continued, read_checkpoint
 from sklearn_twolayer._descent import newton_descent, refine
 from sklearn_twolayer._network import Network, followed_masses
 from sklearn_twolayer._objective import counted, linear_part_at
-from sklearn_twolayer._options import PathOptions, check_path_options
+from sklearn_twolayer._options import PathOptions
 from sklearn_twolayer._path import (
     PathStart,
     Stage,
@@ -29,15 +30,7 @@ from sklearn_twolayer._selection import (
     data_end_path,
     select_stage,
 )
-from sklearn_twolayer._threads import fit_threads
-from sklearn_twolayer._time_limit import time_limit
 from sklearn_twolayer._units import FittedNetwork
-from sklearn_twolayer._validation import (
-    check_flag,
-    check_inputs,
-    check_targets,
-    check_weights,
-)
 
 # Rows on which the search without a schedule begins, and the largest share of all rows
 # that this may be (benchmarks/scale.py).
@@ -65,6 +58,10 @@ class PathProblem:
     @classmethod
     def of(cls, raw: RawRows, options: PathOptions) -> PathProblem:
         """Set up the path on raw rows, wherever they are."""
+        if options.checkpoint is not None and options.any_seed:
+            saved = read_checkpoint(options.checkpoint)
+            if saved is not None:
+                options = replace(options, seed=int(saved.settings["seed"]))
         rows = Rows.from_parts(
             raw.parts,
             standardize=options.standardize,
@@ -88,12 +85,25 @@ class PathProblem:
     def stages(self, initial: FittedNetwork | None = None) -> Iterator[Stage]:
         """Run the path, from an earlier network if one is given."""
         network = self._network(initial)
+        schedule = self.options.schedule
+        return self._saved(self._stages, network, schedule, None)
+
+    def _stages(
+        self, initial: Network | None, finished: Sequence[Stage]
+    ) -> Iterator[Stage]:
         adaptive = getattr(self.options.schedule, "is_adaptive", False)
-        previous = None
+        lambdas = self.lambdas[len(finished) :]
+        previous = finished[-1] if finished else None
         path = follow_path(
-            self.rows, self.start, self.lambdas, self.options, self.generator, network
+            self.rows,
+            self.start,
+            lambdas,
+            self.options,
+            self.generator,
+            initial,
+            previous,
         )
-        for stage, next_lambda in zip(path, [*self.lambdas[1:], None], strict=True):
+        for stage, next_lambda in zip(path, [*lambdas[1:], None], strict=True):
             is_last = next_lambda is None or stage.stopped_by == "max_time"
             if adaptive and not is_last:
                 rows = counted(self.rows, stage.network)
@@ -103,28 +113,72 @@ class PathProblem:
                 return
             previous = stage
 
+    def _saved(
+        self,
+        run: Callable[[Network | None, Sequence[Stage]], Iterator[Stage]],
+        initial: Network | None,
+        schedule: object,
+        penalty: str | float | None,
+    ) -> Iterator[Stage]:
+        """The stages of a checkpoint, then those that are run, each written there."""
+        path = self.options.checkpoint
+        if path is None:
+            yield from run(initial, [])
+            return
+        settings = self.options.settings(schedule, penalty)
+        checkpoint = continued(path, settings, self._told_apart(initial))
+        yield from checkpoint.stages
+        if checkpoint.stages and checkpoint.stages[-1].is_last:
+            return
+        checkpoint.restore(self.generator)
+        for stage in run(initial, checkpoint.stages):
+            if stage.stopped_by != "max_time":  # with more time it would go on
+                checkpoint = checkpoint.with_stage(stage, self.generator)
+                checkpoint.write(path)
+            yield stage
+
+    def _told_apart(self, initial: Network | None) -> list[np.ndarray]:
+        """Numbers that differ for other data, other decays or another start."""
+        units = self.rows.units
+        return [
+            units.shift / units.scale,
+            np.log(units.scale),
+            units.target_mean / units.target_scale,
+            np.log([units.target_scale]),
+            [self.rows.n_samples, self.start.lambda_max],
+            self.lambdas,
+            [] if initial is None else initial.parameters.numpy(),
+        ]
+
     def search(
         self, penalty: str | float, initial: FittedNetwork | None = None
     ) -> Iterator[Stage]:
-        """The one stage that an information criterion chooses, without a schedule.
+        """The one stage that an information criterion chooses, without a schedule."""
 
-        Of many rows, a sample begins: what is left for all of them is little.
-        """
+        def run(network: Network | None, _: Sequence[Stage]) -> Iterator[Stage]:
+            yield self._searched(penalty, network)
+
+        return self._saved(run, self._network(initial), None, penalty)
+
+    def _searched(self, penalty: str | float, initial: Network | None) -> Stage:
+        """Of many rows, a sample begins: what is left for all of them is little."""
         n_sampled = max(SAMPLED_ROWS, SAMPLED_PER_INPUT * self.rows.n_inputs)
         share = n_sampled / self.rows.n_samples
         if initial is None and share <= LARGEST_SHARE:
             parts, seed = self.raw.parts, self.options.seed
             samples = parts.keep(sampled, share, seed)
-            initial = parts.joined(_search_sample, samples, self.options, penalty)
+            options = replace(self.options, checkpoint=None)
+            found = parts.joined(_search_sample, samples, options, penalty)
+            initial = self._network(found)
         stage = search_stage(
             self.rows,
             self.start,
             penalty,
             self.options.max_iter,
             self.generator,
-            self._network(initial),
+            initial,
         )
-        yield replace(stage, is_last=True)
+        return replace(stage, is_last=True)
 
     def _network(self, fitted: FittedNetwork | None) -> Network | None:
         """A fitted network in the coordinates of the fit; None without neurons."""
@@ -238,153 +292,3 @@ def resolve_device(device: object) -> torch.device:
             f"'cuda', 'cuda:1' or 'mps', got {device!r}: {error}"
         ) from error
     return resolved
-
-
-@dataclass(frozen=True, eq=False)
-class TwoLayerPath:
-    """Networks along a schedule of weight decays.
-
-    Parameters
-    ----------
-    lambda_max : float
-        The least decay at which the best network has no neuron.
-    lambdas : ndarray of shape (n_stages,)
-        Decays.
-    networks : tuple of FittedNetwork, of length n_stages
-        The network of each stage, in the units of ``X`` and ``y``, with `features`,
-        `feature_intercepts`, `amplitudes`, `coef`, `intercept` and `predict`.
-    debiased : tuple of FittedNetwork, of length n_stages, or None
-        The networks refitted without decay, if asked for.
-    history : dict of str to ndarray of shape (n_stages,)
-        As `history_` of :class:`RegularizedTwoLayerRegressor`.
-    """
-
-    lambda_max: float
-    lambdas: np.ndarray
-    networks: tuple[FittedNetwork, ...]
-    debiased: tuple[FittedNetwork, ...] | None
-    history: dict[str, np.ndarray]
-
-
-def two_layer_path(
-    X: object,
-    y: object,
-    *,
-    sample_weight: object = None,
-    schedule: object = None,
-    solver: str = "auto",
-    debias: bool = False,
-    n_neurons: int = 100,
-    hidden_bias: bool = True,
-    standardize: bool = True,
-    max_iter: int = 2000,
-    max_time: float | None = None,
-    tol: float = 1e-3,
-    prune_tol: float = 1e-6,
-    merge_angle: float = 0.05,
-    device: object = None,
-    dtype: str = "float64",
-    random_state: object = None,
-) -> TwoLayerPath:
-    """Follow a decreasing schedule of weight decays in one warm-started pass.
-
-    The objective and the parameters are those of
-    :class:`RegularizedTwoLayerRegressor`.
-
-    Parameters
-    ----------
-    X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Inputs; at least two rows.
-    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        Targets.
-    sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows, not negative; only their ratios matter.
-    schedule : schedule, default=None
-        Weight decay of each stage. None stands for ``GeometricSchedule()``, which ends
-        at the noise level; for "gd", for ``GeometricSchedule(start=0.03, stop=2e-4)``.
-    solver : {"auto", "newton", "fast", "gd"}, default="auto"
-        How the objective is minimised at each stage.
-    debias : bool, default=False
-        Whether to refit the network of each stage without decay, too. Its neurons are
-        merged and dropped as long as an information criterion falls.
-    n_neurons : int, default=100
-        Number of neurons at the start, at least 1.
-    hidden_bias : bool, default=True
-        Whether the neurons have biases.
-    standardize : bool, default=True
-        Whether to scale the columns of `X` to unit variance for the fit.
-    max_iter : int, default=2000
-        Most descent steps in one stage.
-    max_time : float, default=None
-        Seconds after which the path ends with the stages reached; None for no limit.
-    tol : float, default=1e-3
-        Tolerance of the descent.
-    prune_tol : float, default=1e-6
-        Neurons with at most this fraction of the largest mass are removed.
-    merge_angle : float, default=0.05
-        Neurons whose directions are within this angle, in radians, are made one.
-    device : str, torch.device or None, default=None
-        Where to compute.
-    dtype : {"float64", "float32"}, default="float64"
-        Precision of the computation.
-    random_state : int, RandomState instance or None, default=None
-        Seeds the initial directions and the search for the certificate's peak.
-
-    Returns
-    -------
-    path : TwoLayerPath
-        Decays, networks and what is known of them.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a parameter or the data are not as documented.
-
-    See Also
-    --------
-    RegularizedTwoLayerRegressor : The estimator, which keeps one stage.
-
-    Examples
-    --------
-    >>> from sklearn_twolayer import StagedSchedule, two_layer_path
-    >>> from sklearn_twolayer.datasets import make_two_layer_regression
-    >>> X, y = make_two_layer_regression(200, 4, n_directions=2, random_state=0)
-    >>> path = two_layer_path(
-    ...     X, y, schedule=StagedSchedule([1.0, 0.1]), random_state=0)
-    >>> [network.n_features > 0 for network in path.networks]
-    [False, True]
-    """
-    debias = check_flag("debias", debias)
-    options = check_path_options(
-        schedule=schedule,
-        solver=solver,
-        n_neurons=n_neurons,
-        hidden_bias=hidden_bias,
-        standardize=standardize,
-        max_iter=max_iter,
-        max_time=max_time,
-        tol=tol,
-        prune_tol=prune_tol,
-        merge_angle=merge_angle,
-        device=device,
-        dtype=dtype,
-        random_state=random_state,
-    )
-    X = check_inputs(None, X)
-    targets = check_targets(y, X.shape[0])
-    weights = check_weights(sample_weight, X.shape[0])
-    with fit_threads(X.size), time_limit(options.max_time):
-        problem = PathProblem.of(RawRows.local(X, targets, weights), options)
-        stages = list(problem.stages())
-        networks = tuple(problem.fitted(stage.network) for stage in stages)
-        if debias:
-            companions = [problem.debiased(stage) for stage in stages]
-            debiased = tuple(problem.fitted(network) for network in companions)
-    history = problem.history(stages)
-    return TwoLayerPath(
-        lambda_max=problem.lambda_max,
-        lambdas=history["lambda_"],
-        networks=networks,
-        debiased=debiased if debias else None,
-        history=history,
-    )

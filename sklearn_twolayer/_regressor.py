@@ -136,6 +136,12 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
     random_state : int, RandomState instance or None, default=None
         Seeds the initial directions and the search for the certificate's peak. Pass
         an int for results that repeat.
+    checkpoint : str or path-like, default=None
+        File to write each finished stage to. If it is there already, from a fit of the
+        same data with the same parameters, the fit goes on after its last stage and
+        ends as it would have in one go; another one is refused. It holds plain arrays,
+        nothing in it is executed, and it is whole at any moment. Without a schedule a
+        fit is one stage. Delete it to begin anew.
     verbose : int, default=0
         If positive, print a line a stage.
 
@@ -235,6 +241,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         device: object = None,
         dtype: str = "float64",
         random_state: object = None,
+        checkpoint: object = None,
         verbose: int = 0,
     ) -> None:
         self.n_neurons = n_neurons
@@ -254,6 +261,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         self.device = device
         self.dtype = dtype
         self.random_state = random_state
+        self.checkpoint = checkpoint
         self.verbose = verbose
 
     def fit(self, X: object, y: object, sample_weight: object = None) -> Self:

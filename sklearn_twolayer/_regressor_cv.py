@@ -358,6 +358,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
             device=self.device,
             dtype=self.dtype,
             random_state=self.random_state,
+            checkpoint=None,
         )
 
     def _check_debias(self) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Integral, Real
+from pathlib import Path
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -48,6 +50,23 @@ def check_max_time(max_time: object) -> float | None:
     if max_time is None:
         return None
     return check_real("max_time", max_time, min_val=0.0, include_boundaries="neither")
+
+
+def check_checkpoint(checkpoint: object) -> Path | None:
+    """None or the path of a file in a folder that exists."""
+    if checkpoint is None:
+        return None
+    if not isinstance(checkpoint, (str, os.PathLike)):
+        raise TypeError(
+            f"checkpoint must be None or the path of a file, got {checkpoint!r}."
+        )
+    path = Path(checkpoint)
+    if path.is_dir() or not path.parent.is_dir():
+        raise ValueError(
+            "checkpoint must be the path of a file in a folder that exists, got "
+            f"{str(path)!r}."
+        )
+    return path
 
 
 def check_criterion(criterion: object) -> object:

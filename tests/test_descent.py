@@ -33,7 +33,7 @@ def options(**changes):
         schedule=None, solver="auto", n_neurons=20, hidden_bias=True,
         standardize=True, max_iter=2000, max_time=None, tol=1e-3, prune_tol=1e-6,
         merge_angle=0.05,
-        device=None, dtype="float64", random_state=0,
+        device=None, dtype="float64", random_state=0, checkpoint=None,
     )  # fmt: skip
     return replace(defaults, **changes)
 
