@@ -11,6 +11,7 @@ import torch
 
 from sklearn_twolayer._checkpoint import continued, read_checkpoint
 from sklearn_twolayer._descent import newton_descent, refine
+from sklearn_twolayer._memory import check_memory
 from sklearn_twolayer._network import Network, followed_masses
 from sklearn_twolayer._objective import counted, linear_part_at
 from sklearn_twolayer._options import PathOptions
@@ -21,7 +22,7 @@ from sklearn_twolayer._path import (
     follow_path,
     start_path,
 )
-from sklearn_twolayer._raw import RawPart, RawRows, sampled, stacked
+from sklearn_twolayer._raw import RawPart, RawRows, n_columns, sampled, stacked
 from sklearn_twolayer._rows import Rows
 from sklearn_twolayer._search import choose_neurons, search_stage, thinned
 from sklearn_twolayer._selection import (
@@ -62,6 +63,13 @@ class PathProblem:
             saved = read_checkpoint(options.checkpoint)
             if saved is not None:
                 options = replace(options, seed=int(saved.settings["seed"]))
+        n_features, n_outputs = raw.parts.gather(n_columns)[0]
+        n_neurons = options.n_neurons
+        if options.solver != "gd":  # which add neurons where they are missing
+            n_neurons = min(
+                n_neurons, max(FEW_NEURONS, n_features + options.hidden_bias)
+            )
+        check_memory(n_features, n_outputs, n_neurons)
         rows = Rows.from_parts(
             raw.parts,
             standardize=options.standardize,
@@ -70,9 +78,6 @@ class PathProblem:
             dtype=getattr(torch, options.dtype),
         )
         generator = torch.Generator(device="cpu").manual_seed(options.seed)
-        n_neurons = options.n_neurons
-        if options.solver != "gd":  # which add neurons where they are missing
-            n_neurons = min(n_neurons, max(FEW_NEURONS, rows.n_inputs))
         start = start_path(rows, n_neurons, generator)
         scale = rows.units.target_scale
         lambdas = options.schedule.stages(start.lambda_max * scale) / scale

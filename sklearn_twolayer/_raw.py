@@ -110,6 +110,11 @@ def is_mapped(X: np.ndarray) -> bool:
     return isinstance(X, mmap.mmap)
 
 
+def n_columns(raw: RawPart) -> tuple[int, int]:
+    """Numbers of inputs and of targets."""
+    return raw.X.shape[1], raw.y.shape[1]
+
+
 def sampled(raw: RawPart, share: float, seed: int) -> RawPart:
     """A random share of the rows, in memory."""
     n_rows = len(raw.y)

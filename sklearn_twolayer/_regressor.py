@@ -293,6 +293,9 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
             If a parameter or the data are not as documented. The estimator is then
             left as it was.
 
+        MemoryError
+            If the fit would take more memory than the machine has.
+
         Warns
         -----
         sklearn.exceptions.ConvergenceWarning
