@@ -66,9 +66,8 @@ class PathProblem:
         n_features, n_outputs = raw.parts.gather(n_columns)[0]
         n_neurons = options.n_neurons
         if options.solver != "gd":  # which add neurons where they are missing
-            n_neurons = min(
-                n_neurons, max(FEW_NEURONS, n_features + options.hidden_bias)
-            )
+            n_inputs = n_features + options.hidden_bias
+            n_neurons = min(n_neurons, max(FEW_NEURONS, n_inputs))
         check_memory(n_features, n_outputs, n_neurons)
         rows = Rows.from_parts(
             raw.parts,

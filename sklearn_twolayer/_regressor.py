@@ -135,7 +135,8 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         out within some 1e-7 rad in place of 1e-14; noisy ones within their error.
     random_state : int, RandomState instance or None, default=None
         Seeds the initial directions and the search for the certificate's peak. Pass
-        an int for results that repeat.
+        an int for results that repeat; None takes a new seed each time, and not NumPy's
+        global generator.
     checkpoint : str or path-like, default=None
         File to write each finished stage to. If it is there already, from a fit of the
         same data with the same parameters, the fit goes on after its last stage and

@@ -101,7 +101,8 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         Precision of the computation. The fitted attributes are float64.
     random_state : int, RandomState instance or None, default=None
         Seeds the initial directions and the search for the certificate's peak; the
-        folds are `cv`'s matter. Pass an int for results that repeat.
+        folds are `cv`'s matter. Pass an int for results that repeat; None
+        takes a new seed each time.
     verbose : int, default=0
         If positive, print a line a stage of the path on all rows.
 

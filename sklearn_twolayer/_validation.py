@@ -97,6 +97,12 @@ def check_fractions(lambdas: object, eps: object) -> np.ndarray:
 
 
 def check_generator(random_state: object) -> np.random.RandomState:
+    """scikit-learn's, but None stands for a new seed of the operating system.
+
+    So that NumPy's global generator is neither used nor changed.
+    """
+    if random_state is None:
+        return np.random.RandomState()
     with _error_names("random_state", None):
         return check_random_state(random_state)
 
