@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
 
 from threadpoolctl import threadpool_limits
 
@@ -13,12 +15,43 @@ from threadpoolctl import threadpool_limits
 SERIAL_ENTRIES = 2**19
 
 
-def fit_threads(n_entries: int) -> AbstractContextManager:
+class _SerialBlas:
+    """One thread for BLAS while any fit asks for it.
+
+    The limit is the whole process's: were each of several fits at once to restore what
+    it found, the last could restore the limit of another.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._n_fits = 0
+        self._limits: threadpool_limits | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._n_fits == 0:
+                self._limits = threadpool_limits(limits=1, user_api="blas")
+            self._n_fits += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._n_fits -= 1
+            if self._n_fits == 0:
+                self._limits.restore_original_limits()
+
+
+_serial_blas = _SerialBlas()
+
+
+@contextmanager
+def fit_threads(n_entries: int) -> Iterator[None]:
     """Limit BLAS and OpenMP, torch's included, to one thread for small inputs.
 
     Large inputs keep the threads that the caller allows. The limits end with the
-    context.
+    context; OpenMP's is the calling thread's own.
     """
     if n_entries > SERIAL_ENTRIES:
-        return nullcontext()
-    return threadpool_limits(limits=1)
+        yield
+        return
+    with _serial_blas, threadpool_limits(limits=1, user_api="openmp"):
+        yield
