@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import fields
 from typing import Self
 
 import numpy as np
@@ -22,6 +23,9 @@ from sklearn_twolayer._summary import shares_of_variance, summarized
 from sklearn_twolayer._units import FittedNetwork
 from sklearn_twolayer._validation import check_inputs, check_option, is_dask
 from sklearn_twolayer.exceptions import NoFeaturesWarning
+
+# What predictions need; an estimator that lacks any of it is not fitted.
+FITTED = [f"{field.name}_" for field in fields(FittedNetwork)]
 
 
 class TwoLayerModel(
@@ -59,7 +63,7 @@ class TwoLayerModel(
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             Predicted targets; a lazy Dask array if `X` is a Dask collection.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, FITTED)
         network = self._fitted_network()
         if is_dask(X):
             check_columns(self, X, reset=False)
@@ -87,7 +91,7 @@ class TwoLayerModel(
         NoFeaturesWarning
             If the fitted model is linear; the result then has no columns.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, FITTED)
         feature_output = self._check_feature_output()
         network = self._fitted_network()
         if is_dask(X):
@@ -123,7 +127,7 @@ class TwoLayerModel(
             Lines to print: features and inputs, decay, certificate, stages, and for
             each feature the norm of its amplitudes and its largest loadings.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, FITTED)
         network, shares = self._fitted_network(), None
         if X is not None:
             shares = shares_of_variance(network, check_inputs(self, X, reset=False))
@@ -149,7 +153,7 @@ class TwoLayerModel(
             In double precision, with the parameters `features`, `feature_intercepts`,
             `amplitudes`, `coef` and `intercept`, which can be trained on.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, FITTED)
         from sklearn_twolayer._torch_module import TwoLayerModule
 
         return TwoLayerModule(self._fitted_network())
@@ -168,7 +172,7 @@ class TwoLayerModel(
         TypeError
             If a parameter has no JSON form, such as a random generator.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, FITTED)
         return to_plain(self)
 
     @classmethod

@@ -32,6 +32,7 @@ from sklearn_twolayer._selection import (
     select_stage,
 )
 from sklearn_twolayer._units import FittedNetwork
+from sklearn_twolayer._validation import check_decays
 
 # Rows on which the search without a schedule begins, and the largest share of all rows
 # that this may be (benchmarks/scale.py).
@@ -79,8 +80,8 @@ class PathProblem:
         generator = torch.Generator(device="cpu").manual_seed(options.seed)
         start = start_path(rows, n_neurons, generator)
         scale = rows.units.target_scale
-        lambdas = options.schedule.stages(start.lambda_max * scale) / scale
-        return cls(raw, rows, start, lambdas, options, generator)
+        lambdas = check_decays(options.schedule.stages(start.lambda_max * scale))
+        return cls(raw, rows, start, lambdas / scale, options, generator)
 
     @property
     def lambda_max(self) -> float:
@@ -289,7 +290,7 @@ def resolve_device(device: object) -> torch.device:
     """The torch device meant by ``device``; the CPU for None."""
     try:
         resolved = torch.device("cpu" if device is None else device)
-        torch.empty(0, device=resolved)
+        torch.zeros(1, device=resolved).cpu()
     except (AssertionError, NotImplementedError, RuntimeError, TypeError) as error:
         raise ValueError(
             "device must be None, 'cpu' or a device that torch can use here, such as "

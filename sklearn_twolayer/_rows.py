@@ -23,6 +23,7 @@ from sklearn_twolayer._parts import LocalParts, Parts
 from sklearn_twolayer._raw import RawPart, Shares
 from sklearn_twolayer._sums import add, added_up
 from sklearn_twolayer._units import Units
+from sklearn_twolayer._validation import check_magnitude
 
 # A target whose residual from the linear fit is below this fraction of its own size
 # is linear up to rounding.
@@ -209,6 +210,8 @@ def _standardization(
     )
     mean = sum(means)
     largest = np.maximum(np.max(high, axis=0) - mean, mean - np.min(low, axis=0))
+    for j, value in enumerate(largest):
+        check_magnitude(f"Column {j} of X, less its mean,", value)
     size = np.where(largest > 0, largest, 1.0)
     first, second = added_up(raw.gather(_raw.centred_sums, shares, mean, size))
     scale = size * np.sqrt(np.maximum(second - np.square(first), 0.0))

@@ -14,6 +14,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_array, check_random_state, check_scalar
 from sklearn.utils.validation import validate_data
 
+LARGEST = 1e150  # of inputs and targets, so that their squares are numbers
+
 
 def check_option(name: str, value: object, options: Sequence[object]) -> object:
     """One of a few values, told apart from look-alikes of other types."""
@@ -152,6 +154,10 @@ def check_inputs(
 
 def check_targets(y: object, n_samples: int) -> np.ndarray:
     """``y`` as a float array of one or two dimensions, with ``n_samples`` rows."""
+    if is_dask(y):
+        raise TypeError(
+            "y is a Dask collection but X is not; y.compute() brings it into memory."
+        )
     targets = check_numbers("y", y, ensure_2d=False)
     if targets.ndim not in (1, 2):
         raise ValueError(f"y must have one or two dimensions, got {targets.ndim}.")
@@ -160,24 +166,59 @@ def check_targets(y: object, n_samples: int) -> np.ndarray:
             "X and y have inconsistent numbers of samples: "
             f"[{n_samples}, {targets.shape[0]}]."
         )
+    check_magnitude("y", np.abs(targets).max(initial=0.0))
     return targets
+
+
+def check_magnitude(name: str, largest: float) -> None:
+    """Refuse numbers whose squares over- or underflow."""
+    if largest > LARGEST or 0.0 < largest < 1.0 / LARGEST:
+        raise ValueError(
+            f"{name} has a largest absolute value of {largest:.3g}, whose square "
+            "float64 cannot hold: rescale it to between "
+            f"{1.0 / LARGEST:g} and {LARGEST:g}."
+        )
+
+
+def check_decays(decays: object) -> np.ndarray:
+    """What the `stages` of a schedule returned: decays, none above the one before."""
+    try:
+        checked = np.asarray(decays, dtype=np.float64)
+    except (TypeError, ValueError):
+        checked = np.empty(0)
+    if (
+        checked.ndim != 1
+        or len(checked) == 0
+        or not (np.isfinite(checked) & (checked >= 0.0)).all()
+        or (np.diff(checked) > 0.0).any()
+    ):
+        raise ValueError(
+            "schedule must have a method stages(lambda_max) that returns finite decays "
+            f"of at least 0, none above the one before it; it returned {decays!r}."
+        )
+    return checked
 
 
 def check_weights(sample_weight: object, n_samples: int) -> np.ndarray:
     """Sample weights as a float array; ones for None, repeated for a number."""
     weights = check_signs(sample_weight, n_samples)
-    check_total(weights.sum())
+    check_total(weights.max(initial=0.0))
     return weights
 
 
 def check_total(total: float) -> None:
-    """Refuse sample weights with a sum of zero."""
+    """Refuse sample weights with a sum, or a largest one, of zero."""
     if total == 0:
         raise ValueError("sample_weight must not be all zero.")
 
 
 def check_signs(sample_weight: object, n_samples: int) -> np.ndarray:
     """Sample weights of some of the rows, which may all be zero."""
+    if is_dask(sample_weight):
+        raise TypeError(
+            "sample_weight is a Dask collection but X is not; sample_weight.compute() "
+            "brings it into memory."
+        )
     if sample_weight is None or isinstance(sample_weight, Real):
         weights = np.full(n_samples, 1.0 if sample_weight is None else sample_weight)
     else:
@@ -190,6 +231,7 @@ def check_signs(sample_weight: object, n_samples: int) -> np.ndarray:
         raise ValueError(
             f"sample_weight must not be negative, the least is {weights.min()}."
         )
+    check_magnitude("sample_weight", weights.max(initial=0.0))
     return weights
 
 

@@ -1,13 +1,20 @@
 """Malformed calls: the error names the offender, an earlier fit survives."""
 
+import pickle
+
+import dask.array as da
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
+from sklearn.exceptions import NotFittedError
 
 from sklearn_twolayer import (
     ConstantSchedule,
     GeometricSchedule,
     RegularizedTwoLayerRegressor,
+    RegularizedTwoLayerRegressorCV,
+    StagedSchedule,
     two_layer_path,
 )
 from sklearn_twolayer.datasets import make_two_layer_regression
@@ -20,6 +27,16 @@ QUICK = {
     "n_neurons": 5, "max_iter": 20, "random_state": 0,
     "schedule": ConstantSchedule(0.1),
 }  # fmt: skip
+
+
+class Returning:
+    """A schedule of somebody else's."""
+
+    def __init__(self, decays):
+        self.decays = decays
+
+    def stages(self, lambda_max):
+        return self.decays
 
 
 def with_entry(array, value):
@@ -47,6 +64,27 @@ PARAMETERS = [
     ("feature_output", "both", ValueError),
     ("max_iter", 0, ValueError),
     ("max_iter", "many", TypeError),
+    ("max_time", 0.0, ValueError),
+    ("max_time", "a minute", TypeError),
+    ("checkpoint", 3, TypeError),
+    ("checkpoint", "no/such/folder/fit.npz", ValueError),
+    ("checkpoint", ".", ValueError),
+    ("schedule", StagedSchedule([]), ValueError),
+    ("schedule", StagedSchedule([0.1, 0.2]), ValueError),
+    ("schedule", StagedSchedule("abc"), ValueError),
+    ("schedule", StagedSchedule([0.1, np.nan]), ValueError),
+    ("schedule", ConstantSchedule(-1.0), ValueError),
+    ("schedule", ConstantSchedule("x"), TypeError),
+    ("schedule", GeometricSchedule(ratio=1.5), ValueError),
+    ("schedule", GeometricSchedule(stop="never"), ValueError),
+    ("schedule", GeometricSchedule(start=0.1, stop=0.5), ValueError),
+    ("schedule", Returning([]), ValueError),
+    ("schedule", Returning([0.1, 0.2]), ValueError),
+    ("schedule", Returning([float("nan")]), ValueError),
+    ("schedule", Returning([-1.0]), ValueError),
+    ("schedule", Returning([[1.0]]), ValueError),
+    ("schedule", Returning("abc"), ValueError),
+    ("schedule", Returning(None), ValueError),
     ("tol", -1e-3, ValueError),
     ("tol", float("nan"), ValueError),
     ("prune_tol", 1.0, ValueError),
@@ -55,6 +93,7 @@ PARAMETERS = [
     ("device", "abacus", ValueError),
     ("device", "cuda:99", ValueError),
     ("device", 3.5, ValueError),
+    ("device", "meta", ValueError),
     ("dtype", "float16", ValueError),
     ("dtype", np.float64, ValueError),
     ("random_state", "seed", ValueError),
@@ -86,6 +125,34 @@ DATA = [
     ("short weights", X, Y, abs(Y[1:]), ValueError, "sample_weight"),
     ("two-dimensional weights", X, Y, abs(X), ValueError, "sample_weight"),
     ("string weight", X, Y, with_entry(Y, "abc"), ValueError, "sample_weight"),
+    ("huge weights", X, Y, np.full(60, 1e200), ValueError, "sample_weight"),
+    ("X of nothing", None, Y, None, ValueError, "X"),
+    ("X of text", "abc", Y, None, ValueError, "X"),
+    ("ragged X", [[1.0, 2.0], [3.0]], [1.0, 2.0], None, ValueError, "X"),
+    (
+        "X of times",
+        pd.DataFrame({"t": pd.date_range("2020", periods=60), "b": Y}),
+        Y,
+        None,
+        TypeError,
+        "X",
+    ),
+    ("huge X", X * 1e200, Y, None, ValueError, "X"),
+    ("tiny X", X * [1.0, 1e-310, 1.0], Y, None, ValueError, "Column 1 of X"),
+    ("huge y", X, Y * 1e200, None, ValueError, "y"),
+    ("tiny y", X, Y * 1e-200, None, ValueError, "y"),
+    (
+        "sparse X with NaN",
+        sparse.csr_array(with_entry(X, np.nan)),
+        Y,
+        None,
+        ValueError,
+        "X",
+    ),
+    ("one-dimensional sparse X", sparse.coo_array(X[:, 0]), Y, None, ValueError, "X"),
+    ("sparse y", X, sparse.csr_array(Y[:, None]), None, TypeError, "y"),
+    ("y of Dask alone", X, da.from_array(Y), None, TypeError, "y"),
+    ("weights of Dask alone", X, Y, da.ones(60), TypeError, "sample_weight"),
 ]
 
 
@@ -134,12 +201,89 @@ def test_another_number_of_columns_at_predict(fitted):
             method(X[:, :2])
 
 
-def test_unfitted():
-    from sklearn.exceptions import NotFittedError
+@pytest.mark.parametrize("method", ["predict", "transform", "summary", "to_dict"])
+def test_unfitted(method):
+    model = RegularizedTwoLayerRegressor()
+    arguments = [] if method in ("summary", "to_dict") else [X]
+    with pytest.raises(NotFittedError):
+        getattr(model, method)(*arguments)
+    model.n_features_in_ = 3  # half a fit is none
+    with pytest.raises(NotFittedError):
+        getattr(model, method)(*arguments)
 
-    for method in ("predict", "transform"):
-        with pytest.raises(NotFittedError):
-            getattr(RegularizedTwoLayerRegressor(), method)(X)
+
+INPUTS = [
+    ("NaN", with_entry(X, np.nan), ValueError, "X contains NaN"),
+    ("no rows", X[:0], ValueError, "X: Found array with 0 sample"),
+    ("one dimension", X[0], ValueError, "X: Expected 2D array"),
+    ("text", [["a", "b", "c"]], ValueError, "X"),
+    ("sparse, too few columns", sparse.csr_array(X[:, :2]), ValueError, "2 features"),
+    ("too many columns", np.hstack([X, X]), ValueError, "6 features"),
+    ("Dask, too few columns", da.from_array(X[:, :2]), ValueError, "2 features"),
+]
+
+
+@pytest.mark.parametrize("method", ["predict", "transform"])
+@pytest.mark.parametrize(
+    ("inputs", "error", "match"), [c[1:] for c in INPUTS], ids=[c[0] for c in INPUTS]
+)
+def test_inputs_of_predictions(fitted, method, inputs, error, match):
+    state = dict(vars(fitted))
+    with pytest.raises(error, match=match):
+        getattr(fitted, method)(inputs)
+    assert vars(fitted) == state
+
+
+def test_names(fitted):
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    with pytest.raises(ValueError, match="input_features should have length"):
+        fitted.get_feature_names_out(["a"])
+    with pytest.raises(ValueError, match="Invalid parameter 'lambda_'"):
+        fitted.set_params(lambda_=0.1)
+    with pytest.warns(UserWarning, match="X has feature names"):
+        fitted.predict(frame)
+    fitted.fit(frame, Y)
+    with pytest.raises(ValueError, match="feature names should match"):
+        fitted.predict(frame.rename(columns={"a": "z"}))
+
+
+def test_memory_maps_that_were_cut_short(fitted, tmp_path):
+    np.save(tmp_path / "X.npy", X)
+    content = (tmp_path / "X.npy").read_bytes()
+    (tmp_path / "X.npy").write_bytes(content[:-240])  # ten rows
+    before = dict(vars(fitted))
+    with pytest.raises(ValueError, match="greater than file size"):
+        np.load(tmp_path / "X.npy", mmap_mode="r")
+    rest = np.memmap(tmp_path / "X.npy", dtype=float, mode="r", offset=128)
+    with pytest.raises(ValueError, match=r"X and y have inconsistent.*\[50, 60\]"):
+        fitted.fit(rest.reshape(-1, 3), Y)
+    assert vars(fitted) == before
+
+
+def test_chunks_of_unknown_length(fitted):
+    lazy = da.from_array(X, chunks=(20, 3))
+    some, before = lazy[lazy[:, 0] > 0.0], dict(vars(fitted))
+    for y in (Y, da.from_array(Y, chunks=20), da.from_array(Y, chunks=30)):
+        with pytest.raises((TypeError, ValueError), match=r"\by\b"):
+            fitted.fit(some, y)
+    with pytest.raises(ValueError, match="known number of columns"):
+        fitted.fit(lazy[:, da.from_array(np.array([True, True, False]))], Y)
+    assert vars(fitted) == before
+
+
+def test_wrong_pickles_and_dictionaries(fitted):
+    with pytest.raises(pickle.UnpicklingError, match="truncated"):
+        pickle.loads(pickle.dumps(fitted)[:-20])
+    state = fitted.__getstate__().copy()
+    del state["features_"]
+    broken = RegularizedTwoLayerRegressor()
+    broken.__setstate__(state)
+    with pytest.raises(NotFittedError):
+        broken.predict(X)
+    with pytest.raises(ValueError, match="made by to_dict"):
+        RegularizedTwoLayerRegressor.from_dict(pickle.dumps(fitted))
+    with pytest.raises(ValueError, match="not a RegularizedTwoLayerRegressorCV"):
+        RegularizedTwoLayerRegressorCV.from_dict(fitted.to_dict())
 
 
 def test_interrupted_fit_leaves_the_earlier_one(fitted):
