@@ -157,7 +157,8 @@ def column_sums(
     share = shares.of(raw.sample_weight)
     target_mean = share @ raw.y
     if sparse.issparse(raw.X):
-        low, high = raw.X.min(axis=0).toarray(), raw.X.max(axis=0).toarray()
+        least, most = raw.X.min(axis=0), raw.X.max(axis=0)  # of one dimension or two
+        low, high = least.toarray().ravel(), most.toarray().ravel()
         return share @ raw.X, target_mean, low.astype(float), high.astype(float)
     n_features = raw.X.shape[1]
     mean, low, high = np.zeros(n_features), np.full(n_features, np.inf), None
