@@ -1,9 +1,20 @@
+import math
+from dataclasses import FrozenInstanceError
+
 import numpy as np
 import pytest
 import torch
 from conftest import random_problem, residual_values
 
-from sklearn_twolayer._network import Network, balance, blend, merge, prune, unit_rows
+from sklearn_twolayer._network import (
+    Network,
+    balance,
+    blend,
+    followed_masses,
+    merge,
+    prune,
+    unit_rows,
+)
 from sklearn_twolayer._objective import objective_at
 
 
@@ -87,3 +98,75 @@ def test_blend_is_the_weighted_mean_of_the_outputs(share):
         residuals[2], (1 - share) * residuals[0] + share * residuals[1]
     )
     assert blended.n_neurons == first.n_neurons + second.n_neurons
+
+
+def network_of(*neurons):
+    """Neurons as (mass, direction), with one output."""
+    masses = torch.tensor([mass for mass, _ in neurons], dtype=torch.float64)
+    directions = np.array([d for _, d in neurons], dtype=float).reshape(-1, 3)
+    directions = torch.from_numpy(directions)
+    return balance(Network.from_parts(directions, masses[:, None]))
+
+
+def test_masses_are_followed_along_lines():
+    """A neuron keeps its column while it lives, whatever its place and its sign."""
+    turned = [math.cos(0.2), math.sin(0.2), 0.0]
+    stages = [
+        network_of((3.0, [1.0, 0.0, 0.0]), (2.0, [0.0, 1.0, 0.0])),
+        network_of(),
+        network_of((5.0, [0.0, -1.0, 0.0]), (4.0, turned), (1.0, [0.0, 0.0, 1.0])),
+        network_of((7.0, [0.0, 0.0, 1.0])),
+        network_of((8.0, [math.cos(0.5), math.sin(0.5), 0.0])),
+        network_of((9.0, [0.0, math.sqrt(0.5), math.sqrt(0.5)])),
+    ]
+    expected = [
+        [3.0, 2.0, 0.0, 0.0],
+        [0.0, 0.0, 0.0, 0.0],
+        [4.0, 5.0, 1.0, 0.0],
+        [0.0, 0.0, 7.0, 0.0],
+        [8.0, 0.0, 0.0, 0.0],  # 0.3 radians from where the first line had turned to
+        [0.0, 0.0, 0.0, 9.0],  # half a right angle from the nearest: a new one
+    ]
+    np.testing.assert_allclose(followed_masses(stages), expected)
+
+
+def test_several_born_at_once_get_columns_of_their_own():
+    stages = [
+        network_of((1.0, [1.0, 0.0, 0.0])),
+        network_of(
+            (2.0, [0.0, 1.0, 0.0]), (3.0, [1.0, 0.0, 0.0]), (4.0, [0.0, 0.0, 1.0])
+        ),
+    ]
+    np.testing.assert_allclose(followed_masses(stages), [[1, 0, 0], [3, 2, 4]])
+
+
+def test_nothing_to_follow():
+    assert followed_masses([network_of(), network_of()]).shape == (2, 0)
+
+
+def test_pruning_is_relative_and_keeps_what_is_above():
+    network = network_of((10.0, [1.0, 0.0, 0.0]), (1.0, [0.0, 1.0, 0.0]))
+    assert prune(network, 0.11).n_neurons == 1
+    assert prune(network, 0.09).n_neurons == 2
+    equal = network_of((0.0, [1.0, 0.0, 0.0]), (0.0, [0.0, 1.0, 0.0]))
+    assert prune(equal, 0.5).n_neurons == 0  # neurons without mass go
+
+
+def test_the_heaviest_takes_in_its_neighbours():
+    """Of a chain, each within the angle of the next, the middle one is heaviest."""
+    angles, masses = [0.0, 0.2, 0.4], [1.0, 2.0, 1.0]
+    chain = [
+        (mass, [math.cos(angle), math.sin(angle), 0.0])
+        for mass, angle in zip(masses, angles, strict=True)
+    ]
+    assert merge(network_of(*chain), 0.25).n_neurons == 1
+    light_middle = [(3.0, chain[0][1]), (1.0, chain[1][1]), (2.0, chain[2][1])]
+    merged = merge(network_of(*light_middle), 0.25)
+    np.testing.assert_allclose(sorted(merged.masses.tolist()), [2.0, 4.0])
+
+
+def test_networks_are_immutable_and_compared_as_objects():
+    network = network_of((1.0, [1.0, 0.0, 0.0]))
+    with pytest.raises(FrozenInstanceError):
+        network.n_outputs = 2
+    assert network != network_of((1.0, [1.0, 0.0, 0.0]))
