@@ -19,7 +19,8 @@ class _SerialBlas:
     """One thread for BLAS while any fit asks for it.
 
     The limit is the whole process's: were each of several fits at once to restore what
-    it found, the last could restore the limit of another.
+    it found, the last could restore the limit of another. The fit that ends the limit
+    may run in another thread than the one that began it.
     """
 
     def __init__(self) -> None:
@@ -31,6 +32,7 @@ class _SerialBlas:
         with self._lock:
             if self._n_fits == 0:
                 self._limits = threadpool_limits(limits=1, user_api="blas")
+                _let_any_thread_limit()
             self._n_fits += 1
 
     def __exit__(self, *error: object) -> None:
@@ -38,6 +40,16 @@ class _SerialBlas:
             self._n_fits -= 1
             if self._n_fits == 0:
                 self._limits.restore_original_limits()
+                _let_any_thread_limit()
+
+
+def _let_any_thread_limit() -> None:
+    """Give up the control over BLAS that threadpoolctl 3.8 gives the first to limit it.
+
+    It keeps it until a context of that thread ends, and ignores all others meanwhile.
+    """
+    with threadpool_limits(limits=None):
+        pass
 
 
 _serial_blas = _SerialBlas()
