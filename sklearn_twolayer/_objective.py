@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from sklearn_twolayer._network import Network, unit_rows
-from sklearn_twolayer._sums import add, exact_copy
+from sklearn_twolayer._sums import add, exact_copy, gram
 
 if TYPE_CHECKING:
     from sklearn_twolayer._inputs import DenseBlock, SparseBlock
@@ -181,10 +181,10 @@ def activation_moments(
     rows: Rows, weights: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """``H'H`` and ``H'y``, H the neurons' activations less their linear fit."""
-    gram, inner, linear = rows.total(_activation_moments, weights)
+    products, inner, linear = rows.total(_activation_moments, weights)
     linear = rows.linear_basis.T @ linear
     # The targets have no linear part, so only the Gram matrix needs the projection.
-    return gram - linear.T @ linear, inner
+    return products - linear.T @ linear, inner
 
 
 def _activations(
@@ -294,15 +294,15 @@ def _activation_moments(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """``H'H``, ``H'y`` and ``X'H``, H the neurons' activations."""
     n_neurons, n_columns = len(weights), part.inputs.n_columns
-    gram = inner = linear = None
+    products = inner = linear = None
     weights = part.cast(weights)
     for rows in part.blocks(n_neurons):
         block = part.inputs.block(rows)
         activations = _activations(block, weights)
-        gram = add(gram, activations @ activations.T)
+        products = add(products, gram(activations))
         inner = add(inner, activations @ part.targets[rows])
         linear = add(linear, block.pull_back(activations, n_columns))
-    return gram, inner, linear.T
+    return products, inner, linear.T
 
 
 def _change(

@@ -18,6 +18,14 @@ def exact_copy(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.to(device="cpu", dtype=torch.float64)
 
 
+def gram(values: torch.Tensor) -> torch.Tensor:
+    """``values @ values.T``; by NumPy where it can, whose BLAS computes half of it."""
+    if values.device.type != "cpu":
+        return values @ values.T
+    array = values.numpy()
+    return torch.from_numpy(array @ array.T)
+
+
 def added_up(results: list) -> object:
     """Results of the parts added up, entry by entry, in the order of the parts."""
     if len(results) == 1:

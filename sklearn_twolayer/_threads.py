@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from threading import Lock
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 # Entries of the inputs up to which one thread is used. Measured on two cores: with
 # few neurons a second thread gains nothing below it, and when both cores are busy
 # (a search with n_jobs=2) the pools of torch and BLAS wait for each other and a fit
 # takes up to ten times as long.
 SERIAL_ENTRIES = 2**19
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    """The libraries with pools of threads; finding them takes a millisecond or more.
+
+    All that a fit uses are loaded when it asks first.
+    """
+    return ThreadpoolController()
 
 
 class _SerialBlas:
@@ -26,12 +36,12 @@ class _SerialBlas:
     def __init__(self) -> None:
         self._lock = Lock()
         self._n_fits = 0
-        self._limits: threadpool_limits | None = None
+        self._limits: object = None
 
     def __enter__(self) -> None:
         with self._lock:
             if self._n_fits == 0:
-                self._limits = threadpool_limits(limits=1, user_api="blas")
+                self._limits = _controller().limit(limits=1, user_api="blas")
                 _let_any_thread_limit()
             self._n_fits += 1
 
@@ -48,7 +58,7 @@ def _let_any_thread_limit() -> None:
 
     It keeps it until a context of that thread ends, and ignores all others meanwhile.
     """
-    with threadpool_limits(limits=None):
+    with _controller().limit(limits=None):
         pass
 
 
@@ -65,5 +75,5 @@ def fit_threads(n_entries: int) -> Iterator[None]:
     if n_entries > SERIAL_ENTRIES:
         yield
         return
-    with _serial_blas, threadpool_limits(limits=1, user_api="openmp"):
+    with _serial_blas, _controller().limit(limits=1, user_api="openmp"):
         yield

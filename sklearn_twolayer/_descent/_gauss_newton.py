@@ -8,7 +8,7 @@ import torch
 
 from sklearn_twolayer._network import balance
 from sklearn_twolayer._objective import evaluate, objective_at
-from sklearn_twolayer._sums import add
+from sklearn_twolayer._sums import add, gram
 from sklearn_twolayer._time_limit import out_of_time
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _moments(
             jacobian[:, k] = activations
             scaled = slopes * amplitudes[:, k, None]
             torch.mul(scaled[:, None], inputs, out=jacobian[:, n_outputs:])
-            matrix = add(matrix, flat @ flat.T)
+            matrix = add(matrix, gram(flat))
             moments = block.pull_back(flat, part.inputs.n_columns)
             linear[k] = add(linear[k], moments)
     return matrix, *(moments.T for moments in linear)
