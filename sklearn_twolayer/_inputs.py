@@ -19,6 +19,8 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from sklearn_twolayer._sums import product
+
 
 @dataclass(frozen=True, eq=False)
 class Standardization:
@@ -50,11 +52,11 @@ class DenseBlock:
         if weights.shape[1] < self.values.shape[1]:
             constant = weights @ self.offset
             weights = torch.cat([weights, constant[:, None]], dim=1)
-        return weights @ self.values.T
+        return product(weights, self.values.T)
 
     def pull_back(self, values: torch.Tensor, n_columns: int) -> torch.Tensor:
         """``values @ inputs`` as so many columns; ``values`` has one row a neuron."""
-        pulled = values @ self.values
+        pulled = product(values, self.values)
         if n_columns < pulled.shape[1]:
             return pulled[:, :-1].addr(pulled[:, -1], self.offset)
         return pulled

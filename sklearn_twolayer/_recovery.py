@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 # their square, and after the first decay many neurons may still be waiting to merge.
 DECAYS = ((1e-2, 600), (1e-4, 2000))
 STEPS = 60  # measured: 40 needs more rounds, 120 takes longer
+SHOT_ENTRIES = 1e8  # n_samples * n_parameters**2 up to which a shot is cheap
+SHOT_MERGE = 0.25  # radians
 SLACK = 0.02  # of the objective, for merges at these decays
 # Norm of a neuron's outputs less their linear fit, relative to that of a residual that
 # is rounding, below which it has no effect.
@@ -41,6 +43,7 @@ LEAST_MASS = 1e-2  # relative to the largest
 MOST_ROUNDS = 6
 PROBE_STEPS = 3  # of Gauss-Newton before the lightest neurons are tried without
 MOST_STEPS = 10  # after them
+LIGHT = 5e-2  # of the largest mass: neurons that are tried without
 BIRTHS_APART = 0.3  # radians
 BIRTHS_FROM_LIVING = 0.1
 
@@ -50,13 +53,20 @@ def recover_exactly(
 ) -> tuple[Network | None, int]:
     """Look for a small network whose residual is rounding; None if there is none.
 
-    From a wide ``network``: few quasi-Newton steps at a small decay, merges as the
-    objective allows, then Gauss-Newton without decay. If a residual is left,
-    neurons are added where the certificate peaks and all is repeated, unless the
-    residual looks like noise or the neurons stay many: then only the way down from
-    ``lambda_max`` can tell how many there are. Returns the steps used, too.
+    From a wide ``network``: where Gauss-Newton is cheap, a shot at what coarse merges
+    leave, which hits more often than not. Otherwise few quasi-Newton steps at a small
+    decay, merges as the objective allows, then Gauss-Newton without decay. If a
+    residual is left, neurons are added where the certificate peaks and all is
+    repeated, unless the residual looks like noise or the neurons stay many: then only
+    the way down from ``lambda_max`` can tell how many there are. Returns the steps
+    used, too.
     """
     n_iter = 0
+    shot = prune(merge(network, SHOT_MERGE), LIGHT)
+    if rows.n_samples * shot.parameters.numel() ** 2 <= SHOT_ENTRIES:
+        shot, n_iter = polish(rows, shot)
+        if residual_at(rows, shot).squares < rows.exact:
+            return shot, n_iter
     network = prune(merge(network, FIRST_MERGE), LEAST_MASS)
     for _ in range(MOST_ROUNDS):
         few_neurons = False
@@ -87,28 +97,31 @@ def recover_exactly(
 
 
 def polish(rows: Rows, network: Network) -> tuple[Network, int]:
-    """Refit a small network without decay and drop neurons that have no effect.
+    """Refit a small network without decay, with as few neurons as are as good.
 
     A neuron too many makes the minimum degenerate: a Gauss-Newton step only halves its
-    mass, and the objective falls by a factor of 16 instead of quadratically. The
-    lightest are therefore tried without after the first steps.
+    mass, and the objective falls by a factor of 16 instead of quadratically. Neurons
+    are therefore tried without after the first steps, and not only at the end.
     """
-    network, used = gauss_newton(rows, network, 0.0, max_iter=PROBE_STEPS, tol=0.3)
-    is_done = used < PROBE_STEPS
-    lean = prune(merge(network, 1e-3), LEAST_MASS)
-    if lean.n_neurons < network.n_neurons:
-        lean, more = gauss_newton(rows, lean, 0.0, max_iter=MOST_STEPS, tol=0.3)
-        used += more
-        if objective_at(rows, lean, 0.0)[0] <= objective_at(rows, network, 0.0)[0]:
-            network, is_done = lean, True
-    if not is_done:
-        network, more = gauss_newton(rows, network, 0.0, max_iter=MOST_STEPS, tol=0.3)
-        used += more
-    lean = merge(drop_idle(rows, network), 1e-3)
+    network, n_iter = gauss_newton(rows, network, 0.0, max_iter=PROBE_STEPS, tol=0.3)
+    still_falls = n_iter == PROBE_STEPS
+    network, used = lightened(rows, network)
+    n_iter += used
+    if still_falls:
+        network, used = gauss_newton(rows, network, 0.0, max_iter=MOST_STEPS, tol=0.3)
+        n_iter += used
+    network, used = lightened(rows, network)
+    return network, n_iter + used
+
+
+def lightened(rows: Rows, network: Network) -> tuple[Network, int]:
+    """The network refitted without its lightest neurons, unless that is worse."""
+    lean = prune(merge(drop_idle(rows, network), 1e-3), LIGHT)
     if lean.n_neurons == network.n_neurons:
-        return network, used
-    lean, more = gauss_newton(rows, lean, 0.0, max_iter=6, tol=0.3)
-    return lean, used + more
+        return network, 0
+    lean, used = gauss_newton(rows, lean, 0.0, max_iter=MOST_STEPS, tol=0.3)
+    limit = max(objective_at(rows, network, 0.0)[0], 0.5 * rows.exact)
+    return (lean if objective_at(rows, lean, 0.0)[0] <= limit else network), used
 
 
 def drop_idle(rows: Rows, network: Network) -> Network:

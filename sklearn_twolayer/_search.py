@@ -55,6 +55,8 @@ FEW_ENTRIES = 2e6  # n_samples * n_parameters**2 below which Gauss-Newton is fas
 # Share of the targets' variance left after the first descent above which the data are
 # noisy. Measured without noise: at most 0.08.
 NOISY = 0.1
+# A residual that is rounding has no peak worth a search.
+OF_ROUNDING = Effort(n_random=8, n_nearby=0, n_refined=4, n_steps=4, n_perturbations=0)
 IN_SPAN = Effort(n_random=24, n_nearby=0, n_refined=8, n_steps=10, n_perturbations=1)
 
 
@@ -91,7 +93,9 @@ def search_stage(
             exact, used = recover_exactly(rows, start, network, generator)
             n_iter += used
             if exact is not None:
-                return _stage(rows, exact, lambda_, n_iter, began, generator)
+                return _stage(
+                    rows, exact, lambda_, n_iter, began, generator, effort=OF_ROUNDING
+                )
         rows = counted(rows, network)
         criterion = Criterion.of(rows, penalty)
         network = thinned(rows, criterion, network)
@@ -148,8 +152,9 @@ def _stage(
     began: float,
     generator: torch.Generator,
     stopped_by: str = "tol",
+    effort: Effort = QUICK,
 ) -> Stage:
-    known = certify(rows, network, lambda_, generator, QUICK)
+    known = certify(rows, network, lambda_, generator, effort)
     descent = Descent(network, n_iter, stopped_by, known)
     return finish_stage(rows, descent, lambda_, began, generator, refitted=network)
 

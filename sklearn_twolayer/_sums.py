@@ -18,12 +18,25 @@ def exact_copy(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.to(device="cpu", dtype=torch.float64)
 
 
+def product(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """``first @ second``."""
+    if _by_numpy(first):
+        return torch.from_numpy(first.numpy() @ second.numpy())
+    return first @ second
+
+
 def gram(values: torch.Tensor) -> torch.Tensor:
-    """``values @ values.T``; by NumPy where it can, whose BLAS computes half of it."""
-    if values.device.type != "cpu":
-        return values @ values.T
-    array = values.numpy()
-    return torch.from_numpy(array @ array.T)
+    """``values @ values.T``, of which NumPy computes one half."""
+    return product(values, values.T)
+
+
+def _by_numpy(tensor: torch.Tensor) -> bool:
+    """Whether NumPy multiplies.
+
+    Its BLAS takes half the time of torch's for products of few columns; on several
+    threads it would wait for torch's pool of them at every step.
+    """
+    return tensor.device.type == "cpu" and torch.get_num_threads() == 1
 
 
 def added_up(results: list) -> object:
