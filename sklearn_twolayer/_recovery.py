@@ -76,7 +76,9 @@ def recover_exactly(
                 rows, network, lambda_, max_iter=STEPS, tol=1e-8
             )
             n_iter += used
-            network, used = simplify(rows, network, lambda_, slack=SLACK)
+            network, used = simplify(
+                rows, network, lambda_, slack=SLACK, to_the_end=False
+            )
             n_iter += used
             if network.parameters.numel() > most_parameters:
                 continue

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
+from scipy.optimize import OptimizeResult, minimize
 
 from sklearn_twolayer._network import balance
 from sklearn_twolayer._objective import evaluate
@@ -20,12 +21,19 @@ MEMORY = 20  # pairs of steps and gradient changes that model the curvature
 
 
 def quasi_newton(
-    rows: Rows, network: Network, lambda_: float, *, max_iter: int, tol: float
+    rows: Rows,
+    network: Network,
+    lambda_: float,
+    *,
+    max_iter: int,
+    tol: float,
+    enough: float = -math.inf,
 ) -> tuple[Network, int]:
     """SciPy's L-BFGS-B on all parameters; the balanced network and the evaluations.
 
-    It ends when a step lowers the objective by less than ``tol`` of it. Monotone: the
-    line search of L-BFGS-B accepts decreases only.
+    It ends when a step lowers the objective by less than ``tol`` of it, or when the
+    objective is at most ``enough``. Monotone: the line search of L-BFGS-B accepts
+    decreases only.
     """
     if network.n_neurons == 0:
         return network, 0
@@ -39,12 +47,16 @@ def quasi_newton(
         evaluation = evaluate(rows, unpack(flat.copy()), lambda_)
         return evaluation.objective, _flat(evaluation.gradient)
 
+    def stop(intermediate_result: OptimizeResult) -> None:
+        if intermediate_result.fun <= enough or out_of_time():
+            raise StopIteration
+
     result = minimize(
         value_and_gradient,
         _flat(network.parameters),
         jac=True,
         method="L-BFGS-B",
-        callback=_stop_in_time,
+        callback=stop,
         options={
             "maxiter": max_iter,
             "maxcor": MEMORY,
@@ -53,11 +65,6 @@ def quasi_newton(
         },
     )
     return balance(unpack(result.x.copy())), int(result.nfev)
-
-
-def _stop_in_time(parameters: np.ndarray) -> None:
-    if out_of_time():
-        raise StopIteration
 
 
 def _flat(tensor: torch.Tensor) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from sklearn_twolayer._descent._quasi_newton import quasi_newton
@@ -21,12 +22,18 @@ STEPS = 60
 
 
 def simplify(
-    rows: Rows, network: Network, lambda_: float, *, slack: float
+    rows: Rows,
+    network: Network,
+    lambda_: float,
+    *,
+    slack: float,
+    to_the_end: bool = True,
 ) -> tuple[Network, int]:
     """Find the smallest merged network that is as good, and the evaluations used.
 
     Of the networks merged at each angle and re-optimised, it is the first whose
-    objective is at most ``1 + slack`` times that of ``network``, or ``network``.
+    objective is at most ``1 + slack`` times that of ``network``, or ``network``. If not
+    ``to_the_end``, it is optimised no further than that.
     """
     limit = (1.0 + slack) * objective_at(rows, network, lambda_)[1]
     n_evaluations, n_tried = 0, 0
@@ -38,7 +45,12 @@ def simplify(
         if n_tried == network.n_neurons:
             break
         candidate, used = quasi_newton(
-            rows, candidate, lambda_, max_iter=STEPS, tol=1e-9
+            rows,
+            candidate,
+            lambda_,
+            max_iter=STEPS,
+            tol=1e-9,
+            enough=-math.inf if to_the_end else limit,
         )
         n_evaluations += used
         if objective_at(rows, candidate, lambda_)[1] <= limit:
