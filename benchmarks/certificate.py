@@ -20,7 +20,10 @@ from threadpoolctl import threadpool_limits
 
 from sklearn_twolayer import RegularizedTwoLayerRegressor, StagedSchedule
 from sklearn_twolayer._certificate import Effort, find_peaks
+from sklearn_twolayer._network import Network
+from sklearn_twolayer._objective import residual_at
 from sklearn_twolayer._rows import Rows
+from sklearn_twolayer._units import FittedNetwork
 
 DENSE = Effort(n_random=2000, n_nearby=16, n_refined=128, n_steps=40, n_perturbations=6)
 
@@ -31,16 +34,17 @@ def dense_certificate(model, X, y):
         X, y.reshape(len(X), -1), np.ones(len(X)), standardize=True, hidden_bias=True,
         device=torch.device("cpu"), dtype=torch.float64,
     )  # fmt: skip
-    residual = (y - model.predict(X)).reshape(len(X), -1) / np.sqrt(len(X))
-    starts = model.features_ * rows.units.scale
-    biases = model.feature_intercepts_ + model.features_ @ rows.units.shift
-    starts = np.column_stack([starts, biases])
-    starts /= np.linalg.norm(starts, axis=1, keepdims=True)
+    fitted = FittedNetwork(
+        model.features_, model.feature_intercepts_, model.amplitudes_, model.coef_,
+        model.intercept_,
+    )  # fmt: skip
+    weights, amplitudes = map(torch.from_numpy, rows.units.from_user(fitted))
+    network = Network.from_parts(weights, amplitudes)
     peaks = find_peaks(
-        rows, torch.from_numpy(residual), torch.from_numpy(starts),
+        rows, residual_at(rows, network), network.directions,
         torch.Generator().manual_seed(1), DENSE,
     )  # fmt: skip
-    return peaks.height / model.lambda_
+    return peaks.height * rows.units.target_scale / model.lambda_
 
 
 def main():

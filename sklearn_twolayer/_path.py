@@ -20,6 +20,7 @@ from sklearn_twolayer._certificate import (
 from sklearn_twolayer._descent import DESCENTS, Descent
 from sklearn_twolayer._network import Network, balance, merge
 from sklearn_twolayer._objective import activation_moments, target_residual
+from sklearn_twolayer._selection import next_index
 from sklearn_twolayer._time_limit import out_of_time
 
 if TYPE_CHECKING:
@@ -90,19 +91,21 @@ def follow_path(
     options: PathOptions,
     generator: torch.Generator,
     initial: Network | None = None,
-    previous: Stage | None = None,
+    finished: Sequence[Stage] = (),
 ) -> Iterator[Stage]:
     """Stages 2 and 3: the output layer, then a descent at each decay.
 
-    An ``initial`` network takes the place of early features and output layer; with a
-    ``previous`` stage the path goes on from there.
+    An ``initial`` network takes the place of early features and output layer; after
+    ``finished`` stages the path goes on from the last of them.
     """
     descend = DESCENTS[options.solver]
-    for lambda_ in lambdas:
-        began = time.perf_counter()
+    stages = list(finished)
+    index = next_index(rows, lambdas, stages, options) if stages else 0
+    while index is not None:
+        began, lambda_ = time.perf_counter(), lambdas[index]
         # An empty network has nothing to go on from.
-        goes_on = previous is not None and previous.network.n_neurons > 0
-        network = previous.network if goes_on else initial
+        goes_on = len(stages) > 0 and stages[-1].network.n_neurons > 0
+        network = stages[-1].network if goes_on else initial
         # Not below lambda_max the empty network is optimal (theory eq. 6).
         if lambda_ >= start.lambda_max * (1.0 - ROUNDING):
             descent = Descent(Network.empty(rows), 0, "tol")
@@ -111,8 +114,9 @@ def follow_path(
                 network = fit_output_layer(rows, start.directions, lambda_)
                 network = merge(network, options.merge_angle)
             descent = descend(rows, network, lambda_, options, generator)
-        previous = finish_stage(rows, descent, lambda_, began, generator)
-        yield previous
+        stages.append(finish_stage(rows, descent, lambda_, began, generator))
+        index = next_index(rows, lambdas, stages, options)
+        yield replace(stages[-1], is_last=index is None)
 
 
 def fit_output_layer(rows: Rows, directions: torch.Tensor, lambda_: float) -> Network:

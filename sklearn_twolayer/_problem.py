@@ -28,7 +28,6 @@ from sklearn_twolayer._search import choose_neurons, search_stage, thinned
 from sklearn_twolayer._selection import (
     DEFAULT_PENALTY,
     Criterion,
-    data_end_path,
     select_stage,
 )
 from sklearn_twolayer._units import FittedNetwork
@@ -96,27 +95,15 @@ class PathProblem:
     def _stages(
         self, initial: Network | None, finished: Sequence[Stage]
     ) -> Iterator[Stage]:
-        adaptive = getattr(self.options.schedule, "is_adaptive", False)
-        lambdas = self.lambdas[len(finished) :]
-        previous = finished[-1] if finished else None
-        path = follow_path(
+        return follow_path(
             self.rows,
             self.start,
-            lambdas,
+            self.lambdas,
             self.options,
             self.generator,
             initial,
-            previous,
+            finished,
         )
-        for stage, next_lambda in zip(path, [*lambdas[1:], None], strict=True):
-            is_last = next_lambda is None or stage.stopped_by == "max_time"
-            if adaptive and not is_last:
-                rows = counted(self.rows, stage.network)
-                is_last = data_end_path(rows, previous, stage, next_lambda)
-            yield replace(stage, is_last=is_last)
-            if is_last:
-                return
-            previous = stage
 
     def _saved(
         self,

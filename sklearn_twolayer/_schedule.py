@@ -37,7 +37,9 @@ class GeometricSchedule(BaseEstimator):
         noise level ``0.35 sigma sqrt(n_inputs / n_samples)`` and the last stage
         gained no more than its neurons can take from noise, or where no residual is
         left, and at 1e-4 at the latest. ``sigma**2`` is the mean squared residual at
-        a decay of zero, on a straight line through the last two stages.
+        a decay of zero, on a straight line through the last two stages. Decays are
+        left out, up to three in a row, while stages reach their gap without more
+        neurons than the one before.
     n_stages : int, default=None
         Most stages; None means that only ``stop`` ends the schedule.
 

@@ -1,12 +1,20 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from conftest import random_problem
 
-from sklearn_twolayer import GeometricSchedule, two_layer_path
+from sklearn_twolayer import GeometricSchedule, StagedSchedule, two_layer_path
+from sklearn_twolayer._objective import counted
 from sklearn_twolayer._path import Stage
-from sklearn_twolayer._selection import Criterion, data_end_path, select_stage
+from sklearn_twolayer._selection import (
+    Criterion,
+    data_end_path,
+    next_index,
+    noise_level,
+    select_stage,
+)
 from sklearn_twolayer.datasets import make_two_layer_regression
 
 
@@ -32,6 +40,43 @@ def test_the_path_ends_at_the_noise_level_or_without_residual():
     # A loss in proportion to the squared decay is all bias.
     assert not data_end_path(rows, first, replace(second, loss=0.075), 1e-9)
     assert data_end_path(rows, None, replace(first, loss=1e-20), 0.1)
+
+
+def test_steps_grow_while_the_certificate_holds():
+    *_, rows, network = random_problem(0, n_samples=800)
+    lambdas = 0.5 ** np.arange(12)
+    auto = SimpleNamespace(schedule=GeometricSchedule(), tol=1e-3)
+    many = [0, 1, 2, 3, 4] * 3
+
+    def stages(indices, n_neurons, **last):
+        # Losses in proportion to the squared decay: the path has no reason to end.
+        found = [
+            stage_of(network.take(many[:n]), lambdas[i], 0.3 * lambdas[i] ** 2)
+            for i, n in zip(indices, n_neurons, strict=True)
+        ]
+        return [*found[:-1], replace(found[-1], **last)]
+
+    def following(*arguments, options=auto, **last):
+        return next_index(rows, lambdas, stages(*arguments, **last), options)
+
+    assert following([0], [2]) == 1
+    assert following([0, 1], [2, 3]) == 2  # a neuron was born
+    assert following([0, 1], [2, 2]) == 3
+    assert following([0, 1], [2, 0]) == 2  # nothing to go on from
+    assert following([1, 3], [2, 1]) == 7
+    assert following([1, 5], [2, 2]) == 9  # no longer than four
+    assert following([5, 9], [2, 2]) == 11
+    assert following([5, 11], [2, 2]) is None
+    assert following([0, 1], [2, 2], dual_gap=0.1) == 2  # not certified
+    assert following([0, 1], [2, 2], stopped_by="max_time") is None
+    # Long steps are no way past the noise level.
+    noise = (0.07 - 0.25 * 0.3 * lambdas[1] ** 2) / 0.75
+    counts = counted(rows, network.take(many))
+    level = noise_level(counts, 2.0 * noise)
+    assert lambdas[7] < level < lambdas[4]
+    assert following([1, 3], [15, 15], loss=0.07) == np.sum(lambdas >= level) - 1
+    written = SimpleNamespace(schedule=StagedSchedule(lambdas), tol=1e-3)
+    assert following([0, 1], [2, 2], options=written) == 2
 
 
 @pytest.mark.parametrize("seed", range(2))
