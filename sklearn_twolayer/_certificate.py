@@ -46,12 +46,13 @@ class Effort:
 # Measured against denser searches: on targets, and on residuals far from the optimum,
 # QUICK is short by about 1e-4. Near the optimum many peaks are almost as high as the
 # highest, more so with noise: following many starts to the end finds more of the excess
-# over one than starting from more random directions. THOROUGH is still short by 1e-3
-# there with 30 inputs, and by up to 6e-3 with noise.
+# over one than starting from more random directions. THOROUGH is still short by up to
+# 3e-3 there with 30 inputs, LAST by 1e-3 (benchmarks/certificate.py).
 QUICK = Effort(n_random=48, n_nearby=0, n_refined=16, n_steps=10, n_perturbations=1)
 THOROUGH = Effort(
     n_random=64, n_nearby=12, n_refined=128, n_steps=30, n_perturbations=1
 )
+LAST = Effort(n_random=128, n_nearby=16, n_refined=256, n_steps=40, n_perturbations=1)
 NEARBY = 0.5  # radians
 PERTURBATION = 0.03
 

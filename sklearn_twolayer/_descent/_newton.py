@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy.optimize import nnls
 
-from sklearn_twolayer._certificate import QUICK, THOROUGH, certify
+from sklearn_twolayer._certificate import LAST, QUICK, THOROUGH, certify
 from sklearn_twolayer._descent._gauss_newton import gauss_newton
 from sklearn_twolayer._descent._quasi_newton import quasi_newton
 from sklearn_twolayer._descent._result import Descent, ended
@@ -88,14 +88,14 @@ def _certify(
 ) -> Certificate:
     """Look quickly while the gap is large; before believing a small one, thoroughly.
 
-    Twice, and with the worse of the two: descent goes on until a search finds nothing,
-    so the one that ends it is a lucky one.
+    Twice, the last time harder, and with the worse of the two: descent goes on until a
+    search finds nothing, so the one that ends it is a lucky one.
     """
     state = certify(rows, network, lambda_, generator, QUICK)
-    for _ in range(2):
+    for effort in (THOROUGH, LAST):
         if state.relative_gap > tol:
             break
-        again = certify(rows, network, lambda_, generator, THOROUGH)
+        again = certify(rows, network, lambda_, generator, effort)
         state = max(state, again, key=lambda known: known.peaks.height)
     return state
 
