@@ -12,7 +12,7 @@ from sklearn.neural_network import MLPRegressor
 
 from sklearn_twolayer._descent._gauss_newton import gauss_newton
 from sklearn_twolayer._network import Network
-from sklearn_twolayer._problem import PathProblem
+from sklearn_twolayer._objective import linear_part_at
 from sklearn_twolayer._rows import Rows
 from sklearn_twolayer.datasets import make_two_layer_regression
 from sklearn_twolayer.metrics import match_directions
@@ -126,8 +126,10 @@ def oracle_score(data, hidden_bias):
     amplitudes = teacher.amplitudes.reshape(len(weights), -1) / rows.units.target_scale
     start = Network.from_parts(torch.from_numpy(weights), torch.from_numpy(amplitudes))
     network, _ = gauss_newton(rows, start, 0.0, max_iter=50, tol=1e-12)
-    problem = PathProblem(rows, None, None, None, None, single_output=y.ndim == 1)
-    fitted = problem.fitted(network)
+    fitted = rows.units.to_user(
+        network.weights.numpy(), network.amplitudes.numpy(),
+        linear_part_at(rows, network).numpy(), single_output=y.ndim == 1,
+    )  # fmt: skip
     risk = float(np.mean((fitted.predict(X_test) - y_test) ** 2))
     match = match_directions(fitted.features, teacher.directions)
     return Score(
