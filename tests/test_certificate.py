@@ -1,9 +1,19 @@
+import math
+
 import numpy as np
 import pytest
 import torch
 from conftest import Definition, make_rows, random_problem, targets_of
 
-from sklearn_twolayer._certificate import duality_gap, early_directions, find_peaks
+from sklearn_twolayer._certificate import (
+    QUICK,
+    Effort,
+    Peaks,
+    certify,
+    duality_gap,
+    early_directions,
+    find_peaks,
+)
 from sklearn_twolayer._network import balance
 from sklearn_twolayer._objective import (
     Left,
@@ -81,3 +91,82 @@ def test_a_residual_of_zero_has_no_peak():
     *_, rows, network = random_problem(0)
     zero = Residual(Left(torch.zeros_like(targets_of(rows)), None, None), 0.0, 0.0)
     assert find_peaks(rows, zero, network.directions, seeded()).height == 0.0
+
+
+SMALL = Effort(n_random=5, n_nearby=2, n_refined=4, n_steps=6, n_perturbations=1)
+
+
+def test_a_search_repeats_and_keeps_as_many_as_it_is_told():
+    *_, rows, network = random_problem(0)
+    residual = residual_at(rows, network)
+    found = [
+        find_peaks(rows, residual, network.directions, seeded(3), SMALL)
+        for _ in range(2)
+    ]
+    torch.testing.assert_close(found[0].directions, found[1].directions, rtol=0, atol=0)
+    assert len(found[0].directions) == SMALL.n_refined
+    heights = found[0].correlations.norm(dim=1)
+    assert (heights.diff() <= 0).all()
+    # Each of its steps is taken.
+    none = Effort(n_random=5, n_nearby=2, n_refined=4, n_steps=0, n_perturbations=0)
+    start = find_peaks(rows, residual, network.directions, seeded(3), none)
+    assert found[0].height > start.height
+
+
+def test_directions_that_are_nearby_are_half_a_radian_off():
+    *_, rows, network = random_problem(0, n_features=20)
+    residual = residual_at(rows, network)
+    looks = Effort(n_random=1, n_nearby=9, n_refined=50, n_steps=0, n_perturbations=0)
+    starts = network.directions[:1]
+    found = find_peaks(rows, residual, starts, seeded(), looks)
+    assert len(found.directions) == 1 + 1 + looks.n_nearby
+    angles = np.sort(np.arccos(np.clip((found.directions @ starts[0]).numpy(), -1, 1)))
+    assert angles[0] < 1e-7
+    assert np.all((angles[1:-1] > 0.3) & (angles[1:-1] < 0.7))
+
+
+def test_what_is_known_of_a_network_is_found_with_the_effort_asked_for():
+    X, y, weights, rows, network = random_problem(2, n_outputs=2)
+    network = balance(network)
+    defined = Definition(X, y / rows.units.target_scale, weights)
+    pair = network.weights.numpy(), network.amplitudes.numpy()
+    for effort in (SMALL, QUICK):
+        known = certify(rows, network, 0.2, seeded(1), effort)
+        residual = residual_at(rows, network)
+        peaks = find_peaks(rows, residual, network.directions, seeded(1), effort)
+        assert known.peaks.height == peaks.height
+        assert known.loss == pytest.approx(defined.loss(*pair), rel=1e-12)
+        assert known.objective == pytest.approx(defined.objective(*pair, 0.2))
+        gap = defined.gap(defined.residual(*pair), known.objective, 0.2, peaks.height)
+        assert known.dual_gap == pytest.approx(gap)
+        assert known.relative_gap == pytest.approx(gap / known.objective)
+
+
+def test_inputs_that_are_zero_on_all_rows_take_no_part():
+    X, y, *_ = random_problem(0)
+    X[:, 2] = 7.0  # constant: zero when centred
+    rows = make_rows(X, y)
+    residual = target_residual(rows)
+    starts = early_directions(rows, residual, 4, seeded())
+    looks = Effort(n_random=3, n_nearby=2, n_refined=50, n_steps=0, n_perturbations=0)
+    found = find_peaks(rows, residual, starts, seeded(), looks).directions
+    assert found.isfinite().all()
+    assert not found[:, 2].any()
+
+
+def test_peaks_that_are_close_are_one_and_become_neurons():
+    angles = torch.tensor([0.0, 0.1, 1.0, math.pi + 0.05], dtype=torch.float64)
+    directions = torch.stack([angles.cos(), angles.sin()], dim=1)
+    correlations = torch.tensor([[3.0, -4.0], [0.0, 4.0], [0.0, 3.0], [2.0, 0.0]])
+    peaks = Peaks(directions, correlations.double())
+    assert peaks.height == 5.0
+    distinct = peaks.distinct(0.2)
+    torch.testing.assert_close(distinct.directions, directions[[0, 2]])
+    torch.testing.assert_close(distinct.correlations, peaks.correlations[[0, 2]])
+    neurons = distinct.neurons(0.25)
+    torch.testing.assert_close(neurons.masses, torch.full((2,), 0.25).double())
+    torch.testing.assert_close(neurons.directions, directions[[0, 2]])
+    outputs = neurons.amplitudes / neurons.amplitudes.norm(dim=1, keepdim=True)
+    torch.testing.assert_close(
+        outputs, torch.tensor([[0.6, -0.8], [0.0, 1.0]]).double()
+    )

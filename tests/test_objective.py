@@ -168,6 +168,14 @@ def test_rows_are_counted_by_the_noise_of_those_of_large_weight(hidden_bias, mak
     np.testing.assert_allclose(counted(rows, network).n_effective, expected)
 
 
+def test_rows_of_all_blocks_are_counted(monkeypatch):
+    *_, rows, network = random_problem(0)
+    expected = counted(rows, network).n_effective
+    monkeypatch.setattr("sklearn_twolayer._blocks.BLOCK_ENTRIES", 30)
+    assert len(rows.parts.part.blocks(1)) > 2
+    assert counted(rows, network).n_effective == pytest.approx(expected, rel=1e-12)
+
+
 def test_equal_weights_and_repetitions_count_as_they_are():
     X, y, weights, _, network = random_problem(1)
     for factor in (1.0, 0.3):
