@@ -176,6 +176,13 @@ def test_rows_of_all_blocks_are_counted(monkeypatch):
     assert counted(rows, network).n_effective == pytest.approx(expected, rel=1e-12)
 
 
+def test_rows_that_leave_no_noise_are_counted_by_their_weights():
+    X, _, weights, *_ = random_problem(0)
+    rows = make_rows(X, X[:, 0], weights)
+    expected = weights.sum() ** 2 / (weights**2).sum()
+    assert counted(rows, Network.empty(rows)).n_effective == pytest.approx(expected)
+
+
 def test_equal_weights_and_repetitions_count_as_they_are():
     X, y, weights, _, network = random_problem(1)
     for factor in (1.0, 0.3):
