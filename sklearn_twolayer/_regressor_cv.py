@@ -164,7 +164,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
 
     Notes
     -----
-    The path of a fold ends when the error has not fallen for three stages in a row.
+    The path of a fold ends when the error has not fallen for two stages in a row.
     Decays that were not reached in every fold are not chosen. Errors are averaged over
     folds by the sample weights of their held-out rows. If the best network does not
     beat the one at the largest decay, the linear model, by two standard errors of
