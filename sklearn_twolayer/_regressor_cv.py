@@ -167,7 +167,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
     The path of a fold ends when the error has not fallen for two stages in a row.
     Decays that were not reached in every fold are not chosen. Errors are averaged over
     folds by the sample weights of their held-out rows. If the best network does not
-    beat the one at the largest decay, the linear model, by two standard errors of
+    beat the one at the largest decay, the linear model, by 2.78 standard errors of
     their difference over the folds, that one is kept. As in scikit-learn, the default
     folds are not shuffled: give `cv` a shuffled :class:`~sklearn.model_selection.KFold`
     if the rows are sorted.
