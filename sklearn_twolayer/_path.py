@@ -20,7 +20,7 @@ from sklearn_twolayer._certificate import (
 from sklearn_twolayer._descent import DESCENTS, Descent
 from sklearn_twolayer._network import Network, balance, merge
 from sklearn_twolayer._objective import activation_moments, target_residual
-from sklearn_twolayer._selection import next_index
+from sklearn_twolayer._pace import next_index
 from sklearn_twolayer._time_limit import out_of_time
 
 if TYPE_CHECKING:

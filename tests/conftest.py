@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, settings
 
 from sklearn_twolayer._network import Network
 from sklearn_twolayer._objective import residual_at
+from sklearn_twolayer._path import Stage
 from sklearn_twolayer._rows import Rows
 
 COMMON = {"deadline": None, "suppress_health_check": list(HealthCheck)}
@@ -66,6 +67,14 @@ def random_problem(
         torch.from_numpy(generator.standard_normal((n_neurons, n_outputs))),
     )
     return X, y, weights, rows, network
+
+
+def stage_of(network, lambda_, loss):
+    """A stage as it would come out of a descent that was certified."""
+    return Stage(
+        lambda_=lambda_, network=network, refitted=None, loss=loss, objective=loss,
+        certificate=1.0, dual_gap=0.0, n_iter=1, stopped_by="tol", seconds=0.0,
+    )  # fmt: skip
 
 
 class Definition:
