@@ -2,6 +2,7 @@
 
     python benchmarks/recovery.py --seeds 20            # the four standard problems
     python benchmarks/recovery.py --seeds 20 --hard     # harder teachers and inputs
+    python benchmarks/recovery.py --problem 3           # one of the problems only
 
 A Markdown table of medians over seeds, on one thread: the share of exact recoveries
 (every direction within 1e-6 rad, none spurious), the largest angle to a teacher
@@ -116,10 +117,14 @@ def main():
     parser.add_argument("--hard", action="store_true", help="the harder problems")
     parser.add_argument("--gd", action="store_true", help="include gradient descent")
     parser.add_argument("--ours", action="store_true", help="leave out the peers")
+    parser.add_argument("--problem", type=int, help="only this one, from 1")
     arguments = parser.parse_args()
+    problems = list((HARD if arguments.hard else BASE).items())
+    if arguments.problem is not None:
+        problems = problems[arguments.problem - 1 : arguments.problem]
     header = ["method", "exact", "angle", "excess risk", "units", "spurious", "time"]
     with threadpool_limits(limits=1):
-        for problem, parameters in (HARD if arguments.hard else BASE).items():
+        for problem, parameters in problems:
             data = [draw(parameters, seed) for seed in range(arguments.seeds)]
             lines = [
                 summary(name, [evaluate(d) for d in data])
