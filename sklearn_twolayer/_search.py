@@ -25,7 +25,7 @@ from sklearn_twolayer._descent._quasi_newton import quasi_newton
 from sklearn_twolayer._network import Network, merge, prune
 from sklearn_twolayer._objective import counted, objective_at, residual_at
 from sklearn_twolayer._path import Stage, finish_stage, fit_output_layer
-from sklearn_twolayer._recovery import recover_exactly
+from sklearn_twolayer._recovery import recover_exactly, shoot
 from sklearn_twolayer._selection import Criterion, noise_level
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from sklearn_twolayer._rows import Rows
 
 FIRST_DECAY = 0.1  # of lambda_max, where the noise level is lower
-FIRST_STEPS = 25
+FIRST_STEPS = (12, 13)  # a shot at an exact network after each
 FIRST_MERGE = 0.25  # radians
 LEAST_MASS = 1e-2  # relative to the largest, after the first descent
 # Neurons that are worth less than this share of their price before anything else has
@@ -51,7 +51,9 @@ MOST_BIRTHS = 6
 MOST_ROUNDS = 30
 TRIAL_STEPS = 40
 FINAL_STEPS = 150
-FEW_ENTRIES = 2e6  # n_samples * n_parameters**2 below which Gauss-Newton is faster
+# n_samples * n_parameters**2 up to which Gauss-Newton is faster, roughly and to the end.
+FEW_ENTRIES = 2e6
+FEW_ENTRIES_FINAL = 1e8
 # Share of the targets' variance left after the first descent above which the data are
 # noisy. Measured without noise: at most 0.08.
 NOISY = 0.1
@@ -88,14 +90,11 @@ def search_stage(
             rows, Descent(Network.empty(rows), 0, "tol"), 0.0, began, generator
         )
     if network is None:
-        network, lambda_, n_iter = bold_start(rows, start)
-        if AmplitudeFit.of(rows, network.directions).squares <= NOISY:
-            exact, used = recover_exactly(rows, start, network, generator)
-            n_iter += used
-            if exact is not None:
-                return _stage(
-                    rows, exact, lambda_, n_iter, began, generator, effort=OF_ROUNDING
-                )
+        network, lambda_, n_iter, is_exact = bold_start(rows, start, generator)
+        if is_exact:
+            return _stage(
+                rows, network, lambda_, n_iter, began, generator, effort=OF_ROUNDING
+            )
         rows = counted(rows, network)
         criterion = Criterion.of(rows, penalty)
         network = thinned(rows, criterion, network)
@@ -159,8 +158,36 @@ def _stage(
     return finish_stage(rows, descent, lambda_, began, generator, refitted=network)
 
 
-def bold_start(rows: Rows, start: PathStart) -> tuple[Network, float, int]:
-    """Early features and output layer at the noise level, and a short descent.
+def bold_start(
+    rows: Rows, start: PathStart, generator: torch.Generator
+) -> tuple[Network, float, int, bool]:
+    """A network at the noise level, or an exact one if the data allow it.
+
+    Returns the network, the decay, the steps used and whether the network is exact.
+    """
+    network, lambda_ = at_noise_level(rows, start)
+    n_iter = 0
+    for max_iter in FIRST_STEPS:
+        network, used = quasi_newton(
+            rows, network, lambda_, max_iter=max_iter, tol=1e-7
+        )
+        n_iter += used
+        is_noisy = AmplitudeFit.of(rows, network.directions).squares > NOISY
+        if not is_noisy:
+            exact, used = shoot(rows, network, generator)
+            n_iter += used
+            if exact is not None:
+                return exact, lambda_, n_iter, True
+    if not is_noisy:
+        exact, used = recover_exactly(rows, start, network, generator)
+        n_iter += used
+        if exact is not None:
+            return exact, lambda_, n_iter, True
+    return network, lambda_, n_iter, False
+
+
+def at_noise_level(rows: Rows, start: PathStart) -> tuple[Network, float]:
+    """Early features and output layer at the decay that the noise asks for.
 
     The noise is estimated from what the early features leave, which is too much, but
     any decay within a factor of two will do.
@@ -172,17 +199,15 @@ def bold_start(rows: Rows, start: PathStart) -> tuple[Network, float, int]:
     if level > lambda_:
         lambda_ = level
         network = fit_output_layer(rows, start.directions, lambda_)
-    network, n_iter = quasi_newton(
-        rows, network, lambda_, max_iter=FIRST_STEPS, tol=1e-7
-    )
-    return network, lambda_, n_iter
+    return network, lambda_
 
 
 def refit(
     rows: Rows, criterion: Criterion, network: Network, n_iter: int, final: bool = False
 ) -> Candidate:
     """Descend without decay, roughly unless ``final``, by what is faster."""
-    if rows.n_samples * network.parameters.numel() ** 2 <= FEW_ENTRIES:
+    few = FEW_ENTRIES_FINAL if final else FEW_ENTRIES
+    if rows.n_samples * network.parameters.numel() ** 2 <= few:
         steps, tol = (10, 1e-6) if final else (6, 1e-3)
         network, used = gauss_newton(rows, network, 0.0, max_iter=steps, tol=tol)
     else:
