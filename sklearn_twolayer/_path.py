@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from sklearn_twolayer._certificate import (
+    OF_TARGETS,
     QUICK,
     THOROUGH,
     certify,
@@ -79,7 +80,7 @@ def start_path(rows: Rows, n_neurons: int, generator: torch.Generator) -> PathSt
     """Stage 1, early feature learning: one gradient step from random directions."""
     targets = target_residual(rows)
     directions = early_directions(rows, targets, n_neurons, generator)
-    peaks = find_peaks(rows, targets, directions, generator)
+    peaks = find_peaks(rows, targets, directions, generator, OF_TARGETS)
     lambda_max = peaks.height if peaks.height > LEAST_DECAY else 0.0
     return PathStart(directions, lambda_max)
 

@@ -46,7 +46,7 @@ MOST_ROUNDS = 6
 PROBE_STEPS = 3  # of Gauss-Newton before the lightest neurons are tried without
 MOST_STEPS = 10  # after them
 LIGHT = 5e-2  # of the largest mass: neurons that are tried without
-CLOSE = 0.05  # radians between neurons that are tried as one
+CLOSE = 0.1  # radians between neurons that are tried as one
 BIRTHS_APART = 0.3  # radians
 BIRTHS_FROM_LIVING = 0.1
 
@@ -54,25 +54,30 @@ BIRTHS_FROM_LIVING = 0.1
 def shoot(
     rows: Rows, network: Network, generator: torch.Generator
 ) -> tuple[Network | None, int]:
-    """Gauss-Newton at once from what coarse merges leave, where that is cheap.
+    """Gauss-Newton at once, where that is cheap; None if it misses; the steps used.
 
-    It hits more often than not; if not, neurons are added where the certificate peaks.
-    None if it misses; the steps used, too.
+    From what coarse merges leave it hits more often than not. If it does not, neurons
+    are added where the certificate peaks.
     """
-    shot, n_iter = prune(merge(network, SHOT_MERGE), LIGHT), 0
+    n_iter = 0
     for _ in range(MOST_SHOTS):
-        if rows.n_samples * shot.parameters.numel() ** 2 > SHOT_ENTRIES:
+        if rows.n_samples * network.parameters.numel() ** 2 > SHOT_ENTRIES:
             break
-        shot, used = polish(rows, shot)
+        network, used = polish(rows, network)
         n_iter += used
-        residual = residual_at(rows, shot)
+        residual = residual_at(rows, network)
         if residual.squares < rows.exact:
-            return shot, n_iter
-        peaks = find_peaks(rows, residual, shot.directions, generator)
-        if looks_like_noise(rows, residual, shot, peaks) or out_of_time():
+            return network, n_iter
+        peaks = find_peaks(rows, residual, network.directions, generator)
+        if looks_like_noise(rows, residual, network, peaks) or out_of_time():
             break
-        shot = with_peaks(rows, shot, peaks)
+        network = with_peaks(rows, network, peaks)
     return None, n_iter
+
+
+def coarsely_merged(network: Network) -> Network:
+    """Few neurons of a wide network, to begin a shot with."""
+    return prune(merge(network, SHOT_MERGE), LIGHT)
 
 
 def recover_exactly(

@@ -25,7 +25,7 @@ from sklearn_twolayer._descent._quasi_newton import quasi_newton
 from sklearn_twolayer._network import Network, merge, prune
 from sklearn_twolayer._objective import counted, objective_at, residual_at
 from sklearn_twolayer._path import Stage, finish_stage, fit_output_layer
-from sklearn_twolayer._recovery import recover_exactly, shoot
+from sklearn_twolayer._recovery import coarsely_merged, recover_exactly, shoot
 from sklearn_twolayer._selection import Criterion, noise_level
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ FEW_ENTRIES_FINAL = 1e8
 # Share of the targets' variance left after the first descent above which the data are
 # noisy. Measured without noise: at most 0.08.
 NOISY = 0.1
+NEARLY_EXACT = 1e-2  # share that is left after the search, and may be no noise
 # A residual that is rounding has no peak worth a search.
 OF_ROUNDING = Effort(n_random=8, n_nearby=0, n_refined=4, n_steps=4, n_perturbations=0)
 IN_SPAN = Effort(n_random=24, n_nearby=0, n_refined=8, n_steps=10, n_perturbations=1)
@@ -104,9 +105,16 @@ def search_stage(
         level = noise_level(rows, 2.0 * objective_at(rows, network, 0.0)[0])
         lambda_, n_iter = max(FIRST_DECAY * start.lambda_max, level), 0
     best = choose_neurons(rows, criterion, network, n_iter, max_iter, generator)
-    stopped_by = ended(best.n_iter, max_iter) or "tol"
+    network, n_iter, effort = best.network, best.n_iter, QUICK
+    stopped_by = ended(n_iter, max_iter)
+    if not stopped_by and residual_at(rows, network).squares <= NEARLY_EXACT:
+        exact, used = shoot(rows, network, generator)
+        n_iter += used
+        if exact is not None:
+            network, effort = exact, OF_ROUNDING
+    stopped_by = stopped_by or "tol"
     return _stage(
-        rows, best.network, lambda_, best.n_iter, began, generator, stopped_by
+        rows, network, lambda_, n_iter, began, generator, stopped_by, effort
     )
 
 
@@ -174,7 +182,7 @@ def bold_start(
         n_iter += used
         is_noisy = AmplitudeFit.of(rows, network.directions).squares > NOISY
         if not is_noisy:
-            exact, used = shoot(rows, network, generator)
+            exact, used = shoot(rows, coarsely_merged(network), generator)
             n_iter += used
             if exact is not None:
                 return exact, lambda_, n_iter, True
