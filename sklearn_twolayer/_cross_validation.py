@@ -11,12 +11,16 @@ from sklearn_twolayer._options import PathOptions
 from sklearn_twolayer._schedule import StagedSchedule
 from sklearn_twolayer._threads import fit_threads
 
-# Stages in a row without a lower error that end a fold's path. Measured on the noisy
-# problems and seven tables: 3 takes a quarter longer and chooses the same.
+# What ends a fold's path: so many stages in a row without a lower error, and an error
+# above the least by so many standard errors of the rows' differences. Measured on the
+# noisy problems and seven tables: without the second, one fold of a table with gross
+# outliers ended far too early; one standard error takes longer and chooses the same.
 PATIENCE = 2
+CLEARLY = 0.5
 # A network must beat the one at the largest decay, the linear model, by this many
-# standard errors of the paired difference over the folds: Student's 97.5 % for five of
-# them. For two or three, Student's would ask for more than strong signals give.
+# standard errors of the paired difference over the folds, unless the criterion finds
+# features in every fold: Student's 97.5 % for five of them. For two or three, Student's
+# would ask for more than strong signals give.
 BEATS_FIRST = 2.78
 
 
@@ -85,49 +89,81 @@ def follow_fold(
 
     With a ``penalty``, the debiased network that the criterion chooses is tried, too,
     alone and in the mean with that of each stage, as the relaxed Lasso blends the two.
-    The path ends when no error has reached a new minimum for some stages.
+    The path ends when all errors are past their least.
     """
     # Imported here: who only predicts does without torch.
     from sklearn_twolayer._problem import PathProblem
     from sklearn_twolayer._raw import RawRows
 
-    weights = sample_weight[test]
-
-    def error(predicted: np.ndarray) -> float:
-        squares = np.square(y[test] - predicted).reshape(len(test), -1)
-        return np.average(squares.mean(axis=1), weights=weights)
-
+    held_out, weights = y[test], sample_weight[test]
+    path, blended = HeldOut(held_out, weights), HeldOut(held_out, weights)
+    debiased_error = debiased_n_features = np.nan
+    n_features = np.full(len(options.schedule.lambdas), np.nan)
+    n_iter = 0
     with fit_threads(X.size):
         problem = PathProblem.of(
             RawRows.local(X, y, _repeated(sample_weight, train)), options
         )
-        errors, blended_errors, n_features = np.full((3, len(problem.lambdas)), np.nan)
-        n_iter, debiased = 0, None
-        debiased_error = debiased_n_features = np.nan
         if penalty is not None:
             (stage,) = problem.search(penalty)
             fitted = problem.fitted(stage.result)
             debiased, n_iter = fitted.predict(X[test]), stage.n_iter
-            debiased_error, debiased_n_features = error(debiased), fitted.n_features
+            debiased_error = HeldOut(held_out, weights).add(debiased)
+            debiased_n_features = fitted.n_features
         for index, stage in enumerate(problem.stages()):
             n_iter += stage.n_iter
             fitted = problem.fitted(stage.network)
             predicted = fitted.predict(X[test])
-            errors[index], n_features[index] = error(predicted), fitted.n_features
-            if debiased is not None:
-                blended_errors[index] = error((predicted + debiased) / 2.0)
-            since = [index - _last_minimum(e) for e in (errors, blended_errors)]
-            if min(since) >= PATIENCE:
+            n_features[index] = fitted.n_features
+            path.add(predicted)
+            if penalty is not None:
+                blended.add((predicted + debiased) / 2.0)
+            if path.is_past and blended.is_past:
                 break
     return Fold(
-        errors,
+        path.padded(len(n_features)),
         n_features,
-        blended_errors,
+        blended.padded(len(n_features)),
         debiased_error,
         debiased_n_features,
         weights.sum(),
         n_iter,
     )
+
+
+class HeldOut:
+    """Errors on held-out rows along a path, and whether it is past the least."""
+
+    def __init__(self, y: np.ndarray, weights: np.ndarray) -> None:
+        self.y, self.weights = y, weights
+        self.errors: list[float] = []
+        self._least: np.ndarray | None = None  # squares of the rows there
+        self._is_clear = False
+
+    def add(self, predicted: np.ndarray) -> float:
+        """The next network's mean squared error."""
+        squares = np.square(self.y - predicted).reshape(len(self.y), -1).mean(axis=1)
+        error = np.average(squares, weights=self.weights)
+        if self._least is None or error < min(self.errors):
+            self._least, self._is_clear = squares, False
+        else:
+            rise, share = squares - self._least, self.weights / self.weights.sum()
+            self._is_clear = share @ rise > CLEARLY * _standard_error(rise, share)
+        self.errors.append(error)
+        return error
+
+    @property
+    def is_past(self) -> bool:
+        """Whether the least error is some stages ago and the last clearly higher."""
+        if not self.errors:
+            return True
+        since = len(self.errors) - 1 - int(np.argmin(self.errors))
+        return since >= PATIENCE and self._is_clear
+
+    def padded(self, length: int) -> np.ndarray:
+        """The errors, then NaN."""
+        missing = np.full(length - len(self.errors), np.nan)
+        return np.concatenate([self.errors, missing])
 
 
 def _repeated(sample_weight: np.ndarray, index: np.ndarray) -> np.ndarray:
@@ -140,11 +176,6 @@ def _repeated(sample_weight: np.ndarray, index: np.ndarray) -> np.ndarray:
         weights=sample_weight[index],
         minlength=len(sample_weight),
     )
-
-
-def _last_minimum(errors: np.ndarray) -> float:
-    """Index of the least error; minus infinity if there is none."""
-    return -np.inf if np.isnan(errors).all() else float(np.nanargmin(errors))
 
 
 def choose(folds: Sequence[Fold], one_standard_error: bool) -> Choice:
@@ -169,7 +200,8 @@ def choose(folds: Sequence[Fold], one_standard_error: bool) -> Choice:
             best = Choice(index, debiased_share)
             least, chosen = mean[index], errors[index]
     gain = first - chosen
-    if gain @ share <= BEATS_FIRST * _standard_error(gain, share):
+    beats_first = gain @ share > BEATS_FIRST * _standard_error(gain, share)
+    if not beats_first and not all(fold.debiased_n_features > 0 for fold in folds):
         return Choice(0, 0.0)
     if best.index is not None and one_standard_error:
         limit = least + _standard_error(chosen, share)

@@ -123,11 +123,15 @@ def test_order_of_targets_does_not_matter():
     )
 
 
-def test_equal_targets_give_equal_predictions_and_the_directions_of_one():
+def test_equal_targets_give_the_predictions_of_one():
     X, y = data()
-    one, two = quick().fit(X, y), quick().fit(X, np.c_[y, y])
+    one, two = quick(tol=1e-4).fit(X, y), quick(tol=1e-4).fit(X, np.c_[y, y])
     np.testing.assert_allclose(two.predict(X)[:, 0], two.predict(X)[:, 1])
-    np.testing.assert_allclose(two.predict(X)[:, 0], one.predict(X), atol=1e-3)
+    # The loss is strongly convex in the predictions: each fit's are within the root of
+    # twice its gap of the one optimum.
+    excess = 1e-4 * one.history_["objective"][-1]
+    distance = np.sqrt(np.mean((two.predict(X)[:, 0] - one.predict(X)) ** 2))
+    assert distance <= 2.0 * np.sqrt(2.0 * excess)
 
 
 @pytest.mark.parametrize("target", ["constant", "linear", "more columns than rows"])
