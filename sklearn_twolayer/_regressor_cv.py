@@ -54,7 +54,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
 
     Parameters
     ----------
-    lambdas : int or array-like of shape (n_lambdas,), default=20
+    lambdas : int or array-like of shape (n_lambdas,), default=16
         The grid of decays as fractions of ``lambda_max``, the least decay that leaves
         no neuron, which each fold has of its own; decreasing, positive. A number
         stands for that many fractions from 1 to `eps`, equally spaced in the logarithm.
@@ -182,13 +182,13 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
     >>> model.features_.shape
     (2, 5)
     >>> model.mse_path_.shape
-    (20, 5)
+    (16, 5)
     """
 
     def __init__(
         self,
         *,
-        lambdas: object = 20,
+        lambdas: object = 16,
         eps: float = 1e-4,
         cv: object = None,
         debias: str | bool = "auto",

@@ -151,12 +151,12 @@ def test_paths_end_when_the_error_has_stopped_falling():
     X, y = noisy(n_samples=150, noise=2.0)
     model = RegularizedTwoLayerRegressorCV(random_state=0).fit(X, y)
     n_stages = np.isfinite(model.mse_path_).sum(axis=0)
-    assert (n_stages < 20).all()
+    assert (n_stages < 16).all()
     for k, count in enumerate(n_stages):
         columns = [model.mse_path_[:count, k], model.blended_mse_path_[:count, k]]
         assert np.isfinite(columns).all()
-        # The last two stages lowered no error.
-        assert count == max(np.argmin(column) for column in columns) + 3
+        # The last two stages, at least, lowered no error.
+        assert count >= max(np.argmin(column) for column in columns) + 3
 
 
 def test_n_jobs_changes_nothing():

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sklearn_twolayer._options import PathOptions
     from sklearn_twolayer._rows import Rows
 
-STEPS = 30  # of quasi-Newton descent before, and after each round of births
+STEPS = 20  # of quasi-Newton descent before, and after each round of births
 ROUNDS = 2
 TOLERANCE = 0.02  # relative gap, as far as a quick look shows, that needs no births
 GLANCE = Effort(n_random=32, n_nearby=0, n_refined=16, n_steps=6, n_perturbations=0)
