@@ -38,7 +38,7 @@ class Fold:
     blended_errors : ndarray of shape (n_lambdas,)
         Errors of the mean of each of them and the debiased network; NaN without one.
     debiased_error, debiased_n_features : float
-        Error and features of the network without decay that the criterion chooses;
+        Error and features of the network that the criterion chooses, without schedule;
         NaN if it was not asked for.
     weight : float
         Sum of the sample weights of the held-out rows.

@@ -40,7 +40,7 @@ class Stage:
     """A network at one decay and what is known of it, in the coordinates of the fit.
 
     There the targets have a mean square of one. ``refitted`` is the network refitted
-    without decay, if it was; ``is_last`` tells that the path ends here.
+    without this decay, if it was; ``is_last`` tells that the path ends here.
     """
 
     lambda_: float

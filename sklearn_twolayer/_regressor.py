@@ -69,7 +69,8 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         :class:`StagedSchedule` or :class:`ConstantSchedule`, followed as written. None
         lets "newton" search for a small network without decay: a start at one decay
         near the noise level, then neurons are dropped, merged and added as long as
-        `criterion` falls. For "fast", None stands for ``GeometricSchedule()``, which
+        `criterion` falls; last, a decay far below, in proportion to the noise, shrinks
+        what noise has added. For "fast", None stands for ``GeometricSchedule()``, which
         ends at the noise level, for "gd" for ``GeometricSchedule(start=0.03,
         stop=2e-4)``.
     solver : {"auto", "newton", "fast", "gd"}, default="auto"
@@ -94,7 +95,8 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         of rows, on rows equally noisy it is Kish's effective sample size.
     debias : bool, default=False
         Whether to refit the network kept of a schedule without decay, as in the
-        relaxed Lasso, its neurons dropped, merged and added as without a schedule.
+        relaxed Lasso, its neurons dropped, merged and added as without a schedule, but
+        not shrunk.
     standardize : bool, default=True
         Whether to scale the columns of `X` to unit variance for the fit. The decay
         and the masses refer to the scaled columns; all other attributes are in the

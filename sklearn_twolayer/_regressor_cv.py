@@ -49,8 +49,8 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
 
     In each fold the decay falls from ``lambda_max``, where the model is linear, along
     one grid, and the network at each decay predicts the rows held out. So do the
-    debiased network, without decay, that an information criterion chooses, and the
-    means of the two. What has the least mean squared error is fitted on all rows.
+    debiased network, with hardly any decay, that an information criterion chooses, and
+    the means of the two. What has the least mean squared error is fitted on all rows.
 
     Parameters
     ----------
@@ -64,8 +64,8 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         As in scikit-learn: None for five folds, a number of folds (not shuffled), a
         splitter, or pairs of train and test indices. The folds are drawn once.
     debias : {"auto", False}, default="auto"
-        Whether the folds may choose the network without decay whose number of neurons
-        is chosen by the criterion, as :class:`RegularizedTwoLayerRegressor` does
+        Whether the folds may choose the network, with hardly any decay, whose neurons
+        are chosen by the criterion, as :class:`RegularizedTwoLayerRegressor` does
         without a schedule, or its mean with a regularised one, which has the neurons
         of both. The debiased network has few features and little bias; regularised
         ones can have many and do better where the signal is spread out.

@@ -1,9 +1,9 @@
 """The number of neurons by an information criterion, without a schedule.
 
 A bold start instead of the way down from ``lambda_max``: early features and output
-layer at one decay near the noise level; all that follows is without decay. Neurons are
-dropped, merged and added as long as the criterion falls; noiseless data get an exact
-network if there is one.
+layer at one decay near the noise level, then none. Neurons are dropped, merged and
+added as long as the criterion falls; last comes a little decay, in proportion to the
+noise. Noiseless data get an exact network if there is one.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ MOST_BIRTHS = 6
 MOST_ROUNDS = 30
 TRIAL_STEPS = 40
 FINAL_STEPS = 150
-# n_samples * n_parameters**2 up to which Gauss-Newton is faster, roughly and to the end.
+# n_samples * n_parameters**2 up to which Gauss-Newton is faster: roughly, finally.
 FEW_ENTRIES = 2e6
 FEW_ENTRIES_FINAL = 1e8
 # Share of the targets' variance left after the first descent above which the data are
@@ -116,9 +116,7 @@ def search_stage(
         network, used = shrunk(rows, network)
         n_iter += used
     stopped_by = stopped_by or "tol"
-    return _stage(
-        rows, network, lambda_, n_iter, began, generator, stopped_by, effort
-    )
+    return _stage(rows, network, lambda_, n_iter, began, generator, stopped_by, effort)
 
 
 def thinned(rows: Rows, criterion: Criterion, network: Network) -> Network:

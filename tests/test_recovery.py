@@ -79,7 +79,8 @@ def test_two_neurons_that_no_row_tells_apart_become_one():
     exact = by_shots(rows)
     assert exact.n_neurons == 1
     # Halves whose kinks have no row between them fit as well as the whole.
-    turned = exact.weights + 1e-5 * torch.randn(exact.weights.shape, generator=seeded()).double()
+    shift = torch.randn(exact.weights.shape, generator=seeded()).double()
+    turned = exact.weights + 1e-5 * shift
     pair = torch.cat([exact.weights, turned])
     halves = torch.cat([exact.amplitudes, exact.amplitudes]) / 2.0
     network, _ = polish(rows, Network.from_parts(pair, halves))

@@ -1,10 +1,17 @@
 import numpy as np
 import pytest
 import torch
-from conftest import Definition, make_rows, neuron_inputs_of, random_problem
+from conftest import (
+    Definition,
+    make_rows,
+    neuron_inputs_of,
+    random_problem,
+    residual_values,
+)
 
 from sklearn_twolayer import RegularizedTwoLayerRegressor
 from sklearn_twolayer._certificate import find_peaks
+from sklearn_twolayer._descent._gauss_newton import gauss_newton
 from sklearn_twolayer._network import Network
 from sklearn_twolayer._objective import objective_at, residual_at
 from sklearn_twolayer._path import start_path
@@ -17,6 +24,7 @@ from sklearn_twolayer._search import (
     refit,
     removals,
     search_stage,
+    shrunk,
 )
 from sklearn_twolayer._selection import DEFAULT_PENALTY, Criterion
 from sklearn_twolayer.datasets import make_two_layer_regression
@@ -194,3 +202,62 @@ def test_unequal_weights_on_equal_noise_are_no_features(seed):
     weights = np.exp(generator.normal(0, 0.7, len(y)))
     model = RegularizedTwoLayerRegressor(random_state=0)
     assert len(model.fit(X, y, sample_weight=weights).features_) == 0
+
+
+def mean_excess(rows, network, teacher):
+    """Mean squared distance to the teacher on the rows, in the fit's coordinates."""
+    truth = residual_values(rows, true_network(rows, teacher))
+    return float((truth - residual_values(rows, network)).square().sum())
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("n_targets", [1, 2])
+def test_the_last_decay_is_that_of_the_masses_and_the_noise(seed, n_targets):
+    X, y = make_two_layer_regression(
+        400, 4, n_directions=2, noise=0.3, n_targets=n_targets, random_state=seed
+    )
+    rows = make_rows(X, y)
+    network = search(rows, penalty=3.5).network
+    plain = refit(rows, Criterion.of(rows, 3.5), network, 0, final=True).network
+    smaller, _ = shrunk(rows, plain)
+    assert smaller.masses.sum() < plain.masses.sum()
+    # Theory eq. (17), from the definition of each of its symbols.
+    squares = residual_at(rows, plain).squares / n_targets
+    masses = plain.weights.norm(dim=1) * plain.amplitudes.norm(dim=1)
+    n_parameters = plain.n_neurons * (5 + n_targets - 1)
+    lambda_ = squares * n_parameters / (400 * float(masses.sum()))
+    expected, _ = gauss_newton(rows, plain, lambda_, max_iter=10, tol=1e-6)
+    torch.testing.assert_close(smaller.parameters, expected.parameters)
+    before, after = (objective_at(rows, n, lambda_)[1] for n in (plain, smaller))
+    assert after < before
+
+
+def test_the_last_decay_lowers_the_error_on_average():
+    ratios = []
+    for seed in range(8):
+        rows, teacher = teacher_rows(seed, n_samples=300, noise=0.5)
+        network = true_network(rows, teacher)
+        plain = refit(rows, Criterion.of(rows, 3.5), network, 0, final=True).network
+        smaller, _ = shrunk(rows, plain)
+        before = mean_excess(rows, plain, teacher)
+        ratios.append(mean_excess(rows, smaller, teacher) / before)
+    assert np.mean(ratios) < 0.97
+
+
+def test_an_exact_network_is_not_shrunk():
+    rows, teacher = teacher_rows(0, noise=0.0)
+    network, _ = shrunk(rows, true_network(rows, teacher))
+    assert residual_at(rows, network).squares < rows.exact
+    assert shrunk(rows, Network.empty(rows))[0].n_neurons == 0
+
+
+@pytest.mark.parametrize("seed", [2, 3])
+def test_directions_that_are_close_are_told_apart_without_noise(seed):
+    X, y, teacher = make_two_layer_regression(
+        3000, 20, subspace_dim=2, n_directions=5, min_angle=0.2, return_teacher=True,
+        random_state=seed,
+    )  # fmt: skip
+    model = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
+    match = match_directions(model.features_, teacher.directions)
+    assert (match.n_missed, match.n_spurious) == (0, 0)
+    assert match.angles.max() < 1e-10

@@ -1,4 +1,4 @@
-"""Standard errors and confidence intervals of a network without decay."""
+"""Standard errors and confidence intervals of a network with hardly any decay."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def direction_errors(
     sample_weight: object = None,
     confidence: float = 0.95,
 ) -> DirectionErrors:
-    """How sure the directions of a network without decay are.
+    """How sure the directions of a network with hardly any decay are.
 
     From the sandwich covariance [1]_ ``A^-1 B A^-1`` of the least squares estimate,
     with ``A = sum_i s_i J_i' J_i`` (Gauss-Newton),
@@ -77,7 +77,8 @@ def direction_errors(
     Parameters
     ----------
     estimator : RegularizedTwoLayerRegressor or RegularizedTwoLayerRegressorCV
-        Fitted, and without decay: by default, or with ``debias=True``.
+        Fitted without a schedule, when what decay there is hardly biases the network,
+        or with ``debias=True``.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Inputs that the estimator was fitted on.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
@@ -95,8 +96,9 @@ def direction_errors(
     Raises
     ------
     TypeError, ValueError
-        If the network was fitted with a decay, whose bias the covariance does not see,
-        or there are no more rows than parameters, or the data are not as documented.
+        If the network was fitted with a schedule, whose bias the covariance does not
+        see, or there are no more rows than parameters, or the data are not as
+        documented.
 
     Notes
     -----

@@ -40,9 +40,9 @@ class TwoLayerPathDisplay:
     mse_path : ndarray of shape (n_lambdas, n_folds), default=None
         Held-out errors of the network of each decay.
     blended_mse_path : ndarray of shape (n_lambdas, n_folds), default=None
-        Held-out errors of its mean with the network without decay.
+        Held-out errors of its mean with the debiased network.
     debiased_mse : ndarray of shape (n_folds,), default=None
-        Held-out errors of the network without decay.
+        Held-out errors of the debiased network.
 
     Attributes
     ----------
@@ -246,7 +246,7 @@ class TwoLayerPathDisplay:
                 self.debiased_mse.mean(),
                 color=COLORS[1],
                 ls="--",
-                label="without decay",
+                label="debiased",
             )
         panel.legend(frameon=False, fontsize="small", ncols=3, loc="best")
 
