@@ -24,7 +24,13 @@ from sklearn_twolayer._path import (
 )
 from sklearn_twolayer._raw import RawPart, RawRows, n_columns, sampled, stacked
 from sklearn_twolayer._rows import Rows
-from sklearn_twolayer._search import choose_neurons, search_stage, thinned
+from sklearn_twolayer._search import (
+    FINAL,
+    choose_neurons,
+    descended,
+    search_stage,
+    thinned,
+)
 from sklearn_twolayer._selection import (
     DEFAULT_PENALTY,
     Criterion,
@@ -205,14 +211,16 @@ class PathProblem:
             return stage.refitted
         rows = counted(self.rows, stage.network)
         criterion = Criterion.of(rows, DEFAULT_PENALTY)
-        return choose_neurons(
+        chosen = choose_neurons(
             rows,
             criterion,
             thinned(rows, criterion, stage.network),
             0,
             self.options.max_iter,
             self.generator,
-        ).network
+        )
+        network, _ = descended(rows, chosen.network, 0.0, FINAL)
+        return network
 
     def fitted(self, network: Network) -> FittedNetwork:
         """The network with its linear part, in the units of the data."""

@@ -49,11 +49,6 @@ CLOSE = 0.8  # radians between neurons that are tried as one
 APART = 0.3  # radians between births
 MOST_BIRTHS = 6
 MOST_ROUNDS = 30
-TRIAL_STEPS = 40
-FINAL_STEPS = 150
-# n_samples * n_parameters**2 up to which Gauss-Newton is faster: roughly, finally.
-FEW_ENTRIES = 2e6
-FEW_ENTRIES_FINAL = 1e8
 # Share of the targets' variance left after the first descent above which the data are
 # noisy. Measured without noise: at most 0.08.
 NOISY = 0.1
@@ -61,6 +56,24 @@ NEARLY_EXACT = 1e-2  # share that is left after the search, and may be no noise
 # A residual that is rounding has no peak worth a search.
 OF_ROUNDING = Effort(n_random=8, n_nearby=0, n_refined=4, n_steps=4, n_perturbations=0)
 IN_SPAN = Effort(n_random=24, n_nearby=0, n_refined=8, n_steps=10, n_perturbations=1)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """How far to descend: most steps, and the relative fall that ends them.
+
+    Gauss-Newton is taken up to ``few_entries = n_samples * n_parameters**2``.
+    """
+
+    few_entries: float
+    gauss_newton: tuple[int, float]
+    quasi_newton: tuple[int, float]
+
+
+TRIAL = Steps(2e6, gauss_newton=(6, 1e-3), quasi_newton=(40, 1e-7))
+FINAL = Steps(1e8, gauss_newton=(10, 1e-6), quasi_newton=(150, 1e-9))
+# From where a trial ended, with a little decay: more steps lower no error.
+SHRINK = Steps(1e8, gauss_newton=(4, 1e-4), quasi_newton=(150, 1e-9))
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,17 +150,16 @@ def choose_neurons(
     max_iter: int,
     generator: torch.Generator,
 ) -> Candidate:
-    """Refit a network without decay, with the neurons that are worth their price.
+    """Refit a network roughly without decay, with the neurons worth their price.
 
     Neurons are merged and dropped, and then added, as long as the criterion falls. The
     network without neurons is kept where rounding makes all others worse.
     """
     best = refit(rows, criterion, network, n_iter)
     if residual_at(rows, best.network).squares < rows.exact:
-        return refit(rows, criterion, best.network, best.n_iter, final=True)
+        return best
     best = eliminate(rows, criterion, best, max_iter)
     best = grow(rows, criterion, best, max_iter, generator)
-    best = refit(rows, criterion, best.network, best.n_iter, final=True)
     linear = Candidate(Network.empty(rows), criterion.value(0.5, 0), best.n_iter)
     return best if best.value < linear.value else linear
 
@@ -163,7 +175,7 @@ def shrunk(rows: Rows, network: Network) -> tuple[Network, int]:
     n_parameters = network.n_neurons * (rows.n_inputs + rows.n_outputs - 1)
     noise = residual_at(rows, network).squares / (rows.n_effective * rows.n_outputs)
     lambda_ = noise * n_parameters / float(network.masses.sum())
-    return descended(rows, network, lambda_, final=True)
+    return descended(rows, network, lambda_, SHRINK)
 
 
 def _stage(
@@ -225,25 +237,22 @@ def at_noise_level(rows: Rows, start: PathStart) -> tuple[Network, float]:
     return network, lambda_
 
 
-def refit(
-    rows: Rows, criterion: Criterion, network: Network, n_iter: int, final: bool = False
-) -> Candidate:
-    """Descend without decay, roughly unless ``final``; the criterion there."""
-    network, used = descended(rows, network, 0.0, final=final)
+def refit(rows: Rows, criterion: Criterion, network: Network, n_iter: int) -> Candidate:
+    """Descend roughly without decay; the criterion there."""
+    network, used = descended(rows, network, 0.0, TRIAL)
     loss = objective_at(rows, network, 0.0)[0]
     return Candidate(network, criterion.value(loss, network.n_neurons), n_iter + used)
 
 
 def descended(
-    rows: Rows, network: Network, lambda_: float, *, final: bool
+    rows: Rows, network: Network, lambda_: float, steps: Steps
 ) -> tuple[Network, int]:
-    """Descend, roughly unless ``final``, by what is faster; the steps used."""
-    few = FEW_ENTRIES_FINAL if final else FEW_ENTRIES
-    if rows.n_samples * network.parameters.numel() ** 2 <= few:
-        steps, tol = (10, 1e-6) if final else (6, 1e-3)
-        return gauss_newton(rows, network, lambda_, max_iter=steps, tol=tol)
-    steps, tol = (FINAL_STEPS, 1e-9) if final else (TRIAL_STEPS, 1e-7)
-    return quasi_newton(rows, network, lambda_, max_iter=steps, tol=tol)
+    """Descend by what is faster; the steps used."""
+    if rows.n_samples * network.parameters.numel() ** 2 <= steps.few_entries:
+        max_iter, tol = steps.gauss_newton
+        return gauss_newton(rows, network, lambda_, max_iter=max_iter, tol=tol)
+    max_iter, tol = steps.quasi_newton
+    return quasi_newton(rows, network, lambda_, max_iter=max_iter, tol=tol)
 
 
 def drop_cheap(rows: Rows, network: Network, criterion: Criterion) -> Network:
