@@ -73,7 +73,7 @@ class Steps:
 TRIAL = Steps(2e6, gauss_newton=(6, 1e-3), quasi_newton=(40, 1e-7))
 FINAL = Steps(1e8, gauss_newton=(10, 1e-6), quasi_newton=(150, 1e-9))
 # From where a trial ended, with a little decay: more steps lower no error.
-SHRINK = Steps(1e8, gauss_newton=(4, 1e-4), quasi_newton=(150, 1e-9))
+SHRINK = Steps(1e8, gauss_newton=(6, 1e-6), quasi_newton=(150, 1e-9))
 
 
 @dataclass(frozen=True, eq=False)
