@@ -14,6 +14,7 @@ from sklearn_twolayer import (
     RegularizedTwoLayerRegressor,
     RegularizedTwoLayerRegressorCV,
     StagedSchedule,
+    _threads,
     two_layer_path,
 )
 from sklearn_twolayer.datasets import make_two_layer_regression
@@ -61,13 +62,10 @@ def test_bitwise_equal_across_processes(name):
     assert found.stdout.strip() == digits(MODELS[name].fit(X, Y))
 
 
-# Above the size up to which one thread is used in any case.
-LARGE = make_two_layer_regression(40_000, 15, n_directions=3, random_state=0)
-
-
 @pytest.mark.parametrize("schedule", [None, SCHEDULE], ids=["search", "schedule"])
-def test_numbers_of_threads_hardly_matter(schedule):
-    X, y = LARGE
+def test_numbers_of_threads_hardly_matter(monkeypatch, schedule):
+    X, y = make_two_layer_regression(4000, 15, n_directions=3, random_state=0)
+    monkeypatch.setattr(_threads, "SERIAL_ENTRIES", 0)  # else one thread in any case
     fits = []
     for n_threads in (1, 2):
         with threadpool_limits(n_threads):
@@ -105,12 +103,14 @@ class Failing(GeometricSchedule):
         raise RuntimeError("in the middle")
 
 
-@pytest.mark.parametrize("X", [X, LARGE[0]], ids=["one thread", "all threads"])
+@pytest.mark.parametrize("threads", ["one thread", "all threads"])
 @pytest.mark.parametrize("name", [*MODELS, "path", "raises", "refused"])
-def test_surroundings_are_left_as_they_were(name, X):
+def test_surroundings_are_left_as_they_were(monkeypatch, name, threads):
     y = np.abs(X[:, 0])
-    if len(X) > 1000 and name in ("gd", "cv", "newton"):
-        pytest.skip("slow, and the same code as for small inputs")
+    if threads == "all threads":
+        monkeypatch.setattr(_threads, "SERIAL_ENTRIES", 0)
+        if name in ("gd", "cv", "newton"):
+            pytest.skip("slow, and the same code as on one thread")
     before = surroundings()
     if name == "path":
         two_layer_path(X, y, schedule=SCHEDULE, random_state=0)
