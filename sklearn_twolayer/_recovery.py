@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -63,15 +64,13 @@ def shoot(
     for _ in range(MOST_SHOTS):
         if rows.n_samples * network.parameters.numel() ** 2 > SHOT_ENTRIES:
             break
-        network, used = polish(rows, network)
-        n_iter += used
-        residual = residual_at(rows, network)
-        if residual.squares < rows.exact:
-            return network, n_iter
-        peaks = find_peaks(rows, residual, network.directions, generator)
-        if looks_like_noise(rows, residual, network, peaks) or out_of_time():
+        attempt = attempted(rows, network, generator)
+        n_iter += attempt.n_iter
+        if attempt.peaks is None:
+            return attempt.network, n_iter
+        if attempt.is_noise or out_of_time():
             break
-        network = with_peaks(rows, network, peaks)
+        network = with_peaks(rows, attempt.network, attempt.peaks)
     return None, n_iter
 
 
@@ -108,13 +107,11 @@ def recover_exactly(
             if network.parameters.numel() > most_parameters:
                 continue
             few_neurons = True
-            polished, used = polish(rows, network)
-            n_iter += used
-            residual = residual_at(rows, polished)
-            if residual.squares < rows.exact:
-                return polished, n_iter
-            peaks = find_peaks(rows, residual, polished.directions, generator)
-            if looks_like_noise(rows, residual, polished, peaks):
+            attempt = attempted(rows, network, generator)
+            n_iter += attempt.n_iter
+            if attempt.peaks is None:
+                return attempt.network, n_iter
+            if attempt.is_noise:
                 return None, n_iter
         if not few_neurons or out_of_time():
             return None, n_iter
@@ -122,6 +119,30 @@ def recover_exactly(
         peaks = find_peaks(rows, residual, network.directions, generator)
         network = with_peaks(rows, network, peaks)
     return None, n_iter
+
+
+@dataclass(frozen=True, eq=False)
+class Attempt:
+    """A polished network, and what it leaves.
+
+    ``peaks`` are those of the residual, None where it is rounding.
+    """
+
+    network: Network
+    n_iter: int
+    peaks: Peaks | None
+    is_noise: bool
+
+
+def attempted(rows: Rows, network: Network, generator: torch.Generator) -> Attempt:
+    """Polish a network and look at its residual."""
+    network, n_iter = polish(rows, network)
+    residual = residual_at(rows, network)
+    if residual.squares < rows.exact:
+        return Attempt(network, n_iter, peaks=None, is_noise=False)
+    peaks = find_peaks(rows, residual, network.directions, generator)
+    is_noise = looks_like_noise(rows, residual, network, peaks)
+    return Attempt(network, n_iter, peaks, is_noise)
 
 
 def polish(rows: Rows, network: Network) -> tuple[Network, int]:

@@ -18,14 +18,15 @@ import numpy as np
 import torch
 
 from sklearn_twolayer._amplitudes import AmplitudeFit
+from sklearn_twolayer._bold_start import FIRST_DECAY, bold_start
 from sklearn_twolayer._certificate import QUICK, Effort, certify, find_peaks
 from sklearn_twolayer._descent import Descent, ended
 from sklearn_twolayer._descent._gauss_newton import gauss_newton
 from sklearn_twolayer._descent._quasi_newton import quasi_newton
 from sklearn_twolayer._network import Network, merge, prune
 from sklearn_twolayer._objective import counted, objective_at, residual_at
-from sklearn_twolayer._path import Stage, finish_stage, fit_output_layer
-from sklearn_twolayer._recovery import coarsely_merged, recover_exactly, shoot
+from sklearn_twolayer._path import Stage, finish_stage
+from sklearn_twolayer._recovery import shoot
 from sklearn_twolayer._selection import Criterion, noise_level
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from sklearn_twolayer._path import PathStart
     from sklearn_twolayer._rows import Rows
 
-FIRST_DECAY = 0.1  # of lambda_max, where the noise level is lower
-FIRST_STEPS = (12, 13)  # a shot at an exact network after each
 FIRST_MERGE = 0.25  # radians
 LEAST_MASS = 1e-2  # relative to the largest, after the first descent
 # Neurons that are worth less than this share of their price before anything else has
@@ -49,9 +48,6 @@ CLOSE = 0.8  # radians between neurons that are tried as one
 APART = 0.3  # radians between births
 MOST_BIRTHS = 6
 MOST_ROUNDS = 30
-# Share of the targets' variance left after the first descent above which the data are
-# noisy. Measured without noise: at most 0.08.
-NOISY = 0.1
 NEARLY_EXACT = 1e-2  # share that is left after the search, and may be no noise
 # A residual that is rounding has no peak worth a search.
 OF_ROUNDING = Effort(n_random=8, n_nearby=0, n_refined=4, n_steps=4, n_perturbations=0)
@@ -191,50 +187,6 @@ def _stage(
     known = certify(rows, network, lambda_, generator, effort)
     descent = Descent(network, n_iter, stopped_by, known)
     return finish_stage(rows, descent, lambda_, began, generator, refitted=network)
-
-
-def bold_start(
-    rows: Rows, start: PathStart, generator: torch.Generator
-) -> tuple[Network, float, int, bool]:
-    """A network at the noise level, or an exact one if the data allow it.
-
-    Returns the network, the decay, the steps used and whether the network is exact.
-    """
-    network, lambda_ = at_noise_level(rows, start)
-    n_iter = 0
-    for max_iter in FIRST_STEPS:
-        network, used = quasi_newton(
-            rows, network, lambda_, max_iter=max_iter, tol=1e-7
-        )
-        n_iter += used
-        is_noisy = AmplitudeFit.of(rows, network.directions).squares > NOISY
-        if not is_noisy:
-            exact, used = shoot(rows, coarsely_merged(network), generator)
-            n_iter += used
-            if exact is not None:
-                return exact, lambda_, n_iter, True
-    if not is_noisy:
-        exact, used = recover_exactly(rows, start, network, generator)
-        n_iter += used
-        if exact is not None:
-            return exact, lambda_, n_iter, True
-    return network, lambda_, n_iter, False
-
-
-def at_noise_level(rows: Rows, start: PathStart) -> tuple[Network, float]:
-    """Early features and output layer at the decay that the noise asks for.
-
-    The noise is estimated from what the early features leave, which is too much, but
-    any decay within a factor of two will do.
-    """
-    lambda_ = FIRST_DECAY * start.lambda_max
-    network = fit_output_layer(rows, start.directions, lambda_)
-    rows = counted(rows, network)
-    level = noise_level(rows, 2.0 * objective_at(rows, network, 0.0)[0])
-    if level > lambda_:
-        lambda_ = level
-        network = fit_output_layer(rows, start.directions, lambda_)
-    return network, lambda_
 
 
 def refit(rows: Rows, criterion: Criterion, network: Network, n_iter: int) -> Candidate:

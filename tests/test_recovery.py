@@ -3,6 +3,7 @@ import pytest
 import torch
 from conftest import make_rows
 
+from sklearn_twolayer._bold_start import at_noise_level
 from sklearn_twolayer._descent._quasi_newton import quasi_newton
 from sklearn_twolayer._network import Network
 from sklearn_twolayer._objective import residual_at
@@ -14,7 +15,6 @@ from sklearn_twolayer._recovery import (
     recover_exactly,
     shoot,
 )
-from sklearn_twolayer._search import at_noise_level
 from sklearn_twolayer.datasets import make_two_layer_regression
 from sklearn_twolayer.metrics import match_directions
 
