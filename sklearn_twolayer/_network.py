@@ -111,17 +111,18 @@ def balance(network: Network) -> Network:
     )
 
 
-def blend(first: Network, second: Network, share: float) -> Network:
-    """The weighted mean of two networks, with the neurons of both.
+def weighted_mean(networks: Sequence[Network], shares: Sequence[float]) -> Network:
+    """The weighted mean of networks, with the neurons of all.
 
     The best linear part beside them is the weighted mean of theirs, since it is linear
     in the neurons' outputs.
     """
-    return balance(
-        Network.from_parts(first.weights, first.amplitudes * (1.0 - share)).joined_by(
-            Network.from_parts(second.weights, second.amplitudes * share)
-        )
-    )
+    amplitudes = [
+        share * network.amplitudes
+        for network, share in zip(networks, shares, strict=True)
+    ]
+    weights = torch.cat([network.weights for network in networks])
+    return balance(Network.from_parts(weights, torch.cat(amplitudes)))
 
 
 def prune(network: Network, prune_tol: float) -> Network:

@@ -12,7 +12,7 @@ import torch
 from sklearn_twolayer._checkpoint import continued, read_checkpoint
 from sklearn_twolayer._descent import newton_descent, refine
 from sklearn_twolayer._memory import check_memory
-from sklearn_twolayer._network import Network, followed_masses
+from sklearn_twolayer._network import Network, followed_masses, weighted_mean
 from sklearn_twolayer._objective import counted, linear_part_at
 from sklearn_twolayer._options import PathOptions
 from sklearn_twolayer._path import (
@@ -221,6 +221,12 @@ class PathProblem:
         )
         network, _ = descended(rows, chosen.network, 0.0, FINAL)
         return network
+
+    def averaged(self, network: Network, others: Sequence[FittedNetwork]) -> Network:
+        """The mean of the network and others that were fitted elsewhere."""
+        known = [self._network(other) or Network.empty(self.rows) for other in others]
+        share = 1.0 / (1 + len(known))
+        return weighted_mean([network, *known], [share] * (1 + len(known)))
 
     def fitted(self, network: Network) -> FittedNetwork:
         """The network with its linear part, in the units of the data."""

@@ -19,7 +19,12 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_twolayer._base import TwoLayerModel
-from sklearn_twolayer._cross_validation import choose, follow_fold, path_options
+from sklearn_twolayer._cross_validation import (
+    ambiguity,
+    choose,
+    follow_fold,
+    path_options,
+)
 from sklearn_twolayer._options import check_path_options
 from sklearn_twolayer._selection import DEFAULT_PENALTY, gap_message
 from sklearn_twolayer._threads import fit_threads
@@ -284,20 +289,24 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
             )
             for split in splits
         )
-        choice = choose(folds, one_standard_error)
+        gain = 0.0
+        if may_debias:
+            gain = ambiguity([fold.debiased for fold in folds], X, weights)
+        choice = choose(folds, gain, one_standard_error)
         self._fit_all(X, targets, weights, options, fractions, choice, penalty, verbose)
+        errors = np.stack([fold.errors for fold in folds], axis=1)
         self.lambdas_ = self.lambda_max_ * fractions
         self.debiased_share_ = choice.debiased_share
+        self.n_averaged_ = 1 + len(choice.others)
         self.n_iter_ += sum(fold.n_iter for fold in folds)
-        self.mse_path_ = np.stack([fold.errors for fold in folds], axis=-1)
-        self.n_features_path_ = np.stack([fold.n_features for fold in folds], axis=-1)
-        self.blended_mse_path_ = np.stack(
-            [fold.blended_errors for fold in folds], axis=-1
-        )
+        self.mse_path_ = errors[:, :, 0]
+        self.n_features_path_ = np.stack([fold.n_features for fold in folds], axis=1)
+        self.blended_mse_path_ = errors[:, :, 1:]
         self.debiased_mse_ = np.array([fold.debiased_error for fold in folds])
         self.debiased_n_features_ = np.array(
             [fold.debiased_n_features for fold in folds]
         )
+        self.ambiguity_ = gain
         return self
 
     def _fit_all(
@@ -313,7 +322,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
     ) -> None:
         """Follow the path on all rows, or search, or both, as chosen; store it."""
         # Imported here: predicting and unpickling do without torch.
-        from sklearn_twolayer._network import blend
+        from sklearn_twolayer._network import weighted_mean
         from sklearn_twolayer._problem import PathProblem
         from sklearn_twolayer._raw import RawRows
 
@@ -326,14 +335,18 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
             share = choice.debiased_share
             if share > 0.0:
                 stages = list(problem.search(penalty))
-                network = debiased = stages[-1].result
+                debiased = problem.averaged(stages[-1].result, choice.others)
             if share < 1.0:
                 stages = list(problem.stages())
                 to_tolerance = self.tol is not None
                 stages[-1] = problem.improved(stages[-1], to_tolerance=to_tolerance)
+            if share == 1.0:
+                network = debiased
+            elif share == 0.0:
                 network = stages[-1].network
-                if share > 0.0:
-                    network = blend(network, debiased, share)
+            else:
+                pair = [stages[-1].network, debiased]
+                network = weighted_mean(pair, [1.0 - share, share])
             fitted = problem.fitted(network)
         if verbose:
             for stage in stages:
