@@ -24,9 +24,14 @@ from sklearn_twolayer._cross_validation import (
     choose,
     follow_fold,
     path_options,
+    search_leniently,
 )
 from sklearn_twolayer._options import check_path_options
-from sklearn_twolayer._selection import DEFAULT_PENALTY, gap_message
+from sklearn_twolayer._selection import (
+    DEFAULT_PENALTY,
+    gap_message,
+    penalty_per_parameter,
+)
 from sklearn_twolayer._threads import fit_threads
 from sklearn_twolayer._validation import (
     check_criterion,
@@ -272,12 +277,15 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         may_debias = self._check_debias()
         one_standard_error = check_flag("one_standard_error", self.one_standard_error)
         criterion = check_criterion(self.criterion)
-        penalty = DEFAULT_PENALTY if criterion is None else criterion
         verbose = check_scalar(self.verbose, "verbose", Integral, min_val=0)
         self._check_feature_output()
         X = check_inputs(self, X, y)
         targets = check_targets(y, X.shape[0])
         weights = check_weights(sample_weight, X.shape[0])
+        penalty = penalty_per_parameter(
+            DEFAULT_PENALTY if criterion is None else criterion,
+            weights.sum() ** 2 / np.square(weights).sum(),
+        )
         splitter = check_cv(self.cv)
         splits = list(splitter.split(X, targets, **self._split_params(params)))
         check_splits(splits, weights)
@@ -289,15 +297,12 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
             )
             for split in splits
         )
-        gain = 0.0
-        if may_debias:
-            gain = ambiguity([fold.debiased for fold in folds], X, weights)
+        gain = ambiguity(folds, X, weights)
         choice = choose(folds, gain, one_standard_error)
         self._fit_all(X, targets, weights, options, fractions, choice, penalty, verbose)
         errors = np.stack([fold.errors for fold in folds], axis=1)
         self.lambdas_ = self.lambda_max_ * fractions
         self.debiased_share_ = choice.debiased_share
-        self.n_averaged_ = 1 + len(choice.others)
         self.n_iter_ += sum(fold.n_iter for fold in folds)
         self.mse_path_ = errors[:, :, 0]
         self.n_features_path_ = np.stack([fold.n_features for fold in folds], axis=1)
@@ -306,7 +311,9 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         self.debiased_n_features_ = np.array(
             [fold.debiased_n_features for fold in folds]
         )
+        self.averaged_mse_ = np.array([fold.averaged_error for fold in folds])
         self.ambiguity_ = gain
+        self.n_averaged_ = choice.n_averaged
         return self
 
     def _fit_all(
@@ -317,7 +324,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         options: PathOptions,
         fractions: np.ndarray,
         choice: Choice,
-        penalty: str | float,
+        penalty: float,
         verbose: int,
     ) -> None:
         """Follow the path on all rows, or search, or both, as chosen; store it."""
@@ -327,32 +334,35 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         from sklearn_twolayer._raw import RawRows
 
         count = None if choice.index is None else choice.index + 1
+        share, beside = choice.debiased_share, []
         with fit_threads(X.size):
             problem = PathProblem.of(
                 RawRows.local(X, targets, weights),
                 path_options(options, fractions[:count]),
             )
-            share = choice.debiased_share
             if share > 0.0:
                 stages = list(problem.search(penalty))
-                debiased = problem.averaged(stages[-1].result, choice.others)
+                network = debiased = stages[-1].result
+            if choice.others:
+                first = problem.fitted(debiased)
+                beside = [search_leniently(problem, penalty, first)]
+                others = [problem.fitted(beside[0].result), *choice.others]
+                network = debiased = problem.averaged(debiased, others)
             if share < 1.0:
+                beside += stages if share > 0.0 else []
                 stages = list(problem.stages())
                 to_tolerance = self.tol is not None
                 stages[-1] = problem.improved(stages[-1], to_tolerance=to_tolerance)
-            if share == 1.0:
-                network = debiased
-            elif share == 0.0:
                 network = stages[-1].network
-            else:
-                pair = [stages[-1].network, debiased]
-                network = weighted_mean(pair, [1.0 - share, share])
+            if 0.0 < share < 1.0:
+                network = weighted_mean([network, debiased], [1.0 - share, share])
             fitted = problem.fitted(network)
         if verbose:
             for stage in stages:
                 print(problem.progress_line(stage))
         vars(self).update(fitted.attributes())
         vars(self).update(problem.attributes(stages, stages[-1]))
+        self.n_iter_ += sum(stage.n_iter for stage in beside)
         message = gap_message(stages[-1], self.lambda_, options.tol)
         if message:
             warnings.warn(message, ConvergenceWarning, stacklevel=4)

@@ -78,10 +78,9 @@ class Criterion:
 
     @classmethod
     def of(cls, rows: Rows, penalty: str | float) -> Criterion:
-        named = {"aic": 2.0, "bic": math.log(max(rows.n_effective, 1.0))}
         n_parameters = rows.n_inputs + rows.n_outputs - 1
         return cls(
-            price=named.get(penalty, penalty) * n_parameters,
+            price=penalty_per_parameter(penalty, rows.n_effective) * n_parameters,
             n_values=rows.n_effective * rows.n_outputs,
         )
 
@@ -95,6 +94,12 @@ class Criterion:
         if self.price == 0.0 or squares <= 0.0:
             return math.inf
         return self.n_values * math.log1p(max(more, 0.0) / squares) / self.price
+
+
+def penalty_per_parameter(penalty: str | float, n_effective: float) -> float:
+    """The number that a criterion's name stands for, with so many rows."""
+    named = {"aic": 2.0, "bic": math.log(max(n_effective, 1.0))}
+    return named.get(penalty, penalty)
 
 
 def select_stage(stages: Sequence[Stage], criterion: Criterion) -> Stage:
