@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sklearn_twolayer._amplitudes import AmplitudeFit
@@ -25,13 +26,18 @@ FIRST_STEPS = (12, 13)  # a shot at an exact network after each
 NOISY = 0.1
 
 
-def bold_start(
-    rows: Rows, start: PathStart, generator: torch.Generator
-) -> tuple[Network, float, int, bool]:
-    """A network at the noise level, or an exact one if the data allow it.
+@dataclass(frozen=True, eq=False)
+class BoldStart:
+    """A network, its decay, the steps it took, and whether it is exact."""
 
-    Returns the network, the decay, the steps used and whether the network is exact.
-    """
+    network: Network
+    lambda_: float
+    n_iter: int
+    is_exact: bool = False
+
+
+def bold_start(rows: Rows, start: PathStart, generator: torch.Generator) -> BoldStart:
+    """A network at the noise level, or an exact one if the data allow it."""
     network, lambda_ = at_noise_level(rows, start)
     n_iter = 0
     for max_iter in FIRST_STEPS:
@@ -44,13 +50,13 @@ def bold_start(
             exact, used = shoot(rows, coarsely_merged(network), generator)
             n_iter += used
             if exact is not None:
-                return exact, lambda_, n_iter, True
+                return BoldStart(exact, lambda_, n_iter, is_exact=True)
     if not is_noisy:
         exact, used = recover_exactly(rows, start, network, generator)
         n_iter += used
         if exact is not None:
-            return exact, lambda_, n_iter, True
-    return network, lambda_, n_iter, False
+            return BoldStart(exact, lambda_, n_iter, is_exact=True)
+    return BoldStart(network, lambda_, n_iter)
 
 
 def at_noise_level(rows: Rows, start: PathStart) -> tuple[Network, float]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from sklearn_twolayer._bold_start import BoldStart, bold_start
 from sklearn_twolayer._checkpoint import continued, read_checkpoint
 from sklearn_twolayer._descent import newton_descent, refine
 from sklearn_twolayer._memory import check_memory
@@ -158,25 +159,50 @@ class PathProblem:
 
         return self._saved(run, self._network(initial), None, penalty)
 
+    def search_twice(self, penalty: float, lenient: float) -> tuple[Stage, Stage]:
+        """The stages that the criterion chooses at two penalties, from one start."""
+        if self.begins_on_sample or self.start.lambda_max == 0.0:
+            first = self._searched(penalty, None)
+            return first, self._search_stage(lenient, first.result)
+        bold = bold_start(self.rows, self.start, self.generator)
+        first = self._search_stage(penalty, bold=bold)
+        return first, self._search_stage(lenient, bold=replace(bold, n_iter=0))
+
+    @property
+    def begins_on_sample(self) -> bool:
+        """Whether there are so many rows that a search begins on some of them."""
+        return self._sampled_share <= LARGEST_SHARE
+
+    @property
+    def _sampled_share(self) -> float:
+        n_sampled = max(SAMPLED_ROWS, SAMPLED_PER_INPUT * self.rows.n_inputs)
+        return n_sampled / self.rows.n_samples
+
     def _searched(self, penalty: str | float, initial: Network | None) -> Stage:
         """Of many rows, a sample begins: what is left for all of them is little."""
-        n_sampled = max(SAMPLED_ROWS, SAMPLED_PER_INPUT * self.rows.n_inputs)
-        share = n_sampled / self.rows.n_samples
-        if initial is None and share <= LARGEST_SHARE:
+        if initial is None and self.begins_on_sample:
             parts, seed = self.raw.parts, self.options.seed
-            samples = parts.keep(sampled, share, seed)
+            samples = parts.keep(sampled, self._sampled_share, seed)
             options = replace(self.options, checkpoint=None)
             found = parts.joined(_search_sample, samples, options, penalty)
             initial = self._network(found)
-        stage = search_stage(
+        return replace(self._search_stage(penalty, initial), is_last=True)
+
+    def _search_stage(
+        self,
+        penalty: str | float,
+        initial: Network | None = None,
+        bold: BoldStart | None = None,
+    ) -> Stage:
+        return search_stage(
             self.rows,
             self.start,
             penalty,
             self.options.max_iter,
             self.generator,
             initial,
+            bold,
         )
-        return replace(stage, is_last=True)
 
     def _network(self, fitted: FittedNetwork | None) -> Network | None:
         """A fitted network in the coordinates of the fit; None without neurons."""

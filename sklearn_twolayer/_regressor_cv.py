@@ -20,11 +20,11 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_twolayer._base import TwoLayerModel
 from sklearn_twolayer._cross_validation import (
+    LENIENT,
     ambiguity,
     choose,
     follow_fold,
     path_options,
-    search_leniently,
 )
 from sklearn_twolayer._options import check_path_options
 from sklearn_twolayer._selection import (
@@ -47,6 +47,7 @@ from sklearn_twolayer._validation import (
 if TYPE_CHECKING:
     from sklearn_twolayer._cross_validation import Choice
     from sklearn_twolayer._options import PathOptions
+    from sklearn_twolayer._path import Stage
 
 
 class RegularizedTwoLayerRegressorCV(TwoLayerModel):
@@ -334,22 +335,24 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         from sklearn_twolayer._raw import RawRows
 
         count = None if choice.index is None else choice.index + 1
-        share, beside = choice.debiased_share, []
+        share = choice.debiased_share
+        stages: list[Stage] = []
+        beside: list[Stage] = []
         with fit_threads(X.size):
             problem = PathProblem.of(
                 RawRows.local(X, targets, weights),
                 path_options(options, fractions[:count]),
             )
-            if share > 0.0:
-                stages = list(problem.search(penalty))
-                network = debiased = stages[-1].result
             if choice.others:
-                first = problem.fitted(debiased)
-                beside = [search_leniently(problem, penalty, first)]
-                others = [problem.fitted(beside[0].result), *choice.others]
-                network = debiased = problem.averaged(debiased, others)
+                first, lenient = problem.search_twice(penalty, LENIENT * penalty)
+                others = [problem.fitted(lenient.result), *choice.others]
+                network = debiased = problem.averaged(first.result, others)
+                stages, beside = [first], [lenient]
+            elif share > 0.0:
+                stages = list(problem.search(penalty))
+                network = stages[-1].result
             if share < 1.0:
-                beside += stages if share > 0.0 else []
+                beside += stages
                 stages = list(problem.stages())
                 to_tolerance = self.tol is not None
                 stages[-1] = problem.improved(stages[-1], to_tolerance=to_tolerance)

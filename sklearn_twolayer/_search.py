@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from sklearn_twolayer._amplitudes import AmplitudeFit
-from sklearn_twolayer._bold_start import FIRST_DECAY, bold_start
+from sklearn_twolayer._bold_start import FIRST_DECAY, BoldStart, bold_start
 from sklearn_twolayer._certificate import QUICK, Effort, certify, find_peaks
 from sklearn_twolayer._descent import Descent, ended
 from sklearn_twolayer._descent._gauss_newton import gauss_newton
@@ -88,11 +88,13 @@ def search_stage(
     max_iter: int,
     generator: torch.Generator,
     network: Network | None = None,
+    bold: BoldStart | None = None,
 ) -> Stage:
     """The network that the criterion chooses, as a stage at the first decay.
 
-    A ``network``, if given, takes the place of the bold start. The stage's certificate
-    and gap are those of the chosen network itself.
+    A ``network``, if given, takes the place of the bold start, which is made if it is
+    not given either. The stage's certificate and gap are those of the chosen network
+    itself.
     """
     began = time.perf_counter()
     if start.lambda_max == 0.0:
@@ -100,8 +102,9 @@ def search_stage(
             rows, Descent(Network.empty(rows), 0, "tol"), 0.0, began, generator
         )
     if network is None:
-        network, lambda_, n_iter, is_exact = bold_start(rows, start, generator)
-        if is_exact:
+        bold = bold or bold_start(rows, start, generator)
+        network, lambda_, n_iter = bold.network, bold.lambda_, bold.n_iter
+        if bold.is_exact:
             return _stage(
                 rows, network, lambda_, n_iter, began, generator, effort=OF_ROUNDING
             )
