@@ -14,6 +14,7 @@ from sklearn_twolayer._certificate import (
     OF_TARGETS,
     QUICK,
     THOROUGH,
+    Effort,
     certify,
     early_directions,
     find_peaks,
@@ -115,7 +116,8 @@ def follow_path(
                 network = fit_output_layer(rows, start.directions, lambda_)
                 network = merge(network, options.merge_angle)
             descent = descend(rows, network, lambda_, options, generator)
-        stages.append(finish_stage(rows, descent, lambda_, began, generator))
+        effort = QUICK if options.solver == "fast" else THOROUGH
+        stages.append(finish_stage(rows, descent, lambda_, began, generator, effort))
         index = next_index(rows, lambdas, stages, options)
         yield replace(stages[-1], is_last=index is None)
 
@@ -139,6 +141,7 @@ def finish_stage(
     lambda_: float,
     began: float,
     generator: torch.Generator,
+    effort: Effort = THOROUGH,
     refitted: Network | None = None,
 ) -> Stage:
     """Record the stage; certify it if the descent has not.
@@ -146,7 +149,7 @@ def finish_stage(
     Steps that run out early can end above the objective without neurons, the linear
     model's: that one is then the better network.
     """
-    effort = QUICK if out_of_time() else THOROUGH
+    effort = QUICK if out_of_time() else effort
     known = descent.certificate
     if known is None:
         known = certify(rows, descent.network, lambda_, generator, effort)
