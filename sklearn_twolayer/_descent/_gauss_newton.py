@@ -27,8 +27,8 @@ def gauss_newton(
     """Levenberg-Marquardt steps with the linear part eliminated.
 
     Theory eq. (14). It ends when a step lowers the objective by less than ``tol`` of
-    it or promises no more, or when no damping makes a step lower it. Returns the
-    balanced network and the number of steps. Monotone.
+    it, or when no damping makes a step lower it. Returns the balanced network and the
+    number of steps. Monotone.
     """
     if network.n_neurons == 0:
         return network, 0
@@ -36,7 +36,6 @@ def gauss_newton(
     network = balance(network)
     for n_iter in range(max_iter):
         current = evaluate(rows, network, lambda_)
-        gradient = current.gradient.reshape(-1, 1)
         if current.objective <= ROUNDING or out_of_time():
             return network, n_iter
         curvature = gauss_newton_matrix(rows, network)
@@ -47,10 +46,7 @@ def gauss_newton(
             damped.diagonal().add_(damping * mean)
             factor, failed = torch.linalg.cholesky_ex(damped)
             if not failed:
-                step = torch.cholesky_solve(gradient, factor)
-                # At most twice what the quadratic model falls by.
-                if float(gradient.T @ step) <= tol * current.objective:
-                    return network, n_iter
+                step = torch.cholesky_solve(current.gradient.reshape(-1, 1), factor)
                 parameters = network.parameters - step.reshape(network.parameters.shape)
                 candidate = balance(network.moved_to(parameters))
                 objective = objective_at(rows, candidate, lambda_)[1]
