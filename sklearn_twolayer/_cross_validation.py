@@ -15,7 +15,6 @@ from sklearn_twolayer._schedule import StagedSchedule
 from sklearn_twolayer._threads import fit_threads
 
 if TYPE_CHECKING:
-    from sklearn_twolayer._problem import PathProblem
     from sklearn_twolayer._units import FittedNetwork
 
 # Shares of debiased networks in the means that are tried with each regularised one.
@@ -142,7 +141,9 @@ def follow_fold(
         problem = PathProblem.of(
             RawRows.local(X, y, _repeated(sample_weight, train)), options
         )
-        debiased, n_iter = _debiased(problem, penalty)
+        debiased, n_iter = (), 0
+        if penalty is not None:
+            debiased, n_iter = problem.search_each([penalty, LENIENT * penalty])
         rivals = [network.predict(X[test]) for network in debiased]
         averaged = np.mean(rivals, axis=0) if rivals else 0.0
         shares = SHARES if rivals else SHARES[:1]
@@ -167,17 +168,6 @@ def follow_fold(
         weight=sample_weight[test].sum(),
         n_iter=n_iter,
     )
-
-
-def _debiased(
-    problem: PathProblem, penalty: float | None
-) -> tuple[tuple[FittedNetwork, ...], int]:
-    """Networks that the criterion chooses at two penalties; evaluations it took."""
-    if penalty is None:
-        return (), 0
-    stages = problem.search_twice(penalty, LENIENT * penalty)
-    networks = tuple(problem.fitted(stage.result) for stage in stages)
-    return networks, sum(stage.n_iter for stage in stages)
 
 
 class HeldOut:

@@ -29,6 +29,7 @@ from sklearn_twolayer._search import (
     FINAL,
     choose_neurons,
     descended,
+    search,
     search_stage,
     thinned,
 )
@@ -159,14 +160,35 @@ class PathProblem:
 
         return self._saved(run, self._network(initial), None, penalty)
 
-    def search_twice(self, penalty: float, lenient: float) -> tuple[Stage, Stage]:
-        """The stages that the criterion chooses at two penalties, from one start."""
-        if self.begins_on_sample or self.start.lambda_max == 0.0:
-            first = self._searched(penalty, None)
-            return first, self._search_stage(lenient, first.result)
-        bold = bold_start(self.rows, self.start, self.generator)
-        first = self._search_stage(penalty, bold=bold)
-        return first, self._search_stage(lenient, bold=replace(bold, n_iter=0))
+    def search_each(
+        self, penalties: Sequence[float]
+    ) -> tuple[tuple[FittedNetwork, ...], int]:
+        """Networks that the criterion chooses at each penalty, from one start.
+
+        And the number of evaluations. Without certificates, which nobody looks at.
+        """
+        begin: Network | BoldStart
+        if self.start.lambda_max == 0.0:
+            return tuple(self.fitted(Network.empty(self.rows)) for _ in penalties), 0
+        if self.begins_on_sample:
+            stage = self._searched(penalties[0], None)
+            begin, n_iter = stage.result, stage.n_iter
+        else:
+            bold = bold_start(self.rows, self.start, self.generator)
+            begin, n_iter = replace(bold, n_iter=0), bold.n_iter
+        found = [
+            search(
+                self.rows,
+                self.start,
+                penalty,
+                self.options.max_iter,
+                self.generator,
+                begin,
+            )
+            for penalty in penalties
+        ]
+        networks = tuple(self.fitted(one.network) for one in found)
+        return networks, n_iter + sum(one.n_iter for one in found)
 
     @property
     def begins_on_sample(self) -> bool:
@@ -186,23 +208,15 @@ class PathProblem:
             options = replace(self.options, checkpoint=None)
             found = parts.joined(_search_sample, samples, options, penalty)
             initial = self._network(found)
-        return replace(self._search_stage(penalty, initial), is_last=True)
-
-    def _search_stage(
-        self,
-        penalty: str | float,
-        initial: Network | None = None,
-        bold: BoldStart | None = None,
-    ) -> Stage:
-        return search_stage(
+        stage = search_stage(
             self.rows,
             self.start,
             penalty,
             self.options.max_iter,
             self.generator,
             initial,
-            bold,
         )
+        return replace(stage, is_last=True)
 
     def _network(self, fitted: FittedNetwork | None) -> Network | None:
         """A fitted network in the coordinates of the fit; None without neurons."""
@@ -248,11 +262,11 @@ class PathProblem:
         network, _ = descended(rows, chosen.network, 0.0, FINAL)
         return network
 
-    def averaged(self, network: Network, others: Sequence[FittedNetwork]) -> Network:
-        """The mean of the network and others that were fitted elsewhere."""
-        known = [self._network(other) or Network.empty(self.rows) for other in others]
-        share = 1.0 / (1 + len(known))
-        return weighted_mean([network, *known], [share] * (1 + len(known)))
+    def averaged(self, fitted: Sequence[FittedNetwork]) -> Network:
+        """The mean of networks, wherever they were fitted."""
+        empty = Network.empty(self.rows)
+        networks = [self._network(one) or empty for one in fitted]
+        return weighted_mean(networks, [1.0 / len(networks)] * len(networks))
 
     def fitted(self, network: Network) -> FittedNetwork:
         """The network with its linear part, in the units of the data."""

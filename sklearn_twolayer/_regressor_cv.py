@@ -47,7 +47,6 @@ from sklearn_twolayer._validation import (
 if TYPE_CHECKING:
     from sklearn_twolayer._cross_validation import Choice
     from sklearn_twolayer._options import PathOptions
-    from sklearn_twolayer._path import Stage
 
 
 class RegularizedTwoLayerRegressorCV(TwoLayerModel):
@@ -335,24 +334,21 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         from sklearn_twolayer._raw import RawRows
 
         count = None if choice.index is None else choice.index + 1
-        share = choice.debiased_share
-        stages: list[Stage] = []
-        beside: list[Stage] = []
+        share, n_iter = choice.debiased_share, 0
         with fit_threads(X.size):
             problem = PathProblem.of(
                 RawRows.local(X, targets, weights),
                 path_options(options, fractions[:count]),
             )
-            if choice.others:
-                first, lenient = problem.search_twice(penalty, LENIENT * penalty)
-                others = [problem.fitted(lenient.result), *choice.others]
-                network = debiased = problem.averaged(first.result, others)
-                stages, beside = [first], [lenient]
-            elif share > 0.0:
+            if share > 0.0:
                 stages = list(problem.search(penalty))
-                network = stages[-1].result
+                network = debiased = stages[-1].result
+            if choice.others:
+                more, n_iter = problem.search_each([LENIENT * penalty])
+                fitted = [problem.fitted(debiased), *more, *choice.others]
+                network = debiased = problem.averaged(fitted)
             if share < 1.0:
-                beside += stages
+                n_iter += stages[-1].n_iter if share > 0.0 else 0
                 stages = list(problem.stages())
                 to_tolerance = self.tol is not None
                 stages[-1] = problem.improved(stages[-1], to_tolerance=to_tolerance)
@@ -365,7 +361,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
                 print(problem.progress_line(stage))
         vars(self).update(fitted.attributes())
         vars(self).update(problem.attributes(stages, stages[-1]))
-        self.n_iter_ += sum(stage.n_iter for stage in beside)
+        self.n_iter_ += n_iter
         message = gap_message(stages[-1], self.lambda_, options.tol)
         if message:
             warnings.warn(message, ConvergenceWarning, stacklevel=4)

@@ -81,6 +81,17 @@ class Candidate:
     n_iter: int
 
 
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a search found: a network, the decay it began at, and how it ended."""
+
+    network: Network
+    lambda_: float
+    n_iter: int
+    stopped_by: str = "tol"
+    is_exact: bool = False
+
+
 def search_stage(
     rows: Rows,
     start: PathStart,
@@ -88,47 +99,61 @@ def search_stage(
     max_iter: int,
     generator: torch.Generator,
     network: Network | None = None,
-    bold: BoldStart | None = None,
 ) -> Stage:
     """The network that the criterion chooses, as a stage at the first decay.
 
-    A ``network``, if given, takes the place of the bold start, which is made if it is
-    not given either. The stage's certificate and gap are those of the chosen network
-    itself.
+    A ``network``, if given, takes the place of the bold start. The stage's certificate
+    and gap are those of the chosen network itself.
     """
     began = time.perf_counter()
     if start.lambda_max == 0.0:
         return finish_stage(
             rows, Descent(Network.empty(rows), 0, "tol"), 0.0, began, generator
         )
-    if network is None:
-        bold = bold or bold_start(rows, start, generator)
-        network, lambda_, n_iter = bold.network, bold.lambda_, bold.n_iter
-        if bold.is_exact:
-            return _stage(
-                rows, network, lambda_, n_iter, began, generator, effort=OF_ROUNDING
-            )
+    bold = None if network is not None else bold_start(rows, start, generator)
+    found = search(rows, start, penalty, max_iter, generator, network or bold)
+    effort = OF_ROUNDING if found.is_exact else QUICK
+    known = certify(rows, found.network, found.lambda_, generator, effort)
+    descent = Descent(found.network, found.n_iter, found.stopped_by, known)
+    return finish_stage(
+        rows, descent, found.lambda_, began, generator, refitted=found.network
+    )
+
+
+def search(
+    rows: Rows,
+    start: PathStart,
+    penalty: str | float,
+    max_iter: int,
+    generator: torch.Generator,
+    begin: Network | BoldStart,
+) -> Found:
+    """The network that the criterion chooses, from a network or a bold start."""
+    if isinstance(begin, BoldStart):
+        network, lambda_, n_iter = begin.network, begin.lambda_, begin.n_iter
+        if begin.is_exact:
+            return Found(network, lambda_, n_iter, is_exact=True)
         rows = counted(rows, network)
         criterion = Criterion.of(rows, penalty)
         network = thinned(rows, criterion, network)
     else:
-        rows = counted(rows, network)
+        rows = counted(rows, begin)
         criterion = Criterion.of(rows, penalty)
-        level = noise_level(rows, 2.0 * objective_at(rows, network, 0.0)[0])
-        lambda_, n_iter = max(FIRST_DECAY * start.lambda_max, level), 0
+        level = noise_level(rows, 2.0 * objective_at(rows, begin, 0.0)[0])
+        lambda_ = max(FIRST_DECAY * start.lambda_max, level)
+        network, n_iter = begin, 0
     best = choose_neurons(rows, criterion, network, n_iter, max_iter, generator)
-    network, n_iter, effort = best.network, best.n_iter, QUICK
+    network, n_iter = best.network, best.n_iter
     stopped_by = ended(n_iter, max_iter)
-    if not stopped_by and residual_at(rows, network).squares <= NEARLY_EXACT:
+    if stopped_by:
+        return Found(network, lambda_, n_iter, stopped_by)
+    if residual_at(rows, network).squares <= NEARLY_EXACT:
         exact, used = shoot(rows, network, generator)
         n_iter += used
         if exact is not None:
-            network, effort = exact, OF_ROUNDING
-    if effort is QUICK and not stopped_by:
-        network, used = shrunk(rows, network)
-        n_iter += used
-    stopped_by = stopped_by or "tol"
-    return _stage(rows, network, lambda_, n_iter, began, generator, stopped_by, effort)
+            return Found(exact, lambda_, n_iter, is_exact=True)
+    network, used = shrunk(rows, network)
+    return Found(network, lambda_, n_iter + used)
 
 
 def thinned(rows: Rows, criterion: Criterion, network: Network) -> Network:
@@ -175,21 +200,6 @@ def shrunk(rows: Rows, network: Network) -> tuple[Network, int]:
     noise = residual_at(rows, network).squares / (rows.n_effective * rows.n_outputs)
     lambda_ = noise * n_parameters / float(network.masses.sum())
     return descended(rows, network, lambda_, SHRINK)
-
-
-def _stage(
-    rows: Rows,
-    network: Network,
-    lambda_: float,
-    n_iter: int,
-    began: float,
-    generator: torch.Generator,
-    stopped_by: str = "tol",
-    effort: Effort = QUICK,
-) -> Stage:
-    known = certify(rows, network, lambda_, generator, effort)
-    descent = Descent(network, n_iter, stopped_by, known)
-    return finish_stage(rows, descent, lambda_, began, generator, refitted=network)
 
 
 def refit(rows: Rows, criterion: Criterion, network: Network, n_iter: int) -> Candidate:
