@@ -179,18 +179,10 @@ class PathProblem:
         )
 
     def search_leniently(self, begin: Network | BoldStart, penalty: float) -> Found:
-        """What more it leaves at a lower penalty, from the same beginning."""
+        """What it chooses at a lower penalty, from the same beginning."""
         if isinstance(begin, BoldStart):
             begin = replace(begin, n_iter=0)  # the first search counts them
-        return search(
-            self.rows,
-            self.start,
-            LENIENT * penalty,
-            self.options.max_iter,
-            self.generator,
-            begin,
-            births=False,
-        )
+        return self.search_from(begin, LENIENT * penalty)
 
     def found_stage(self, found: Found) -> Stage:
         """What was found, certified."""

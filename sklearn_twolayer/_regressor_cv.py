@@ -19,6 +19,7 @@ from sklearn.utils.metadata_routing import (
 
 from sklearn_twolayer._base import TwoLayerModel
 from sklearn_twolayer._cross_validation import (
+    SHARES,
     ambiguity,
     choose,
     follow_folds,
@@ -56,9 +57,9 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
             + lambda / 2 sum_j (||a_j||^2 + ||w_j||^2 + b_j^2)
 
     In each fold the decay falls from ``lambda_max``, where the model is linear, along
-    one grid, and the network at each decay predicts the rows held out. So do the
-    debiased network, with hardly any decay, that an information criterion chooses, and
-    the means of the two. What has the least mean squared error is fitted on all rows.
+    one grid, and the network at each decay predicts the rows held out. So do debiased
+    networks, with hardly any decay, that an information criterion chooses, and means of
+    both. What has the least mean squared error is fitted on all rows.
 
     Parameters
     ----------
@@ -74,19 +75,20 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
     debias : {"auto", False}, default="auto"
         Whether the folds may choose the network, with hardly any decay, whose neurons
         are chosen by the criterion, as :class:`RegularizedTwoLayerRegressor` does
-        without a schedule, or its mean with a regularised one, which has the neurons
-        of both. The debiased network has few features and little bias; regularised
-        ones can have many and do better where the signal is spread out.
+        without a schedule; the mean of such networks of all folds; or the mean of that
+        and a regularised one. The debiased network has few features and little bias
+        and is kept if nothing has an error lower by 2 %. Means have the neurons of all
+        their networks; they do better where rows are few or the signal is spread out.
     one_standard_error : bool, default=False
         Whether to take, in place of the decay with the least error, the largest one
         whose error is within one standard error of it. The share of the debiased
-        network is chosen by the least error in any case.
+        networks is chosen by the least error in any case.
     criterion : {"aic", "bic"}, float or None, default=None
         Penalty per parameter of the debiased network; None stands for 3.5, as in
         :class:`RegularizedTwoLayerRegressor`.
     n_jobs : int, default=None
         Folds that are followed at the same time, as in joblib. Results do not depend
-        on it.
+        on it, but for `n_iter_`.
     n_neurons : int, default=100
         Number of neurons at the start, of which at most 32, or one an input, are used.
     hidden_bias : bool, default=True
@@ -128,30 +130,40 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
     intercept_ : float or ndarray of shape (n_outputs,)
         Constant of the linear part.
     lambda_ : float
-        The decay chosen, for all rows; for a debiased network, the noise level that its
-        search began at.
+        The decay chosen, for all rows; for debiased networks, the noise level that
+        their search began at.
     debiased_share_ : float
-        Share of the debiased network in the one kept, chosen by the folds: 0 for the
-        regularised network alone, 0.5 for the mean of both, 1 for the debiased alone.
+        Share of debiased networks in the one kept, chosen by the folds: 0 for the
+        regularised network alone, 0.25, 0.5 or 0.75 for a mean, 1 for debiased alone.
+    n_averaged_ : int
+        Number of debiased networks that this share is the mean of: 0 for none, 1 for
+        that of all rows, otherwise two of each fold and of all rows, the second of
+        each with a lower penalty.
     lambdas_ : ndarray of shape (n_lambdas,)
         The grid of decays for all rows.
     mse_path_ : ndarray of shape (n_lambdas, n_folds)
-        Mean squared errors on the held-out rows; NaN beyond the stage where a fold's
-        path ended because the error had stopped falling.
+        Mean squared errors on the held-out rows; NaN beyond the stage where the path of
+        a fold ended because the error had stopped falling.
     n_features_path_ : ndarray of shape (n_lambdas, n_folds)
         Numbers of features, likewise.
-    blended_mse_path_ : ndarray of shape (n_lambdas, n_folds)
-        Mean squared errors of the means of regularised and debiased network.
+    blended_mse_path_ : ndarray of shape (n_lambdas, n_folds, 3)
+        Mean squared errors with a share of 0.25, 0.5 or 0.75 of debiased networks, less
+        what averaging these over the folds gains, ``share**2 * ambiguity_``.
     debiased_mse_ : ndarray of shape (n_folds,)
         Mean squared errors of the debiased network; NaN if `debias` is False.
     debiased_n_features_ : ndarray of shape (n_folds,)
         Its number of features, likewise.
+    averaged_mse_ : ndarray of shape (n_folds,)
+        Mean squared errors of the mean of debiased networks, less `ambiguity_`.
+    ambiguity_ : float
+        Variance of the folds' debiased networks, averaged over the rows: by so much
+        their mean is better than they are.
     lambda_max_ : float
         The least decay at which the best network on all rows has no neuron, as far as
         the search for the certificate's peak found it.
     certificate_ : float
-        Largest norm of the dual certificate at `lambda_`, of the regularised network
-        unless the debiased one is kept alone.
+        Largest norm of the dual certificate at `lambda_`, of the network of all rows
+        alone, the regularised one if it has a share.
     dual_gap_ : float
         Duality gap at `lambda_`, likewise. In squared units of `y`.
     history_ : dict of str to ndarray of shape (n_stages,)
@@ -172,13 +184,18 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
 
     Notes
     -----
-    The path of a fold ends when the error has not fallen for two stages in a row.
-    Decays that were not reached in every fold are not chosen. Errors are averaged over
+    The path of a fold ends when the error has not fallen for two stages in a row; no
+    fold is followed further than the one that ended first. Errors are averaged over
     folds by the sample weights of their held-out rows. If the best network does not
     beat the one at the largest decay, the linear model, by 2.78 standard errors of
-    their difference over the folds, that one is kept. As in scikit-learn, the default
-    folds are not shuffled: give `cv` a shuffled :class:`~sklearn.model_selection.KFold`
-    if the rows are sorted.
+    their difference over the folds, that one is kept. The gain from averaging is the
+    ambiguity of [1]_. As in scikit-learn, the default folds are not shuffled: give
+    `cv` a shuffled :class:`~sklearn.model_selection.KFold` if the rows are sorted.
+
+    References
+    ----------
+    .. [1] A. Krogh and J. Vedelsby, "Neural Network Ensembles, Cross Validation, and
+       Active Learning", NIPS 1994.
 
     Examples
     --------
@@ -306,12 +323,12 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         self.n_iter_ += sum(fold.n_iter for fold in folds)
         self.mse_path_ = errors[:, :, 0]
         self.n_features_path_ = np.stack([fold.n_features for fold in folds], axis=1)
-        self.blended_mse_path_ = errors[:, :, 1:]
+        self.blended_mse_path_ = errors[:, :, 1:] - np.square(SHARES[1:]) * gain
         self.debiased_mse_ = np.array([fold.debiased_error for fold in folds])
         self.debiased_n_features_ = np.array(
             [fold.debiased_n_features for fold in folds]
         )
-        self.averaged_mse_ = np.array([fold.averaged_error for fold in folds])
+        self.averaged_mse_ = np.array([fold.averaged_error - gain for fold in folds])
         self.ambiguity_ = gain
         self.n_averaged_ = choice.n_averaged
         return self

@@ -138,13 +138,8 @@ def search(
     max_iter: int,
     generator: torch.Generator,
     begin: Network | BoldStart,
-    *,
-    births: bool = True,
 ) -> Found:
-    """The network that the criterion chooses, from a network or a bold start.
-
-    Without ``births`` neurons are only dropped and merged.
-    """
+    """The network that the criterion chooses, from a network or a bold start."""
     if start.lambda_max == 0.0:
         return Found(Network.empty(rows), 0.0, 0, is_exact=True)
     if isinstance(begin, BoldStart):
@@ -160,9 +155,7 @@ def search(
         level = noise_level(rows, 2.0 * objective_at(rows, begin, 0.0)[0])
         lambda_ = max(FIRST_DECAY * start.lambda_max, level)
         network, n_iter = begin, 0
-    best = choose_neurons(
-        rows, criterion, network, n_iter, max_iter, generator, births=births
-    )
+    best = choose_neurons(rows, criterion, network, n_iter, max_iter, generator)
     network, n_iter = best.network, best.n_iter
     stopped_by = ended(n_iter, max_iter)
     if stopped_by:
@@ -193,21 +186,17 @@ def choose_neurons(
     n_iter: int,
     max_iter: int,
     generator: torch.Generator,
-    *,
-    births: bool = True,
 ) -> Candidate:
     """Refit a network roughly without decay, with the neurons worth their price.
 
-    Neurons are merged and dropped, and then added if ``births``, as long as the
-    criterion falls. The network without neurons is kept where rounding makes all
-    others worse.
+    Neurons are merged and dropped, and then added, as long as the criterion falls. The
+    network without neurons is kept where rounding makes all others worse.
     """
     best = refit(rows, criterion, network, n_iter)
     if residual_at(rows, best.network).squares < rows.exact:
         return best
     best = eliminate(rows, criterion, best, max_iter)
-    if births:
-        best = grow(rows, criterion, best, max_iter, generator)
+    best = grow(rows, criterion, best, max_iter, generator)
     linear = Candidate(Network.empty(rows), criterion.value(0.5, 0), best.n_iter)
     return best if best.value < linear.value else linear
 

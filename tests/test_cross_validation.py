@@ -1,20 +1,47 @@
 import numpy as np
 import pytest
 
-from sklearn_twolayer._cross_validation import Choice, Fold, HeldOut, choose
+from sklearn_twolayer._cross_validation import (
+    ROUNDING,
+    SHARES,
+    SPARSE,
+    Choice,
+    Fold,
+    HeldOut,
+    ambiguity,
+    choose,
+)
+from sklearn_twolayer._units import FittedNetwork
 
 
-def folds_of(errors, debiased=None, weights=None, blended=None, found=0.0):
-    """One fold a column of ``errors``."""
+def constant(value, n_features=0):
+    """A network that predicts one value, with so many neurons that do nothing."""
+    features = np.tile([1.0, 0.0], (n_features, 1))
+    zeros = np.zeros(n_features)
+    return FittedNetwork(features, zeros, zeros, np.zeros(2), value)
+
+
+def folds_of(
+    errors, debiased=None, weights=None, blended=None, averaged=None, found=None
+):
+    """One fold a column of ``errors``; ``blended`` has an even share."""
     errors = np.array(errors, dtype=float)
-    blended = np.full_like(errors, np.nan) if blended is None else np.array(blended)
     n_folds = errors.shape[1]
-    debiased = np.full(n_folds, np.nan) if debiased is None else debiased
+    every = np.full((*errors.shape, len(SHARES)), np.nan)
+    every[:, :, 0] = errors
+    if blended is not None:
+        every[:, :, 2] = blended
+    missing = np.full(n_folds, np.nan)
+    debiased = missing if debiased is None else debiased
+    averaged = missing if averaged is None else averaged
     weights = np.ones(n_folds) if weights is None else weights
+    networks = [() for _ in range(n_folds)]
+    if found is not None:
+        networks = [(constant(0.0, k), constant(1.0)) for k in found]
     return [
         Fold(
-            errors[:, k], 0 * errors[:, k], blended[:, k], debiased[k],
-            np.broadcast_to(found, n_folds)[k], weights[k], 1,
+            every[:, k], 0 * errors[:, k], networks[k], debiased[k], averaged[k],
+            weights[k], 1,
         )
         for k in range(n_folds)
     ]  # fmt: skip
@@ -22,41 +49,90 @@ def folds_of(errors, debiased=None, weights=None, blended=None, found=0.0):
 
 def test_the_least_mean_error_is_chosen():
     errors = [[5.0, 5.0, 5.1], [2.0, 1.0, 1.5], [1.0, 1.0, 1.2], [1.5, 1.1, 1.3]]
-    assert choose(folds_of(errors), False).index == 2
-    assert choose(folds_of(errors, [0.9, 1.2, 0.9]), False) == Choice(None, 1.0)
-    assert choose(folds_of(errors, [1.2, 1.2, 1.2]), False).index == 2
+    assert choose(folds_of(errors), 0.0, False).index == 2
+    assert choose(folds_of(errors, [0.9, 1.2, 0.9]), 0.0, False) == Choice(None, 1.0)
+    assert choose(folds_of(errors, [1.2, 1.2, 1.2]), 0.0, False).index == 2
     # A fold's weight is that of its rows.
     heavy = folds_of(errors, [0.5, 2.0, 2.0], weights=[100.0, 1.0, 1.0])
-    assert choose(heavy, False) == Choice(None, 1.0)
+    assert choose(heavy, 0.0, False) == Choice(None, 1.0)
     blended = [[3.0] * 3, [0.8, 0.9, 0.8], [1.0] * 3, [1.0] * 3]
-    both = folds_of(errors, [0.9, 1.2, 0.9], blended=blended)
-    assert choose(both, False) == Choice(1, 0.5)
+    both = folds_of(errors, [0.9, 1.2, 0.9], blended=blended, found=[1, 1, 1])
+    best = choose(both, 0.0, False)
+    assert (best.index, best.debiased_share, best.n_averaged) == (1, 0.5, 8)
+    assert best.others == tuple(n for fold in both for n in fold.debiased)
+
+
+def test_few_features_are_kept_unless_something_is_clearly_better():
+    errors = [[5.0] * 3, [4.0] * 3]
+
+    def best(debiased, averaged, gain):
+        folds = folds_of(
+            errors, [debiased] * 3, averaged=[averaged] * 3, found=[1, 2, 1]
+        )
+        return choose(folds, gain, False)
+
+    assert best(1.0, 1.0, 0.0).n_averaged == 1
+    assert best(1.0, 1.0, 0.9 * SPARSE).n_averaged == 1
+    assert best(1.0, 1.0, 1.1 * SPARSE).n_averaged == 8
+    assert best(1.0, 1.0 - 1.1 * SPARSE, 0.0).n_averaged == 8
+    # Networks that are exact are not averaged, whatever rounding says.
+    assert best(ROUNDING, 0.0, 2 * ROUNDING).n_averaged == 1
+    # The share's square of the gain counts for a mean with a regularised network.
+    blended = [[5.0] * 3, [1.1] * 3]
+    folds = folds_of(
+        errors, [2.0] * 3, blended=blended, averaged=[1.6] * 3, found=[1] * 3
+    )
+    assert choose(folds, 0.4, False).debiased_share == 0.5
+    assert choose(folds, 0.8, False).debiased_share == 1.0
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e9])
+def test_averaging_gains_the_variance_of_the_networks(offset):
+    generator = np.random.default_rng(0)
+    X, weights = generator.normal(size=(30, 2)), generator.random(30)
+    y = offset + generator.normal(size=30)
+    values = generator.normal(size=(4, 2))
+    folds = [
+        Fold(
+            np.zeros((1, len(SHARES))), np.zeros(1),
+            tuple(constant(offset + v) for v in pair), 0.0, 0.0, 1.0, 1,
+        )
+        for pair in values
+    ]  # fmt: skip
+    pairs = np.array([fold.averaged(X) for fold in folds])
+    errors = np.average(np.square(pairs - y), axis=1, weights=weights)
+    error = np.average(np.square(pairs.mean(axis=0) - y), weights=weights)
+    gain = ambiguity(folds, X, weights)
+    assert gain == pytest.approx(values.mean(axis=1).var(), rel=1e-6)
+    assert gain == pytest.approx(errors.mean() - error, rel=1e-5)
+    assert ambiguity(folds_of([[1.0]]), X, weights) == 0.0
 
 
 def test_stages_that_a_fold_did_not_reach_are_not_chosen():
     errors = [[5.0, 5.0], [2.0, 2.1], [0.1, np.nan], [np.nan, np.nan]]
-    assert choose(folds_of(errors), False).index == 1
+    assert choose(folds_of(errors), 0.0, False).index == 1
 
 
 def test_one_standard_error_takes_the_largest_decay_within_it():
     errors = [[5.0, 5.0, 5.0], [1.3, 1.2, 1.2], [1.2, 0.8, 1.0], [1.1, 0.7, 1.0]]
     best = np.array([1.1, 0.7, 1.0])
-    assert choose(folds_of(errors), False).index == 3
+    assert choose(folds_of(errors), 0.0, False).index == 3
     limit = best.mean() + best.std(ddof=1) / np.sqrt(3)
     within = np.mean(errors, axis=1) <= limit
-    assert choose(folds_of(errors), True).index == int(np.flatnonzero(within)[0]) == 2
+    assert (
+        choose(folds_of(errors), 0.0, True).index == int(np.flatnonzero(within)[0]) == 2
+    )
 
 
 def test_gains_over_the_linear_model_must_be_clear():
     unclear = [[1.0, 1.0, 1.0], [0.5, 1.3, 1.1]]
-    assert choose(folds_of(unclear), False).index == 0
-    assert choose(folds_of([[1.0] * 3, [0.9, 0.85, 0.9]]), False).index == 1
+    assert choose(folds_of(unclear), 0.0, False).index == 0
+    assert choose(folds_of([[1.0] * 3, [0.9, 0.85, 0.9]]), 0.0, False).index == 1
     # Unless the criterion finds features in every fold.
-    assert choose(folds_of(unclear, found=[2.0, 1.0, 3.0]), False).index == 1
-    assert choose(folds_of(unclear, found=[2.0, 0.0, 3.0]), False).index == 0
-    assert choose(folds_of(unclear, found=np.nan), False).index == 0
+    assert choose(folds_of(unclear, found=[2, 1, 3]), 0.0, False).index == 1
+    assert choose(folds_of(unclear, found=[2, 0, 3]), 0.0, False).index == 0
     # One fold has no standard error: any gain will do.
-    assert choose(folds_of([[1.0], [0.99]]), False).index == 1
+    assert choose(folds_of([[1.0], [0.99]]), 0.0, False).index == 1
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -64,7 +140,7 @@ def test_standard_errors_are_those_of_the_mean(seed):
     gains = np.random.default_rng(seed).normal(0.1, 0.2, 5)
     errors = np.stack([np.ones(5), 1.0 - gains])
     clear = gains.mean() > 2 * gains.std(ddof=1) / np.sqrt(5)
-    assert choose(folds_of(errors), False).index == int(clear)
+    assert choose(folds_of(errors), 0.0, False).index == int(clear)
 
 
 def held_out(*predictions, y, weights=None):
@@ -93,8 +169,7 @@ def test_held_out_errors_are_weighted_means():
     y, weights = generator.normal(size=(20, 2)), generator.random(20)
     held, _ = held_out(0.3, -0.2, y=y[:, 0], weights=weights)
     expected = [np.average((y[:, 0] - p) ** 2, weights=weights) for p in (0.3, -0.2)]
-    np.testing.assert_allclose(held.padded(3)[:2], expected)
-    assert np.isnan(held.padded(3)[2])
+    np.testing.assert_allclose(held.errors, expected)
     several = HeldOut(y, weights)
     expected = np.average((y**2).mean(axis=1), weights=weights)
     np.testing.assert_allclose(several.add(np.zeros((20, 2))), expected)

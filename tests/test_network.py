@@ -9,11 +9,11 @@ from conftest import random_problem, residual_values
 from sklearn_twolayer._network import (
     Network,
     balance,
-    blend,
     followed_masses,
     merge,
     prune,
     unit_rows,
+    weighted_mean,
 )
 from sklearn_twolayer._objective import objective_at
 
@@ -89,10 +89,10 @@ def test_unit_rows_keeps_zero_rows():
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-def test_blend_is_the_weighted_mean_of_the_outputs(share):
+def test_the_weighted_mean_is_that_of_the_outputs(share):
     *_, rows, first = random_problem(0)
     second = random_problem(1)[-1]
-    blended = blend(first, second, share)
+    blended = weighted_mean([first, second], [1 - share, share])
     residuals = [residual_values(rows, network) for network in (first, second, blended)]
     torch.testing.assert_close(
         residuals[2], (1 - share) * residuals[0] + share * residuals[1]

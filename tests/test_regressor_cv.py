@@ -37,7 +37,7 @@ def test_noisy_teachers_are_found(seed):
     risk = np.mean((model.predict(fresh) - teacher.predict(fresh)) ** 2)
     # Two directions of five parameters: least squares from the truth has about this.
     assert risk < 4 * 0.3**2 * 10 / 1000
-    if model.debiased_share_ == 1.0:
+    if model.n_averaged_ == 1 and model.debiased_share_ == 1.0:
         match = match_directions(model.features_, teacher.directions)
         assert match.n_missed == match.n_spurious == 0
 
@@ -79,17 +79,6 @@ def test_errors_are_those_of_fits_by_hand_on_the_same_folds(weighted):
         plain.fit(X[train], y[train], of_train)
         assert model.debiased_mse_[k] == pytest.approx(error(plain), rel=0.05)
 
-        def mean_error(fitted, plain=plain, test=test, share=share):
-            mean = (plain.predict(X[test]) + fitted.predict(X[test])) / 2
-            return np.average((y[test] - mean) ** 2, weights=share)
-
-        last = RegularizedTwoLayerRegressor(
-            schedule=StagedSchedule(fractions), solver="fast", random_state=0
-        ).fit(X[train], y[train], of_train)
-        if np.isfinite(model.blended_mse_path_[-1, k]):
-            assert model.blended_mse_path_[-1, k] == pytest.approx(
-                mean_error(last), rel=0.05
-            )
     assert n_compared >= 9
 
 
@@ -97,7 +86,10 @@ def test_the_kept_network_is_the_one_that_the_errors_speak_for():
     X, y = noisy()
     model = quick(debias=False).fit(X, y)
     assert model.debiased_share_ == 0.0
+    assert model.n_averaged_ == model.ambiguity_ == 0
     assert np.isnan(model.debiased_mse_).all()
+    assert np.isnan(model.averaged_mse_).all()
+    assert np.isnan(model.blended_mse_path_).all()
     best = np.nanargmin(model.mse_path_.mean(axis=1))
     assert model.lambda_ == pytest.approx(model.lambdas_[best])
     path = two_layer_path(
@@ -113,27 +105,66 @@ def test_the_kept_network_is_the_one_that_the_errors_speak_for():
     assert strict.certificate_ < 1.02
 
 
-def test_a_blend_has_the_neurons_of_both_networks():
+def test_the_mean_with_the_least_error_has_the_neurons_of_all():
     shares = set()
-    for seed in range(3):
+    for seed in range(4):
         X, y = make_two_layer_regression(
             400, 10, subspace_dim=3, n_directions=3, noise=0.5, random_state=seed
         )
         model = RegularizedTwoLayerRegressorCV(lambdas=12, random_state=0).fit(X, y)
-        shares.add(model.debiased_share_)
-        least = {
-            0.0: np.nanmin(model.mse_path_.mean(axis=1)),
-            0.5: np.nanmin(model.blended_mse_path_.mean(axis=1)),
-            1.0: model.debiased_mse_.mean(),
-        }
-        assert least[model.debiased_share_] == min(least.values())
-        if model.debiased_share_ == 0.5:
+        share = model.debiased_share_
+        shares.add((share, model.n_averaged_ > 1))
+        blended = np.nanmin(model.blended_mse_path_.mean(axis=1), axis=0)
+        averaged = [np.nanmin(model.mse_path_.mean(axis=1)), *blended]
+        least = min(*averaged, model.averaged_mse_.mean())
+        errors = dict(zip([0.0, 0.25, 0.5, 0.75], averaged, strict=True))
+        errors[1.0] = model.averaged_mse_.mean()
+        if share == 1.0 and model.n_averaged_ == 1:
+            assert model.debiased_mse_.mean() <= 1.02 * least
+            continue
+        assert errors[share] == least < model.debiased_mse_.mean() / 1.02
+        assert model.n_averaged_ == (12 if share else 0)
+        if share:
             plain = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
             match = match_directions(model.features_, plain.features_)
             np.testing.assert_allclose(match.angles, 0.0, atol=1e-6)
-            n_regularized = model.history_["n_neurons"][-1]
-            assert len(model.features_) == len(plain.features_) + n_regularized
-    assert 0.5 in shares
+            n_regularized = model.history_["n_neurons"][-1] if share < 1 else 0
+            assert len(model.features_) > n_regularized + len(plain.features_)
+            assert len(model.features_) >= n_regularized + sum(
+                model.debiased_n_features_
+            )
+    assert len(shares) > 1
+    assert any(averaged for _, averaged in shares)
+
+
+def test_a_mean_predicts_the_mean_of_its_networks():
+    """Of fits on the folds and on all rows, at both penalties; about, by its linear
+    part, which is fitted anew."""
+    X, y = make_two_layer_regression(
+        400, 10, subspace_dim=3, n_directions=3, noise=0.5, random_state=2
+    )
+    folds = KFold(3)
+    model = quick(cv=folds, lambdas=[1.0]).fit(X, y)
+    assert (model.debiased_share_, model.n_averaged_) == (1.0, 8)
+    first = [
+        RegularizedTwoLayerRegressor(random_state=0).fit(X[train], y[train])
+        for train, _ in [*folds.split(X), (slice(None), None)]
+    ]
+    predictions = np.array([fitted.predict(X) for fitted in first])
+    scale = (model.predict(X) - predictions.mean(axis=0)).std()
+    assert scale < 0.5 * predictions.std(axis=0).mean()
+    of_folds = predictions[:-1].var(axis=0).mean()
+    assert 0.5 * of_folds < model.ambiguity_ < 2.0 * of_folds
+
+
+@pytest.mark.parametrize("hidden_bias", [False, True])
+def test_exact_networks_are_not_averaged(hidden_bias):
+    X, y, teacher = noisy(noise=0.0, return_teacher=True)
+    model = quick(hidden_bias=hidden_bias).fit(X, y)
+    assert (model.debiased_share_, model.n_averaged_) == (1.0, 1)
+    match = match_directions(model.features_, teacher.directions)
+    assert match.n_missed == match.n_spurious == 0
+    assert match.angles.max() < 1e-6
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -151,12 +182,20 @@ def test_paths_end_when_the_error_has_stopped_falling():
     X, y = noisy(n_samples=150, noise=2.0)
     model = RegularizedTwoLayerRegressorCV(random_state=0).fit(X, y)
     n_stages = np.isfinite(model.mse_path_).sum(axis=0)
-    assert (n_stages < 16).all()
-    for k, count in enumerate(n_stages):
-        columns = [model.mse_path_[:count, k], model.blended_mse_path_[:count, k]]
-        assert np.isfinite(columns).all()
-        # The last two stages, at least, lowered no error.
-        assert count >= max(np.argmin(column) for column in columns) + 3
+    # All are as long as the shortest, whose last two stages lowered no error.
+    count = n_stages[0]
+    assert (n_stages == count).all()
+    assert count < 16
+    even = model.blended_mse_path_[:count, :, 1]
+    ended = [
+        count >= max(np.argmin(column) for column in pair) + 3
+        for pair in zip(model.mse_path_[:count].T, even.T, strict=True)
+    ]
+    assert any(ended)
+    np.testing.assert_array_equal(
+        np.isfinite(model.blended_mse_path_),
+        np.isfinite(model.mse_path_)[:, :, np.newaxis].repeat(3, axis=2),
+    )
 
 
 def test_n_jobs_changes_nothing():

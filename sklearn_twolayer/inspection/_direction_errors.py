@@ -97,8 +97,8 @@ def direction_errors(
     ------
     TypeError, ValueError
         If the network was fitted with a schedule, whose bias the covariance does not
-        see, or there are no more rows than parameters, or the data are not as
-        documented.
+        see, or is a mean of several, or there are no more rows than parameters, or the
+        data are not as documented.
 
     Notes
     -----
@@ -140,8 +140,9 @@ def direction_errors(
     estimator = check_model(estimator)
     if _has_decay(estimator):
         raise ValueError(
-            "estimator was fitted with a decay, which biases the directions: fit it "
-            "with schedule=None or debias=True for standard errors."
+            "estimator was fitted with a decay, which biases the directions, or is a "
+            "mean of networks: fit RegularizedTwoLayerRegressor with schedule=None or "
+            "debias=True for standard errors."
         )
     X = check_inputs(estimator, X, reset=False)
     targets = check_targets(y, X.shape[0])
@@ -161,9 +162,9 @@ def direction_errors(
 
 
 def _has_decay(estimator: TwoLayerModel) -> bool:
-    """Whether the kept network was fitted with a decay, or is a blend with one."""
+    """Whether the kept network was fitted with a decay, or is a mean of several."""
     if hasattr(estimator, "debiased_share_"):
-        return estimator.debiased_share_ < 1.0
+        return estimator.debiased_share_ < 1.0 or estimator.n_averaged_ > 1
     follows = estimator.schedule is not None or estimator.solver in ("fast", "gd")
     return follows and not estimator.debias
 

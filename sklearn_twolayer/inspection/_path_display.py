@@ -39,10 +39,13 @@ class TwoLayerPathDisplay:
         Fractions that cross-validation compared.
     mse_path : ndarray of shape (n_lambdas, n_folds), default=None
         Held-out errors of the network of each decay.
-    blended_mse_path : ndarray of shape (n_lambdas, n_folds), default=None
-        Held-out errors of its mean with the debiased network.
+    blended_mse_path : ndarray of shape (n_lambdas, n_folds, n_shares), default=None
+        Held-out errors of its means with debiased networks; the share with the least
+        error is drawn.
     debiased_mse : ndarray of shape (n_folds,), default=None
         Held-out errors of the debiased network.
+    averaged_mse : ndarray of shape (n_folds,), default=None
+        Held-out errors of the mean of debiased networks.
 
     Attributes
     ----------
@@ -82,6 +85,7 @@ class TwoLayerPathDisplay:
         mse_path: np.ndarray | None = None,
         blended_mse_path: np.ndarray | None = None,
         debiased_mse: np.ndarray | None = None,
+        averaged_mse: np.ndarray | None = None,
     ) -> None:
         self.lambdas = lambdas
         self.masses = masses
@@ -92,6 +96,7 @@ class TwoLayerPathDisplay:
         self.mse_path = mse_path
         self.blended_mse_path = blended_mse_path
         self.debiased_mse = debiased_mse
+        self.averaged_mse = averaged_mse
 
     @classmethod
     def from_estimator(
@@ -130,6 +135,7 @@ class TwoLayerPathDisplay:
                 "mse_path": estimator.mse_path_,
                 "blended_mse_path": estimator.blended_mse_path_,
                 "debiased_mse": estimator.debiased_mse_,
+                "averaged_mse": estimator.averaged_mse_,
             }
         display = cls(
             lambdas=history["lambda_"] / largest,
@@ -228,7 +234,7 @@ class TwoLayerPathDisplay:
         panel.set_ylabel("held-out\nsquared error")
         curves = [
             ("with decay", self.mse_path, COLORS[0]),
-            ("mean of both", self.blended_mse_path, COLORS[2]),
+            ("mean of both", _best_share(self.blended_mse_path), COLORS[2]),
         ]
         for label, path, color in curves:
             if path is None:
@@ -241,14 +247,23 @@ class TwoLayerPathDisplay:
                 self.cv_lambdas[compared], values.mean(axis=1), _standard_error(values),
                 color=color, marker=".", lw=1.4, elinewidth=0.7, capsize=2, label=label,
             )  # fmt: skip
-        if self.debiased_mse is not None and np.isfinite(self.debiased_mse).all():
-            panel.axhline(
-                self.debiased_mse.mean(),
-                color=COLORS[1],
-                ls="--",
-                label="debiased",
-            )
-        panel.legend(frameon=False, fontsize="small", ncols=3, loc="best")
+        lines = [
+            ("debiased", self.debiased_mse, "--"),
+            ("debiased, averaged", self.averaged_mse, "-."),
+        ]
+        for label, errors, style in lines:
+            if errors is not None and np.isfinite(errors).all():
+                panel.axhline(errors.mean(), color=COLORS[1], ls=style, label=label)
+        panel.legend(frameon=False, fontsize="small", ncols=2, loc="best")
+
+
+def _best_share(blended: np.ndarray | None) -> np.ndarray | None:
+    """Of the paths of several shares the one that comes to the least mean error."""
+    if blended is None:
+        return None
+    means = blended.mean(axis=1)
+    known = np.where(np.isnan(means), np.inf, means)
+    return blended[:, :, known.min(axis=0).argmin()]
 
 
 def _standard_error(values: np.ndarray) -> np.ndarray:
