@@ -191,10 +191,8 @@ def follow_fold(
         found = []
         if penalty is not None:
             begin = problem.begin_search(penalty)
-            found = [
-                problem.search_from(begin, penalty),
-                problem.search_leniently(begin, penalty),
-            ]
+            first = problem.search_from(begin, penalty)
+            found = [first, problem.search_leniently(begin, penalty, first)]
         debiased = tuple(problem.fitted(one.network) for one in found)
         n_iter = sum(one.n_iter for one in found)
         rivals = [network.predict(X[test]) for network in debiased]

@@ -171,18 +171,34 @@ class PathProblem:
             return self._found_on_sample(penalty) or Network.empty(self.rows)
         return bold_start(self.rows, self.start, self.generator)
 
-    def search_from(self, begin: Network | BoldStart, penalty: float) -> Found:
+    def search_from(
+        self,
+        begin: Network | BoldStart,
+        penalty: float,
+        *,
+        births: bool = True,
+    ) -> Found:
         """What the criterion chooses from there; not certified."""
-        options = self.options
         return search(
-            self.rows, self.start, penalty, options.max_iter, self.generator, begin
+            self.rows,
+            self.start,
+            penalty,
+            self.options.max_iter,
+            self.generator,
+            begin,
+            births=births,
         )
 
-    def search_leniently(self, begin: Network | BoldStart, penalty: float) -> Found:
-        """What it chooses at a lower penalty, from the same beginning."""
+    def search_leniently(
+        self, begin: Network | BoldStart, penalty: float, first: Found
+    ) -> Found:
+        """What it chooses from the same beginning as the first, at a lower penalty.
+
+        Births are tried where they helped the first, as they cost half the time.
+        """
         if isinstance(begin, BoldStart):
             begin = replace(begin, n_iter=0)  # the first search counts them
-        return self.search_from(begin, LENIENT * penalty)
+        return self.search_from(begin, LENIENT * penalty, births=first.has_grown)
 
     def found_stage(self, found: Found) -> Stage:
         """What was found, certified."""

@@ -363,7 +363,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
                 stages = [problem.found_stage(found)]
                 network = debiased = found.network
             if choice.others:
-                lenient = problem.search_leniently(begin, penalty)
+                lenient = problem.search_leniently(begin, penalty, found)
                 n_iter = lenient.n_iter
                 fitted = [problem.fitted(one.network) for one in (found, lenient)]
                 network = debiased = problem.averaged([*fitted, *choice.others])

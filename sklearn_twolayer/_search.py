@@ -83,6 +83,7 @@ class Candidate:
     network: Network
     value: float
     n_iter: int
+    has_grown: bool = False  # by neurons that were added
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +95,7 @@ class Found:
     n_iter: int
     stopped_by: str = "tol"
     is_exact: bool = False
+    has_grown: bool = False
 
 
 def search_stage(
@@ -138,8 +140,13 @@ def search(
     max_iter: int,
     generator: torch.Generator,
     begin: Network | BoldStart,
+    *,
+    births: bool = True,
 ) -> Found:
-    """The network that the criterion chooses, from a network or a bold start."""
+    """The network that the criterion chooses, from a network or a bold start.
+
+    Without ``births`` neurons are only dropped and merged.
+    """
     if start.lambda_max == 0.0:
         return Found(Network.empty(rows), 0.0, 0, is_exact=True)
     if isinstance(begin, BoldStart):
@@ -155,18 +162,25 @@ def search(
         level = noise_level(rows, 2.0 * objective_at(rows, begin, 0.0)[0])
         lambda_ = max(FIRST_DECAY * start.lambda_max, level)
         network, n_iter = begin, 0
-    best = choose_neurons(rows, criterion, network, n_iter, max_iter, generator)
-    network, n_iter = best.network, best.n_iter
-    stopped_by = ended(n_iter, max_iter)
-    if stopped_by:
-        return Found(network, lambda_, n_iter, stopped_by)
-    if residual_at(rows, network).squares <= NEARLY_EXACT:
-        exact, used = shoot(rows, network, generator)
-        n_iter += used
+    best = choose_neurons(
+        rows, criterion, network, n_iter, max_iter, generator, births=births
+    )
+    found = Found(
+        best.network,
+        lambda_,
+        best.n_iter,
+        ended(best.n_iter, max_iter) or "tol",
+        has_grown=best.has_grown,
+    )
+    if found.stopped_by != "tol":
+        return found
+    if residual_at(rows, found.network).squares <= NEARLY_EXACT:
+        exact, used = shoot(rows, found.network, generator)
+        found = replace(found, n_iter=found.n_iter + used)
         if exact is not None:
-            return Found(exact, lambda_, n_iter, is_exact=True)
-    network, used = shrunk(rows, network)
-    return Found(network, lambda_, n_iter + used)
+            return replace(found, network=exact, is_exact=True)
+    network, used = shrunk(rows, found.network)
+    return replace(found, network=network, n_iter=found.n_iter + used)
 
 
 def thinned(rows: Rows, criterion: Criterion, network: Network) -> Network:
@@ -186,17 +200,21 @@ def choose_neurons(
     n_iter: int,
     max_iter: int,
     generator: torch.Generator,
+    *,
+    births: bool = True,
 ) -> Candidate:
     """Refit a network roughly without decay, with the neurons worth their price.
 
-    Neurons are merged and dropped, and then added, as long as the criterion falls. The
-    network without neurons is kept where rounding makes all others worse.
+    Neurons are merged and dropped, and then added if ``births``, as long as the
+    criterion falls. The network without neurons is kept where rounding makes all
+    others worse.
     """
     best = refit(rows, criterion, network, n_iter)
     if residual_at(rows, best.network).squares < rows.exact:
         return best
     best = eliminate(rows, criterion, best, max_iter)
-    best = grow(rows, criterion, best, max_iter, generator)
+    if births:
+        best = grow(rows, criterion, best, max_iter, generator)
     linear = Candidate(Network.empty(rows), criterion.value(0.5, 0), best.n_iter)
     return best if best.value < linear.value else linear
 
@@ -321,6 +339,7 @@ def grow(
         if not improved:
             break
         best = eliminate(rows, criterion, best, max_iter)
+        best = replace(best, has_grown=True)
     return best
 
 
