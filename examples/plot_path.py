@@ -41,12 +41,13 @@ plt.show()
 # %%
 # The same with cross-validation: the last panel has the error on held-out rows, of the
 # regularised networks, of the debiased network that the information criterion
-# chooses, and of the means of the two.
+# chooses, of the mean of such networks of all folds, and of means of both.
 
 X, y = make_friedman2(600, noise=125.0, random_state=0)
 X = StandardScaler().fit_transform(X)
 model = RegularizedTwoLayerRegressorCV(random_state=0).fit(X, y)
 print(f"decay {model.lambda_ / model.lambda_max_:.3f} of the largest")
-print(f"share of the debiased network {model.debiased_share_:.2f}")
+print(f"share of debiased networks {model.debiased_share_:.2f}")
+print(f"number of debiased networks averaged {model.n_averaged_}")
 TwoLayerPathDisplay.from_estimator(model)
 plt.show()
