@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FIRST_STEPS = 150
 NEXT_STEPS = 60
 SLIDE_EVERY = 3  # rounds of births between two quasi-Newton descents
-MOST_ROUNDS = 100
+MOST_ROUNDS = 300
 MOST_PARAMETERS = 2000  # above it a Gauss-Newton step costs more than it gains
 # Births closer to one another than this are one; closer to a living neuron they are
 # not, since the optimum of the empirical problem may need several nearby atoms.
