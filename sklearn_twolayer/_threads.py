@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from threading import Lock
+from threading import Lock, get_ident
 
 from threadpoolctl import ThreadpoolController
 
@@ -14,6 +14,11 @@ from threadpoolctl import ThreadpoolController
 # (a search with n_jobs=2) the pools of torch and BLAS wait for each other and a fit
 # takes up to ten times as long.
 SERIAL_ENTRIES = 2**19
+# Seconds that a small fit waits for one in another thread. Measured on two cores, eight
+# fits in four threads (benchmarks/concurrency.py): taking turns takes as long as one
+# thread does; at the same time they wait for Python's lock at each of many thousand
+# short products, and take twice as long.
+PATIENCE = 5.0
 
 
 @cache
@@ -65,15 +70,49 @@ def _let_any_thread_limit() -> None:
 _serial_blas = _SerialBlas()
 
 
+class _Turns:
+    """One small fit at a time, out of courtesy: who waited long goes ahead.
+
+    So a fit that waits for another thread's, in a callback, goes on at last.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._threads: set[int] = set()
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        thread = get_ident()
+        if thread in self._threads:  # a fit within a fit
+            yield
+            return
+        acquired = self._lock.acquire(timeout=PATIENCE)
+        self._threads.add(thread)
+        try:
+            yield
+        finally:
+            self._threads.discard(thread)
+            if acquired:
+                self._lock.release()
+
+
+_turns = _Turns()
+
+
 @contextmanager
 def fit_threads(n_entries: int) -> Iterator[None]:
     """Limit BLAS and OpenMP, torch's included, to one thread for small inputs.
 
-    Large inputs keep the threads that the caller allows. The limits end with the
-    context; OpenMP's is the calling thread's own.
+    In threads of one process small fits take turns. Large inputs keep the threads that
+    the caller allows. The limits end with the context; OpenMP's is the calling
+    thread's own.
     """
     if n_entries > SERIAL_ENTRIES:
         yield
         return
-    with _serial_blas, _controller().limit(limits=1, user_api="openmp"):
+    with (
+        _turns.turn(),
+        _serial_blas,
+        _controller().limit(limits=1, user_api="openmp"),
+    ):
         yield

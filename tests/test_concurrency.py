@@ -1,7 +1,7 @@
 """Fits and predictions at the same time, and inside torch's modes."""
 
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier, Thread
+from threading import Barrier, Event, Thread
 
 import joblib
 import numpy as np
@@ -31,7 +31,8 @@ def pools():
     return sorted((info["filepath"], info["num_threads"]) for info in threadpool_info())
 
 
-def test_limits_of_fits_that_overlap_end_with_the_last():
+def test_limits_of_fits_that_overlap_end_with_the_last(monkeypatch):
+    monkeypatch.setattr("sklearn_twolayer._threads.PATIENCE", 0.01)
     before, steps = pools(), Barrier(2)
     with fit_threads(10):  # must not keep other threads from limits of their own
         pass
@@ -54,6 +55,29 @@ def test_limits_of_fits_that_overlap_end_with_the_last():
         for future in [executor.submit(first), executor.submit(second)]:
             future.result(timeout=30)
     assert pools() == before
+
+
+def entered(patience, monkeypatch, wait):
+    """Whether a second fit begins while another thread's lasts."""
+    monkeypatch.setattr("sklearn_twolayer._threads.PATIENCE", patience)
+    begun = Event()
+
+    def second():
+        with fit_threads(10):
+            begun.set()
+
+    with ThreadPoolExecutor(1) as executor:
+        with fit_threads(10), fit_threads(10):  # a fit within a fit does not wait
+            future = executor.submit(second)
+            early = begun.wait(wait)
+        future.result(timeout=30)
+    return early
+
+
+def test_small_fits_take_turns_but_not_for_ever(monkeypatch):
+    assert not entered(30.0, monkeypatch, wait=0.2)
+    assert entered(0.01, monkeypatch, wait=30.0)
+    assert not entered(30.0, monkeypatch, wait=0.2)  # the turn was given back
 
 
 def test_large_inputs_keep_the_threads():
