@@ -18,6 +18,9 @@ from sklearn_twolayer._schedule import StagedSchedule
 from sklearn_twolayer._threads import fit_threads
 
 if TYPE_CHECKING:
+    from sklearn_twolayer._network import Network
+    from sklearn_twolayer._path import Stage
+    from sklearn_twolayer._problem import PathProblem
     from sklearn_twolayer._units import FittedNetwork
 
 # Shares of debiased networks in the means that are tried with each regularised one.
@@ -315,6 +318,41 @@ def choose(folds: Sequence[Fold], ambiguity: float, one_standard_error: bool) ->
         within = blends[:, column] <= least + _standard_error(chosen, of_fold)
         best = replace(best, index=int(np.flatnonzero(within)[0]))
     return best
+
+
+def follow_choice(
+    problem: PathProblem, choice: Choice, penalty: float, *, to_tolerance: bool
+) -> tuple[Network, list[Stage], int]:
+    """What was chosen, on all rows: the network, stages to report, and evaluations.
+
+    The stages are those of the path, if it has a share; its last one is descended on,
+    ``to_tolerance`` or for a while.
+    """
+    from sklearn_twolayer._network import weighted_mean
+
+    share, n_iter = choice.debiased_share, 0
+    networks, shares = [], []
+    if share > 0.0:
+        begin = problem.begin_search(penalty)
+        first = problem.search_from(begin, penalty)
+        n_iter += first.n_iter
+        debiased = first.network
+        if choice.others:
+            lenient = problem.search_leniently(begin, penalty, first)
+            n_iter += lenient.n_iter
+            of_all_rows = [problem.fitted(one.network) for one in (first, lenient)]
+            debiased = problem.averaged([*of_all_rows, *choice.others])
+        networks.append(debiased)
+        shares.append(share)
+    if share == 1.0:
+        stages = [problem.found_stage(first)]
+    else:
+        stages = list(problem.stages())
+        stages[-1] = problem.improved(stages[-1], to_tolerance=to_tolerance)
+        n_iter += sum(stage.n_iter for stage in stages)
+        networks.append(stages[-1].network)
+        shares.append(1.0 - share)
+    return weighted_mean(networks, shares), stages, n_iter
 
 
 def _standard_error(values: np.ndarray, share: np.ndarray) -> float:

@@ -22,6 +22,7 @@ from sklearn_twolayer._cross_validation import (
     SHARES,
     ambiguity,
     choose,
+    follow_choice,
     follow_folds,
     path_options,
 )
@@ -346,42 +347,25 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
     ) -> None:
         """Follow the path on all rows, or search, or both, as chosen; store it."""
         # Imported here: predicting and unpickling do without torch.
-        from sklearn_twolayer._network import weighted_mean
         from sklearn_twolayer._problem import PathProblem
         from sklearn_twolayer._raw import RawRows
 
         count = None if choice.index is None else choice.index + 1
-        share, n_iter = choice.debiased_share, 0
         with fit_threads(X.size):
             problem = PathProblem.of(
                 RawRows.local(X, targets, weights),
                 path_options(options, fractions[:count]),
             )
-            if share > 0.0:
-                begin = problem.begin_search(penalty)
-                found = problem.search_from(begin, penalty)
-                stages = [problem.found_stage(found)]
-                network = debiased = found.network
-            if choice.others:
-                lenient = problem.search_leniently(begin, penalty, found)
-                n_iter = lenient.n_iter
-                fitted = [problem.fitted(one.network) for one in (found, lenient)]
-                network = debiased = problem.averaged([*fitted, *choice.others])
-            if share < 1.0:
-                n_iter += stages[-1].n_iter if share > 0.0 else 0
-                stages = list(problem.stages())
-                to_tolerance = self.tol is not None
-                stages[-1] = problem.improved(stages[-1], to_tolerance=to_tolerance)
-                network = stages[-1].network
-            if 0.0 < share < 1.0:
-                network = weighted_mean([network, debiased], [1.0 - share, share])
+            network, stages, n_iter = follow_choice(
+                problem, choice, penalty, to_tolerance=self.tol is not None
+            )
             fitted = problem.fitted(network)
         if verbose:
             for stage in stages:
                 print(problem.progress_line(stage))
         vars(self).update(fitted.attributes())
         vars(self).update(problem.attributes(stages, stages[-1]))
-        self.n_iter_ += n_iter
+        self.n_iter_ = n_iter
         message = gap_message(stages[-1], self.lambda_, options.tol)
         if message:
             warnings.warn(message, ConvergenceWarning, stacklevel=4)
