@@ -176,6 +176,7 @@ class PathProblem:
         begin: Network | BoldStart,
         penalty: float,
         *,
+        removals: bool = True,
         births: bool = True,
     ) -> Found:
         """What the criterion chooses from there; not certified."""
@@ -186,6 +187,7 @@ class PathProblem:
             self.options.max_iter,
             self.generator,
             begin,
+            removals=removals,
             births=births,
         )
 
@@ -195,11 +197,12 @@ class PathProblem:
         """What it chooses at a lower penalty.
 
         Births, which cost most, are tried where they helped the first search, and then
-        from its network; otherwise neurons are dropped from the same beginning.
+        from its network, whose neurons are worth a lower price all the more. Otherwise
+        neurons are dropped from the same beginning.
         """
         lenient = LENIENT * penalty
         if first.has_grown:
-            return self.search_from(first.network, lenient)
+            return self.search_from(first.network, lenient, removals=False)
         if isinstance(begin, BoldStart):
             begin = replace(begin, n_iter=0)  # the first search counts them
         return self.search_from(begin, lenient, births=False)

@@ -141,11 +141,12 @@ def search(
     generator: torch.Generator,
     begin: Network | BoldStart,
     *,
+    removals: bool = True,
     births: bool = True,
 ) -> Found:
     """The network that the criterion chooses, from a network or a bold start.
 
-    Without ``births`` neurons are only dropped and merged.
+    ``removals`` and ``births`` are those of ``choose_neurons``.
     """
     if start.lambda_max == 0.0:
         return Found(Network.empty(rows), 0.0, 0, is_exact=True)
@@ -163,7 +164,14 @@ def search(
         lambda_ = max(FIRST_DECAY * start.lambda_max, level)
         network, n_iter = begin, 0
     best = choose_neurons(
-        rows, criterion, network, n_iter, max_iter, generator, births=births
+        rows,
+        criterion,
+        network,
+        n_iter,
+        max_iter,
+        generator,
+        removals=removals,
+        births=births,
     )
     found = Found(
         best.network,
@@ -201,18 +209,20 @@ def choose_neurons(
     max_iter: int,
     generator: torch.Generator,
     *,
+    removals: bool = True,
     births: bool = True,
 ) -> Candidate:
     """Refit a network roughly without decay, with the neurons worth their price.
 
-    Neurons are merged and dropped, and then added if ``births``, as long as the
-    criterion falls. The network without neurons is kept where rounding makes all
-    others worse.
+    Neurons are merged and dropped at first if ``removals``, and then added if
+    ``births``, as long as the criterion falls. The network without neurons is kept
+    where rounding makes all others worse.
     """
     best = refit(rows, criterion, network, n_iter)
     if residual_at(rows, best.network).squares < rows.exact:
         return best
-    best = eliminate(rows, criterion, best, max_iter)
+    if removals:
+        best = eliminate(rows, criterion, best, max_iter)
     if births:
         best = grow(rows, criterion, best, max_iter, generator)
     linear = Candidate(Network.empty(rows), criterion.value(0.5, 0), best.n_iter)
@@ -284,12 +294,14 @@ def eliminate(
     """Drop or merge neurons as long as the refitted criterion falls."""
     improved = True
     while improved and not ended(best.n_iter, max_iter):
-        smaller = removals(rows, criterion, best.network)
+        smaller = smaller_networks(rows, criterion, best.network)
         best, improved = first_better(rows, criterion, best, smaller)
     return best
 
 
-def removals(rows: Rows, criterion: Criterion, network: Network) -> Iterator[Network]:
+def smaller_networks(
+    rows: Rows, criterion: Criterion, network: Network
+) -> Iterator[Network]:
     """Networks with one neuron less that may be worth a refit, the likeliest first.
 
     Without either of the two neurons that are worth least, or with the closest two
@@ -334,7 +346,7 @@ def grow(
     for _ in range(MOST_ROUNDS):
         if ended(best.n_iter, max_iter):
             break
-        larger = births(rows, criterion, best.network, generator)
+        larger = larger_networks(rows, criterion, best.network, generator)
         best, improved = first_better(rows, criterion, best, larger)
         if not improved:
             break
@@ -343,7 +355,7 @@ def grow(
     return best
 
 
-def births(
+def larger_networks(
     rows: Rows, criterion: Criterion, network: Network, generator: torch.Generator
 ) -> Iterator[Network]:
     """Networks with more neurons that may be worth a refit, the likeliest first.

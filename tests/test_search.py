@@ -25,9 +25,9 @@ from sklearn_twolayer._search import (
     merge_closest,
     peaks_in_span,
     refit,
-    removals,
     search_stage,
     shrunk,
+    smaller_networks,
 )
 from sklearn_twolayer._selection import DEFAULT_PENALTY, Criterion
 from sklearn_twolayer.datasets import make_two_layer_regression
@@ -148,12 +148,14 @@ def test_removals_are_one_smaller_and_sorted_by_what_they_leave():
     network = true_network(rows, teacher)
     twin = Network.from_parts(network.weights[:1] + 0.1, network.amplitudes[:1])
     network = network.joined_by(twin)
-    trials = list(removals(rows, Criterion.of(rows, DEFAULT_PENALTY), network))
+    trials = list(smaller_networks(rows, Criterion.of(rows, DEFAULT_PENALTY), network))
     assert trials
     assert all(trial.n_neurons == 3 for trial in trials)
     losses = [objective_at(rows, trial, 0.0)[0] for trial in trials]
     assert losses == sorted(losses)
-    assert list(removals(rows, Criterion.of(rows, 1.0), Network.empty(rows))) == []
+    assert (
+        list(smaller_networks(rows, Criterion.of(rows, 1.0), Network.empty(rows))) == []
+    )
 
 
 def test_merge_closest_joins_only_neighbours():
