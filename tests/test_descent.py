@@ -204,6 +204,23 @@ def test_refit_masses_is_the_best_over_masses(n_outputs):
     assert value == pytest.approx(reference.fun, rel=1e-6)
 
 
+def test_masses_are_refitted_where_non_negative_least_squares_go_in_circles(
+    monkeypatch,
+):
+    *_, rows, network = random_problem(1)
+    expected = refit_masses(rows, network, 0.02)
+
+    def in_circles(*arguments):
+        raise RuntimeError("Maximum number of iterations reached.")
+
+    monkeypatch.setattr("sklearn_twolayer._descent._newton.nnls", in_circles)
+    refitted = refit_masses(rows, network, 0.02)
+    assert 0 < refitted.n_neurons <= network.n_neurons
+    torch.testing.assert_close(
+        refitted.parameters, expected.parameters, rtol=0.0, atol=1e-8
+    )
+
+
 def test_births_lower_the_objective_where_the_certificate_is_above_one():
     rows, lambda_ = teacher_rows(0), 0.02
     empty = Network.empty(rows)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy.optimize import nnls
+from scipy.optimize import lsq_linear, nnls
 
 from sklearn_twolayer._certificate import LAST, QUICK, THOROUGH, certify
 from sklearn_twolayer._descent._gauss_newton import gauss_newton
@@ -136,9 +136,21 @@ def refit_masses(rows: Rows, network: Network, lambda_: float) -> Network:
     eigenvalues, vectors = np.linalg.eigh(gram)
     kept = eigenvalues > 1e-14 * eigenvalues[-1]
     root = np.sqrt(eigenvalues[kept])
-    masses, _ = nnls(
+    masses = _non_negative_fit(
         root[:, None] * vectors[:, kept].T, vectors[:, kept].T @ target / root
     )
     alive = torch.from_numpy(np.flatnonzero(masses))
     masses = torch.from_numpy(masses)[alive, None]
     return balance(Network.from_parts(directions[alive], outputs[alive] * masses))
+
+
+def _non_negative_fit(matrix: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Non-negative least squares, in spite of columns that are nearly the same.
+
+    There SciPy's solver for it may go round in circles, which raises. The one for
+    bounds is slower and gives the best it has found.
+    """
+    try:
+        return nnls(matrix, target)[0]
+    except RuntimeError:
+        return lsq_linear(matrix, target, bounds=(0.0, np.inf), method="bvls").x
