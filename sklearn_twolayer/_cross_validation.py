@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -330,7 +331,8 @@ def follow_choice(
     """
     from sklearn_twolayer._network import weighted_mean
 
-    share, n_iter = choice.debiased_share, 0
+    began, n_iter = time.perf_counter(), 0
+    share = choice.debiased_share
     networks, shares = [], []
     if share > 0.0:
         begin = problem.begin_search(penalty)
@@ -345,7 +347,7 @@ def follow_choice(
         networks.append(debiased)
         shares.append(share)
     if share == 1.0:
-        stages = [problem.found_stage(first)]
+        stages = [problem.found_stage(first, began)]
     else:
         stages = list(problem.stages())
         stages[-1] = problem.improved(stages[-1], to_tolerance=to_tolerance)

@@ -167,9 +167,8 @@ class PathProblem:
         """Where searches begin: a bold start, or what is found on a sample."""
         if self.start.lambda_max == 0.0:
             return Network.empty(self.rows)
-        if self.begins_on_sample:
-            return self._found_on_sample(penalty) or Network.empty(self.rows)
-        return bold_start(self.rows, self.start, self.generator)
+        found = self._found_on_sample(penalty) if self.begins_on_sample else None
+        return found or bold_start(self.rows, self.start, self.generator)
 
     def search_from(
         self,
@@ -207,9 +206,9 @@ class PathProblem:
             begin = replace(begin, n_iter=0)  # the first search counts them
         return self.search_from(begin, lenient, births=False)
 
-    def found_stage(self, found: Found) -> Stage:
-        """What was found, certified."""
-        return found_stage(self.rows, found, time.perf_counter(), self.generator)
+    def found_stage(self, found: Found, began: float) -> Stage:
+        """What was found, certified; the search ``began`` at that time."""
+        return found_stage(self.rows, found, began, self.generator)
 
     @property
     def begins_on_sample(self) -> bool:

@@ -80,6 +80,15 @@ def test_errors_are_those_of_fits_by_hand_on_the_same_folds(weighted):
         assert model.debiased_mse_[k] == pytest.approx(error(plain), rel=0.05)
 
     assert n_compared >= 9
+    # The error of a mean is quadratic in its share: three shares, one cross term.
+    shares = np.array([0.25, 0.5, 0.75])
+    rest = 1.0 - shares
+    alone = model.mse_path_[:, :, np.newaxis]
+    averaged = (model.averaged_mse_ + model.ambiguity_)[:, np.newaxis]
+    blended = model.blended_mse_path_ + shares**2 * model.ambiguity_
+    cross = (blended - rest**2 * alone - shares**2 * averaged) / (2 * shares * rest)
+    assert np.isfinite(cross[0]).all()
+    np.testing.assert_allclose(cross, cross[:, :, :1].repeat(3, axis=2), rtol=1e-9)
 
 
 def test_the_kept_network_is_the_one_that_the_errors_speak_for():
