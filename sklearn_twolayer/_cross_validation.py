@@ -311,10 +311,19 @@ def choose(folds: Sequence[Fold], ambiguity: float, one_standard_error: bool) ->
         share = float(SHARES[column])
         best = Choice(int(index), share, others if share > 0.0 else ())
         chosen = errors[index, column]
-    gain = errors[0, 0] - chosen
-    beats_first = gain @ of_fold > BEATS_FIRST * _standard_error(gain, of_fold)
-    if not beats_first and not all(fold.debiased_n_features > 0 for fold in folds):
-        return Choice(0, 0.0)
+
+    def is_certain(errors_chosen: np.ndarray) -> bool:
+        gain = errors[0, 0] - errors_chosen
+        beats_first = gain @ of_fold > BEATS_FIRST * _standard_error(gain, of_fold)
+        return beats_first or all(fold.debiased_n_features > 0 for fold in folds)
+
+    if not is_certain(chosen):
+        # Searches of some folds may have missed what the paths of all have found.
+        index, column = int(np.argmin(known[:, 0])), 0
+        best, chosen = Choice(index, 0.0), errors[index, 0]
+        least = known[index, 0]
+        if not is_certain(chosen):
+            return Choice(0, 0.0)
     if best.index is not None and one_standard_error:
         within = blends[:, column] <= least + _standard_error(chosen, of_fold)
         best = replace(best, index=int(np.flatnonzero(within)[0]))

@@ -131,6 +131,12 @@ def test_gains_over_the_linear_model_must_be_clear():
     # Unless the criterion finds features in every fold.
     assert choose(folds_of(unclear, found=[2, 1, 3]), 0.0, False).index == 1
     assert choose(folds_of(unclear, found=[2, 0, 3]), 0.0, False).index == 0
+    # Where searches of some folds missed what all paths found, the path is kept.
+    errors = [[1.0, 1.1, 1.0], [0.5, 0.6, 0.5]]
+    missed = folds_of(
+        errors, [0.1, 1.1, 0.1], averaged=[0.1, 1.1, 0.1], found=[2, 0, 2]
+    )
+    assert choose(missed, 0.1, False) == Choice(1, 0.0)
     # One fold has no standard error: any gain will do.
     assert choose(folds_of([[1.0], [0.99]]), 0.0, False).index == 1
 
