@@ -25,7 +25,7 @@ from sklearn_twolayer._objective import residual_at
 from sklearn_twolayer._rows import Rows
 from sklearn_twolayer._units import FittedNetwork
 
-DENSE = Effort(n_random=2000, n_nearby=16, n_refined=128, n_steps=40, n_perturbations=6)
+DENSE = Effort(n_random=2000, n_nearby=40, n_refined=10000, n_steps=40)
 
 
 def dense_certificate(model, X, y):

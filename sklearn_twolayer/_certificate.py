@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 
 from sklearn_twolayer._network import Network, balance, row_norms, unit_rows
-from sklearn_twolayer._objective import correlations, residual_at
+from sklearn_twolayer._objective import correlations, in_single, residual_at
 
 if TYPE_CHECKING:
     from sklearn_twolayer._objective import Residual
@@ -25,38 +25,37 @@ class Effort:
     n_random : int
         Random directions, of which one gradient step makes early-feature directions.
     n_nearby : int
-        Random directions about half a radian from each of the given starts: at the
-        optimum of noisy data the peaks that are missed are near living neurons.
+        Random directions near each of the given starts, at distances from hundredths
+        of a radian to a whole one, as many at each scale.
     n_refined : int
-        Highest starts that are followed to the end and then perturbed.
+        Highest starts that are followed to the end.
     n_steps : int
-        Steps of the ascent; half as many before the highest are chosen, and after
-        each perturbation.
-    n_perturbations : int
-        Times that the highest are perturbed.
+        Steps of the ascent; half as many before the highest are chosen.
+    in_single : bool
+        Whether to climb in single precision, which takes half the time; where that
+        leads is looked at in full precision.
     """
 
     n_random: int
     n_nearby: int
     n_refined: int
     n_steps: int
-    n_perturbations: int
+    in_single: bool = False
 
 
-# Measured against denser searches: on targets, of which the starts are early features,
-# OF_TARGETS is short by 1e-5, at most 1.4e-4; on residuals far from the optimum QUICK
-# by about 1e-4. Near the optimum many peaks are almost as high as the
-# highest, more so with noise: following many starts to the end finds more of the excess
-# over one than starting from more random directions. THOROUGH is still short by up to
-# 3e-3 there with 30 inputs, LAST by 1e-3 (benchmarks/certificate.py).
-OF_TARGETS = Effort(n_random=16, n_nearby=0, n_refined=8, n_steps=10, n_perturbations=1)
-QUICK = Effort(n_random=48, n_nearby=0, n_refined=16, n_steps=10, n_perturbations=1)
-THOROUGH = Effort(
-    n_random=64, n_nearby=12, n_refined=128, n_steps=30, n_perturbations=1
-)
-LAST = Effort(n_random=128, n_nearby=16, n_refined=256, n_steps=40, n_perturbations=1)
-NEARBY = 0.5  # radians
-PERTURBATION = 0.03
+# Measured: on targets, of which the starts are early features, OF_TARGETS is short by
+# 5e-5 in the median, with much noise by up to 2e-3. Near the optimum many peaks are
+# almost as high as the highest, and the higher of them are within a few hundredths of a
+# radian of living neurons: there THOROUGH finds hundreds at once (theory, "Births").
+OF_TARGETS = Effort(n_random=16, n_nearby=0, n_refined=8, n_steps=14)
+QUICK = Effort(n_random=48, n_nearby=0, n_refined=16, n_steps=14)
+THOROUGH = Effort(n_random=48, n_nearby=5, n_refined=1000, n_steps=18, in_single=True)
+LAST = Effort(n_random=128, n_nearby=10, n_refined=2000, n_steps=26, in_single=True)
+NEARBY = (0.01, 1.0)  # radians
+# Of the ascent: the first step, about in radians, and what it is multiplied by where it
+# rises and where it does not. The function is rough at the scale of single rows; steps
+# that shrink faster stop on its ridges and end below half of the peaks that these find.
+FIRST_STEP, LONGER, SHORTER = 0.3, 1.3, 0.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,23 +123,21 @@ def find_peaks(
 ) -> Peaks:
     """Search for the maxima of ``||mean r relu(u.x)||`` from several kinds of start.
 
-    Monotone gradient ascent on the sphere from ``starts`` and from one gradient step
-    off random directions, all as one product; then small random perturbations of the
-    highest, because the function is rough at the scale of single samples. Opposite
-    directions have the same height, since the residual has no linear part. The fixed
-    point ``u <- gradient / ||gradient||`` is not monotone and can end far below where
-    it passed.
+    Monotone gradient ascent on the sphere from ``starts``, from near them, and from one
+    gradient step off random directions, all as one product. Opposite directions have
+    the same height, since the residual has no linear part. The fixed point ``u <-
+    gradient / ||gradient||`` is not monotone and can end far below where it passed.
     """
     early = early_directions(rows, residual, effort.n_random, generator)
-    nearby = [_moved(rows, starts, NEARBY, generator) for _ in range(effort.n_nearby)]
+    nearby = [_nearby(rows, starts, generator) for _ in range(effort.n_nearby)]
     state = _Ascent.start(rows, residual, torch.cat([starts, early, *nearby]))
-    state = state.climb(rows, residual, effort.n_steps // 2)
-    state = state.highest(effort.n_refined)
-    state = state.climb(rows, residual, effort.n_steps)
-    for _ in range(effort.n_perturbations):
-        state = state.perturbed(rows, residual, generator)
-        state = state.climb(rows, residual, effort.n_steps // 2)
-    state = state.highest(effort.n_refined)
+    place = rows, residual
+    if effort.in_single:
+        place = rows.in_single(), in_single(rows, residual)
+    for n_steps in (effort.n_steps // 2, effort.n_steps):
+        climbed = state.climb(*place, n_steps)
+        state = state.moved_to(climbed, rows, residual) if effort.in_single else climbed
+        state = state.highest(effort.n_refined)
     return Peaks(state.directions, state.values)
 
 
@@ -212,12 +209,16 @@ def _random_directions(
     return unit_rows(normal * rows.input_varies)
 
 
-def _moved(
-    rows: Rows, directions: torch.Tensor, angle: float, generator: torch.Generator
+def _nearby(
+    rows: Rows, directions: torch.Tensor, generator: torch.Generator
 ) -> torch.Tensor:
-    """Directions about ``angle`` away, each in a random direction."""
-    noise = _random_directions(rows, len(directions), generator)
-    return unit_rows(directions + angle * noise)
+    """Each direction turned into a random one, by an angle that is log-uniform."""
+    shape = (len(directions), 1)
+    share = torch.rand(shape, generator=generator, dtype=torch.float64, device="cpu")
+    nearest, farthest = NEARBY
+    angles = nearest * (farthest / nearest) ** share
+    turns = _random_directions(rows, len(directions), generator)
+    return unit_rows(directions + angles * turns)
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,9 +233,9 @@ class _Ascent:
     @classmethod
     def start(cls, rows: Rows, residual: Residual, directions: torch.Tensor) -> _Ascent:
         values, gradients = correlations(rows, residual, directions)
-        # ||v(u)|| has the scale of its gradient: a first step of about one radian.
-        scale = row_norms(gradients)
-        return cls(directions, values, gradients, 1.0 / scale.clamp_min(1e-300))
+        # ||v(u)|| has the scale of its gradient, so that the step is one in radians.
+        scale = row_norms(gradients).clamp_min(1e-300)
+        return cls(directions, values, gradients, FIRST_STEP / scale)
 
     @property
     def heights(self) -> torch.Tensor:
@@ -252,14 +253,10 @@ class _Ascent:
         candidates = unit_rows(self.directions + self.step_sizes * tangent)
         return self._keep_higher(rows, residual, candidates)
 
-    def perturbed(
-        self, rows: Rows, residual: Residual, generator: torch.Generator
-    ) -> _Ascent:
-        """Jump to nearby directions where they are higher; start small steps anew."""
-        candidates = _moved(rows, self.directions, PERTURBATION, generator)
-        moved = self._keep_higher(rows, residual, candidates)
-        scale = row_norms(moved.gradients).clamp_min(1e-300)
-        return _Ascent(moved.directions, moved.values, moved.gradients, 0.1 / scale)
+    def moved_to(self, climbed: _Ascent, rows: Rows, residual: Residual) -> _Ascent:
+        """Where it has climbed to on other rows, if that is higher on these."""
+        moved = self._keep_higher(rows, residual, climbed.directions)
+        return replace(moved, step_sizes=climbed.step_sizes)
 
     def highest(self, count: int) -> _Ascent:
         order = torch.argsort(self.heights, descending=True, stable=True)[:count]
@@ -279,5 +276,5 @@ class _Ascent:
             torch.where(higher, candidates, self.directions),
             torch.where(higher, values, self.values),
             torch.where(higher, gradients, self.gradients),
-            self.step_sizes * torch.where(higher, 1.6, 0.4),
+            self.step_sizes * torch.where(higher, LONGER, SHORTER),
         )

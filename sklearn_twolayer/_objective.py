@@ -133,6 +133,11 @@ def residual_at(rows: Rows, network: Network) -> Residual:
     return Residual(values, *rows.total(_sizes, values))
 
 
+def in_single(rows: Rows, residual: Residual) -> Residual:
+    """The residual in single precision, for ``rows.in_single()``."""
+    return replace(residual, values=rows.keep(_in_single, residual.values))
+
+
 def target_residual(rows: Rows) -> Residual:
     """What the network without neurons leaves: the targets."""
     return residual_at(rows, Network.empty(rows))
@@ -217,6 +222,10 @@ def _without_linear(part: Part, left: Left, linear: torch.Tensor) -> Left:
     for rows in part.blocks(1):
         values[rows] = part.inputs.block(rows).without(left.values[rows], linear)
     return Left(values, None, None)
+
+
+def _in_single(part: Part, left: Left) -> Left:
+    return Left(left.values.float(), None, None)
 
 
 def _sizes(part: Part, left: Left) -> tuple[float, float]:

@@ -191,6 +191,10 @@ class Rows:
             input_varies=torch.ones(len(basis), dtype=torch.bool, device="cpu"),
         )
 
+    def in_single(self) -> Rows:
+        """The rows in single precision: products take half the time."""
+        return replace(self, parts=self.parts.made(self.keep(_in_single)))
+
     def linear_part(self, moments: torch.Tensor) -> torch.Tensor:
         """Coefficients of the linear fit with ``inputs.T @ values = moments``."""
         return self.linear_basis @ (self.linear_basis.T @ moments)
@@ -277,6 +281,12 @@ def _finished(
         part.inputs.to(device=device, dtype=dtype),
         targets.to(device=device, dtype=dtype),
     )
+
+
+def _in_single(part: Part) -> Part:
+    device = part.targets.device
+    inputs = part.inputs.to(device=device, dtype=torch.float32)
+    return Part(inputs, part.targets.float())
 
 
 def _projected(part: Part, basis: torch.Tensor) -> Part:

@@ -54,8 +54,8 @@ NEARLY_EXACT = 1e-2  # share that is left after the search, and may be no noise
 # are below 1.73 times an oracle's with both, 1.80 with the first alone.
 LENIENT = 0.7
 # A residual that is rounding has no peak worth a search.
-OF_ROUNDING = Effort(n_random=8, n_nearby=0, n_refined=4, n_steps=4, n_perturbations=0)
-IN_SPAN = Effort(n_random=24, n_nearby=0, n_refined=8, n_steps=10, n_perturbations=1)
+OF_ROUNDING = Effort(n_random=8, n_nearby=0, n_refined=4, n_steps=4)
+IN_SPAN = Effort(n_random=24, n_nearby=0, n_refined=8, n_steps=14)
 
 
 @dataclass(frozen=True)

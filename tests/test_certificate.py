@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from sklearn_twolayer._network import balance
 from sklearn_twolayer._objective import (
     Left,
     Residual,
+    correlations,
     residual_at,
     target_residual,
 )
@@ -93,7 +95,7 @@ def test_a_residual_of_zero_has_no_peak():
     assert find_peaks(rows, zero, network.directions, seeded()).height == 0.0
 
 
-SMALL = Effort(n_random=5, n_nearby=2, n_refined=4, n_steps=6, n_perturbations=1)
+SMALL = Effort(n_random=5, n_nearby=2, n_refined=4, n_steps=6)
 
 
 def test_a_search_repeats_and_keeps_as_many_as_it_is_told():
@@ -108,21 +110,44 @@ def test_a_search_repeats_and_keeps_as_many_as_it_is_told():
     heights = found[0].correlations.norm(dim=1)
     assert (heights.diff() <= 0).all()
     # Each of its steps is taken.
-    none = Effort(n_random=5, n_nearby=2, n_refined=4, n_steps=0, n_perturbations=0)
+    none = Effort(n_random=5, n_nearby=2, n_refined=4, n_steps=0)
     start = find_peaks(rows, residual, network.directions, seeded(3), none)
     assert found[0].height > start.height
 
 
-def test_directions_that_are_nearby_are_half_a_radian_off():
+def test_directions_that_are_nearby_are_so_at_every_scale():
     *_, rows, network = random_problem(0, n_features=20)
     residual = residual_at(rows, network)
-    looks = Effort(n_random=1, n_nearby=9, n_refined=50, n_steps=0, n_perturbations=0)
+    looks = Effort(n_random=1, n_nearby=600, n_refined=1000, n_steps=0)
     starts = network.directions[:1]
     found = find_peaks(rows, residual, starts, seeded(), looks)
     assert len(found.directions) == 1 + 1 + looks.n_nearby
     angles = np.sort(np.arccos(np.clip((found.directions @ starts[0]).numpy(), -1, 1)))
     assert angles[0] < 1e-7
-    assert np.all((angles[1:-1] > 0.3) & (angles[1:-1] < 0.7))
+    nearby = angles[1:-1]
+    assert 0.005 < nearby.min() < 0.02
+    assert 0.5 < nearby.max() < 1.5
+    shares = [np.mean(nearby < angle) for angle in (0.0316, 0.1, 0.316)]
+    np.testing.assert_allclose(shares, [0.25, 0.5, 0.75], atol=0.1)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_a_search_in_single_precision_tells_heights_in_full_precision(seed, n_outputs):
+    *_, rows, network = random_problem(seed, n_outputs=n_outputs)
+    residual = residual_at(rows, network)
+    single = replace(SMALL, in_single=True)
+    found = [
+        find_peaks(rows, residual, network.directions, seeded(3), effort)
+        for effort in (SMALL, single)
+    ]
+    assert found[1].height == pytest.approx(found[0].height, rel=1e-3)
+    exact, _ = correlations(rows, residual, found[1].directions)
+    torch.testing.assert_close(found[1].correlations, exact, rtol=1e-12, atol=1e-14)
+    # No lower than where it began.
+    start = replace(single, n_steps=0)
+    begun = find_peaks(rows, residual, network.directions, seeded(3), start)
+    assert found[1].height >= begun.height
 
 
 def test_what_is_known_of_a_network_is_found_with_the_effort_asked_for():
@@ -148,7 +173,7 @@ def test_inputs_that_are_zero_on_all_rows_take_no_part():
     rows = make_rows(X, y)
     residual = target_residual(rows)
     starts = early_directions(rows, residual, 4, seeded())
-    looks = Effort(n_random=3, n_nearby=2, n_refined=50, n_steps=0, n_perturbations=0)
+    looks = Effort(n_random=3, n_nearby=2, n_refined=50, n_steps=0)
     found = find_peaks(rows, residual, starts, seeded(), looks).directions
     assert found.isfinite().all()
     assert not found[:, 2].any()

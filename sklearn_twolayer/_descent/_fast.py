@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 STEPS = 15  # of quasi-Newton descent before, and after each round of births
 ROUNDS = 2
 TOLERANCE = 0.05  # relative gap, as far as a quick look shows, that needs no births
-GLANCE = Effort(n_random=32, n_nearby=0, n_refined=16, n_steps=4, n_perturbations=0)
+GLANCE = Effort(n_random=32, n_nearby=0, n_refined=16, n_steps=4)
 # Rounds for the one network that is kept. Measured on tables with little noise: they
 # raise R2 by about 0.003 in half a second; 25 raise it no more.
 KEPT_ROUNDS = 15

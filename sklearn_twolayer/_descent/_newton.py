@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
 FIRST_STEPS = 150
 NEXT_STEPS = 60
 SLIDE_EVERY = 3  # rounds of births between two quasi-Newton descents
+# Fall of the objective from one of them to the next, in tolerances, below which births
+# alone are faster: each descent raises the peaks, which the births after it take down.
+LEAST_FALL = 0.3
+# Gap, if above the tolerance, that a quick search is enough to go on from. Below it the
+# peaks that are left are many, and those that a thorough one finds at once save rounds.
+LARGE_GAP = 1e-3
 MOST_ROUNDS = 300
 MOST_PARAMETERS = 2000  # above it a Gauss-Newton step costs more than it gains
 # Births closer to one another than this are one; closer to a living neuron they are
@@ -43,10 +50,10 @@ def newton_descent(
 
     A sliding Frank-Wolfe method (theory, "Births"): quasi-Newton descent on all
     parameters, then in turn new neurons where the certificate peaks above one, all
-    masses re-optimised at once, and every few rounds another descent. The objective
-    is rough where rows leave half-spaces, so that descent alone stops above the
-    minimum; the re-optimisation of the masses is smooth and convex and goes on. At
-    the end neurons are merged as far as the gap stays within the tolerance.
+    masses re-optimised at once, and every few rounds, while it helps, another descent.
+    The objective is rough where rows leave half-spaces, so that descent alone stops
+    above the minimum; the re-optimisation of the masses is smooth and convex and goes
+    on. At the end neurons are merged as far as the gap stays within the tolerance.
     """
     if lambda_ == 0.0:
         network, n_iter = descend_without_decay(rows, network, options.max_iter)
@@ -58,11 +65,14 @@ def newton_descent(
     network, used = simplify(rows, network, lambda_, slack=tol)
     n_iter += used
     state = _certify(rows, network, lambda_, tol, generator)
+    slides, objective = True, math.inf
     for k in range(1, MOST_ROUNDS + 1):
         if state.relative_gap <= tol or ended(n_iter, options.max_iter):
             break
         network = refit_masses(rows, give_birth(network, state.peaks, lambda_), lambda_)
-        if k % SLIDE_EVERY == 0:
+        if slides and k % SLIDE_EVERY == 0:
+            slides = state.objective < objective * (1.0 - LEAST_FALL * tol)
+            objective = state.objective
             network, used = quasi_newton(
                 rows, network, lambda_, max_iter=NEXT_STEPS, tol=1e-12
             )
@@ -92,11 +102,13 @@ def _certify(
     search finds nothing, so the one that ends it is a lucky one.
     """
     state = certify(rows, network, lambda_, generator, QUICK)
+    if state.relative_gap > max(tol, LARGE_GAP):
+        return state
     for effort in (THOROUGH, LAST):
-        if state.relative_gap > tol:
-            break
         again = certify(rows, network, lambda_, generator, effort)
         state = max(state, again, key=lambda known: known.peaks.height)
+        if state.relative_gap > tol:
+            break
     return state
 
 
