@@ -59,6 +59,13 @@ class Part:
             return tensor
         return tensor.to(self.targets)
 
+    def to(self, device: torch.device, dtype: torch.dtype) -> Part:
+        """The part on a device and in a precision."""
+        return Part(
+            self.inputs.to(device=device, dtype=dtype),
+            self.targets.to(device=device, dtype=dtype),
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Rows:
@@ -277,16 +284,11 @@ def _finished(
 ) -> Part:
     """Scale the targets, to zero if there is no size; move to device and precision."""
     targets = part.targets / size if size > 0 else torch.zeros_like(part.targets)
-    return Part(
-        part.inputs.to(device=device, dtype=dtype),
-        targets.to(device=device, dtype=dtype),
-    )
+    return Part(part.inputs, targets).to(device, dtype)
 
 
 def _in_single(part: Part) -> Part:
-    device = part.targets.device
-    inputs = part.inputs.to(device=device, dtype=torch.float32)
-    return Part(inputs, part.targets.float())
+    return part.to(part.targets.device, torch.float32)
 
 
 def _projected(part: Part, basis: torch.Tensor) -> Part:
