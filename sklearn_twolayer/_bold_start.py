@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sklearn_twolayer._amplitudes import AmplitudeFit
 from sklearn_twolayer._descent._quasi_newton import quasi_newton
+from sklearn_twolayer._network import Network
 from sklearn_twolayer._objective import counted, objective_at
 from sklearn_twolayer._path import fit_output_layer
 from sklearn_twolayer._recovery import coarsely_merged, recover_exactly, shoot
@@ -15,7 +16,6 @@ from sklearn_twolayer._selection import noise_level
 if TYPE_CHECKING:
     import torch
 
-    from sklearn_twolayer._network import Network
     from sklearn_twolayer._path import PathStart
     from sklearn_twolayer._rows import Rows
 
@@ -38,6 +38,8 @@ class BoldStart:
 
 def bold_start(rows: Rows, start: PathStart, generator: torch.Generator) -> BoldStart:
     """A network at the noise level, or an exact one if the data allow it."""
+    if start.lambda_max == 0.0:
+        return BoldStart(Network.empty(rows), 0.0, 0, is_exact=True)
     network, lambda_ = at_noise_level(rows, start)
     n_iter = 0
     for max_iter in FIRST_STEPS:

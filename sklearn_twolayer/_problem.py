@@ -11,6 +11,7 @@ import torch
 
 from sklearn_twolayer._bold_start import BoldStart, bold_start
 from sklearn_twolayer._checkpoint import continued, read_checkpoint
+from sklearn_twolayer._choose_neurons import FINAL, choose_neurons, descended, thinned
 from sklearn_twolayer._descent import newton_descent, refine
 from sklearn_twolayer._memory import check_memory
 from sklearn_twolayer._network import Network, followed_masses, weighted_mean
@@ -25,22 +26,8 @@ from sklearn_twolayer._path import (
 )
 from sklearn_twolayer._raw import RawPart, RawRows, n_columns, sampled, stacked
 from sklearn_twolayer._rows import Rows
-from sklearn_twolayer._search import (
-    FINAL,
-    LENIENT,
-    Found,
-    choose_neurons,
-    descended,
-    found_stage,
-    search,
-    search_stage,
-    thinned,
-)
-from sklearn_twolayer._selection import (
-    DEFAULT_PENALTY,
-    Criterion,
-    select_stage,
-)
+from sklearn_twolayer._search import LENIENT, Found, found_stage, search
+from sklearn_twolayer._selection import DEFAULT_PENALTY, Criterion, select_stage
 from sklearn_twolayer._units import FittedNetwork
 from sklearn_twolayer._validation import check_decays
 
@@ -159,21 +146,25 @@ class PathProblem:
         """The one stage that an information criterion chooses, without a schedule."""
 
         def run(network: Network | None, _: Sequence[Stage]) -> Iterator[Stage]:
-            yield self._searched(penalty, network)
+            began = time.perf_counter()
+            begin = self.begin_search(penalty) if network is None else network
+            stage = self.found_stage(self.search_from(begin, penalty), began)
+            yield replace(stage, is_last=True)
 
         return self._saved(run, self._network(initial), None, penalty)
 
-    def begin_search(self, penalty: float) -> Network | BoldStart:
-        """Where searches begin: a bold start, or what is found on a sample."""
-        if self.start.lambda_max == 0.0:
-            return Network.empty(self.rows)
+    def begin_search(self, penalty: str | float) -> Network | BoldStart:
+        """Where searches begin: a bold start, or what is found on a sample.
+
+        Of many rows, a sample begins: what is left for all of them is little.
+        """
         found = self._found_on_sample(penalty) if self.begins_on_sample else None
         return found or bold_start(self.rows, self.start, self.generator)
 
     def search_from(
         self,
         begin: Network | BoldStart,
-        penalty: float,
+        penalty: str | float,
         *,
         removals: bool = True,
         births: bool = True,
@@ -219,20 +210,6 @@ class PathProblem:
     def _sampled_share(self) -> float:
         n_sampled = max(SAMPLED_ROWS, SAMPLED_PER_INPUT * self.rows.n_inputs)
         return n_sampled / self.rows.n_samples
-
-    def _searched(self, penalty: str | float, initial: Network | None) -> Stage:
-        """Of many rows, a sample begins: what is left for all of them is little."""
-        if initial is None and self.begins_on_sample:
-            initial = self._found_on_sample(penalty)
-        stage = search_stage(
-            self.rows,
-            self.start,
-            penalty,
-            self.options.max_iter,
-            self.generator,
-            initial,
-        )
-        return replace(stage, is_last=True)
 
     def _found_on_sample(self, penalty: str | float) -> Network | None:
         parts, seed = self.raw.parts, self.options.seed

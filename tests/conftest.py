@@ -9,6 +9,7 @@ from sklearn_twolayer._network import Network
 from sklearn_twolayer._objective import residual_at
 from sklearn_twolayer._path import Stage
 from sklearn_twolayer._rows import Rows
+from sklearn_twolayer.datasets import make_two_layer_regression
 
 COMMON = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 settings.register_profile("quick", max_examples=20, derandomize=True, **COMMON)
@@ -53,6 +54,10 @@ def residual_values(rows, network):
     return residual_at(rows, network).values.values
 
 
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
 def random_problem(
     seed, n_samples=40, n_features=4, n_outputs=1, n_neurons=5, **kwargs
 ):
@@ -67,6 +72,23 @@ def random_problem(
         torch.from_numpy(generator.standard_normal((n_neurons, n_outputs))),
     )
     return X, y, weights, rows, network
+
+
+def teacher_rows(seed, noise=0.3, n_samples=1000, **parameters):
+    """Rows of a noisy teacher with three directions, and the teacher."""
+    X, y, teacher = make_two_layer_regression(
+        n_samples, 5, subspace_dim=3, n_directions=3, noise=noise,
+        return_teacher=True, random_state=seed, **parameters,
+    )  # fmt: skip
+    return make_rows(X, y), teacher
+
+
+def true_network(rows, teacher):
+    """The teacher in the coordinates of the fit."""
+    weights = teacher.directions * rows.units.scale
+    weights = np.column_stack([weights, teacher.directions @ rows.units.shift])
+    amplitudes = teacher.amplitudes[:, None] / rows.units.target_scale
+    return Network.from_parts(torch.from_numpy(weights), torch.from_numpy(amplitudes))
 
 
 def stage_of(network, lambda_, loss):

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import Definition, make_rows, random_problem, targets_of
+from conftest import Definition, make_rows, random_problem, seeded, targets_of
 
 from sklearn_twolayer._certificate import (
     QUICK,
@@ -24,10 +24,6 @@ from sklearn_twolayer._objective import (
     target_residual,
 )
 from sklearn_twolayer.datasets import make_two_layer_regression
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.mark.parametrize("n_outputs", [1, 2])

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import make_rows, random_problem, residual_values
+from conftest import make_rows, random_problem, residual_values, seeded
 from scipy.optimize import minimize
 
 from sklearn_twolayer._certificate import certify
@@ -36,10 +36,6 @@ def options(**changes):
         device=None, dtype="float64", random_state=0, checkpoint=None,
     )  # fmt: skip
     return replace(defaults, **changes)
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def teacher_rows(seed, n_outputs=1, n_samples=1000, noise=0.0):

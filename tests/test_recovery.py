@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import make_rows
+from conftest import make_rows, seeded
 
 from sklearn_twolayer._bold_start import at_noise_level
 from sklearn_twolayer._descent._quasi_newton import quasi_newton
@@ -17,10 +17,6 @@ from sklearn_twolayer._recovery import (
 )
 from sklearn_twolayer.datasets import make_two_layer_regression
 from sklearn_twolayer.metrics import match_directions
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def the_long_way(rows, seed=0):
