@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -8,7 +9,11 @@ from scipy.optimize import minimize
 
 from sklearn_twolayer._certificate import certify
 from sklearn_twolayer._descent import DESCENTS, refine
-from sklearn_twolayer._descent._gauss_newton import gauss_newton, gauss_newton_matrix
+from sklearn_twolayer._descent._gauss_newton import (
+    gauss_newton,
+    gauss_newton_matrix,
+    next_step,
+)
 from sklearn_twolayer._descent._gradient import descend_plainly
 from sklearn_twolayer._descent._newton import give_birth, refit_masses
 from sklearn_twolayer._descent._quasi_newton import quasi_newton
@@ -178,6 +183,23 @@ def test_gauss_newton_converges_quadratically_without_residual():
     network, n_iter = gauss_newton(rows, start, 0.0, max_iter=20, tol=0.3)
     assert n_iter <= 8
     assert residual_at(rows, network).squares < 1e-24
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_damped_steps_promise_what_the_model_says_and_differ_when_refused(seed):
+    generator = np.random.default_rng(seed)
+    factor = torch.from_numpy(generator.standard_normal((6, 4)))
+    curvature = factor @ factor.T  # singular
+    gradient = torch.from_numpy(generator.standard_normal((2, 3)))
+    step, slopes = None, []
+    while (step := next_step(curvature, gradient, 1e-6, step)) is not None:
+        change, slope = step.change.ravel(), gradient.ravel() @ step.change.ravel()
+        model = slope - 0.5 * change @ curvature @ change
+        assert step.promise == pytest.approx(float(model), rel=1e-6)
+        slopes.append(float(slope))
+    assert len(slopes) > 2
+    assert all(b <= 0.8 * a for a, b in pairwise(slopes))
+    assert next_step(curvature, torch.zeros_like(gradient), 1e-6, None) is None
 
 
 @pytest.mark.parametrize("n_outputs", [1, 2])
