@@ -47,7 +47,9 @@ class Effort:
 # 5e-5 in the median, with much noise by up to 2e-3. Near the optimum many peaks are
 # almost as high as the highest, and the higher of them are within a few hundredths of a
 # radian of living neurons: there THOROUGH finds hundreds at once (theory, "Births").
+# FOR_BIRTHS is for neurons that are refitted at once: more effort finds no better ones.
 OF_TARGETS = Effort(n_random=16, n_nearby=0, n_refined=8, n_steps=14)
+FOR_BIRTHS = Effort(n_random=24, n_nearby=0, n_refined=8, n_steps=8)
 QUICK = Effort(n_random=48, n_nearby=0, n_refined=16, n_steps=14)
 THOROUGH = Effort(n_random=48, n_nearby=5, n_refined=1000, n_steps=18, in_single=True)
 LAST = Effort(n_random=128, n_nearby=10, n_refined=2000, n_steps=26, in_single=True)

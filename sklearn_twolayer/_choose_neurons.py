@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from sklearn_twolayer._amplitudes import AmplitudeFit
-from sklearn_twolayer._certificate import Effort, find_peaks
+from sklearn_twolayer._certificate import FOR_BIRTHS, Effort, find_peaks
 from sklearn_twolayer._descent import ended
 from sklearn_twolayer._descent._gauss_newton import gauss_newton
 from sklearn_twolayer._descent._quasi_newton import quasi_newton
@@ -37,7 +37,7 @@ CLOSE = 0.8  # radians between neurons that are tried as one
 APART = 0.3  # radians between births
 MOST_BIRTHS = 6
 MOST_ROUNDS = 30
-IN_SPAN = Effort(n_random=24, n_nearby=0, n_refined=8, n_steps=14)
+IN_SPAN = Effort(n_random=12, n_nearby=0, n_refined=6, n_steps=8)
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,7 @@ def larger_networks(
     the larger part, stands out.
     """
     residual = residual_at(rows, network)
-    peaks = find_peaks(rows, residual, network.directions, generator)
+    peaks = find_peaks(rows, residual, network.directions, generator, FOR_BIRTHS)
     yield from joined(rows, criterion, network, peaks.directions, HOPELESS_BIRTH)
     if network.n_neurons > 1:
         directions = peaks_in_span(rows, residual, network, generator)

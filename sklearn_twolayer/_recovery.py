@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from sklearn_twolayer._amplitudes import AmplitudeFit
-from sklearn_twolayer._certificate import find_peaks
+from sklearn_twolayer._certificate import FOR_BIRTHS, find_peaks
 from sklearn_twolayer._descent._gauss_newton import gauss_newton
 from sklearn_twolayer._descent._quasi_newton import quasi_newton
 from sklearn_twolayer._descent._simplify import simplify
@@ -116,7 +116,7 @@ def recover_exactly(
         if not few_neurons or out_of_time():
             return None, n_iter
         residual = residual_at(rows, network)
-        peaks = find_peaks(rows, residual, network.directions, generator)
+        peaks = find_peaks(rows, residual, network.directions, generator, FOR_BIRTHS)
         network = with_peaks(rows, network, peaks)
     return None, n_iter
 
@@ -140,7 +140,7 @@ def attempted(rows: Rows, network: Network, generator: torch.Generator) -> Attem
     residual = residual_at(rows, network)
     if residual.squares < rows.exact:
         return Attempt(network, n_iter, peaks=None, is_noise=False)
-    peaks = find_peaks(rows, residual, network.directions, generator)
+    peaks = find_peaks(rows, residual, network.directions, generator, FOR_BIRTHS)
     is_noise = looks_like_noise(rows, residual, network, peaks)
     return Attempt(network, n_iter, peaks, is_noise)
 
