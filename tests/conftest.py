@@ -5,8 +5,9 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+from sklearn_twolayer._choose_neurons import FINAL, Candidate, descended
 from sklearn_twolayer._network import Network
-from sklearn_twolayer._objective import residual_at
+from sklearn_twolayer._objective import objective_at, residual_at
 from sklearn_twolayer._path import Stage
 from sklearn_twolayer._rows import Rows
 from sklearn_twolayer.datasets import make_two_layer_regression
@@ -89,6 +90,13 @@ def true_network(rows, teacher):
     weights = np.column_stack([weights, teacher.directions @ rows.units.shift])
     amplitudes = teacher.amplitudes[:, None] / rows.units.target_scale
     return Network.from_parts(torch.from_numpy(weights), torch.from_numpy(amplitudes))
+
+
+def at_truth(rows, criterion, teacher):
+    """Least squares started at the teacher."""
+    network, n_iter = descended(rows, true_network(rows, teacher), 0.0, FINAL)
+    loss = objective_at(rows, network, 0.0)[0]
+    return Candidate(network, criterion.value(loss, network.n_neurons), n_iter)
 
 
 def stage_of(network, lambda_, loss):

@@ -1,5 +1,6 @@
 import torch
 from conftest import (
+    at_truth,
     neuron_inputs_of,
     random_problem,
     seeded,
@@ -9,9 +10,6 @@ from conftest import (
 
 from sklearn_twolayer._certificate import find_peaks
 from sklearn_twolayer._choose_neurons import (
-    FINAL,
-    Candidate,
-    descended,
     drop_cheap,
     eliminate,
     grow,
@@ -23,13 +21,6 @@ from sklearn_twolayer._choose_neurons import (
 from sklearn_twolayer._network import Network
 from sklearn_twolayer._objective import objective_at, residual_at
 from sklearn_twolayer._selection import DEFAULT_PENALTY, Criterion
-
-
-def at_truth(rows, criterion, teacher):
-    """Least squares started at the teacher."""
-    network, n_iter = descended(rows, true_network(rows, teacher), 0.0, FINAL)
-    loss = objective_at(rows, network, 0.0)[0]
-    return Candidate(network, criterion.value(loss, network.n_neurons), n_iter)
 
 
 def test_eliminate_removes_what_was_added_to_the_truth():

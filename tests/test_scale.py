@@ -175,7 +175,10 @@ def test_a_sample_begins_and_all_rows_decide(monkeypatch, noise):
     model = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
     match = match_directions(model.features_, expected.features_)
     assert len(model.features_) == len(expected.features_) == len(teacher.directions)
-    assert match.angles.max() <= (1e-3 if noise else 1e-12)  # the data say 2e-2 at best
+    # Noisy objectives are rough at the scale of single rows. The data say 2e-2 at best.
+    assert match.angles.max() <= (1e-2 if noise else 1e-12)
+    errors = [np.mean((fit.predict(X) - y) ** 2) for fit in (model, expected)]
+    assert errors[0] == pytest.approx(errors[1], rel=1e-4, abs=1e-20)
     assert model.certificate_ == pytest.approx(expected.certificate_, rel=0.5, abs=1e-9)
 
 
