@@ -141,26 +141,28 @@ def merge(network: Network, angle: float) -> Network:
     ``a_j ||w_j||`` are added (theory eq. 8). ``u`` and ``-u`` are one line because
     their features differ by a linear function. The result is balanced.
     """
-    directions, masses = network.directions, network.masses
-    effects = network.amplitudes * row_norms(network.weights)
+    # In NumPy, whose operations on so few numbers take a quarter of torch's.
+    directions, masses = network.directions.numpy(), network.masses.numpy()
+    effects = (network.amplitudes * row_norms(network.weights)).numpy()
     cosines = directions @ directions.T
-    same_line = cosines.abs() >= math.cos(angle)
-    free = torch.ones_like(masses, dtype=torch.bool)
+    same_line = np.abs(cosines) >= math.cos(angle)
+    free = np.ones(len(masses), dtype=bool)
     merged_directions, merged_effects = [], []
-    for j in torch.argsort(masses, descending=True, stable=True).tolist():
+    for j in np.argsort(-masses, kind="stable"):
         if not free[j]:
             continue
         group = free & same_line[j]
         group[j] = True
-        free = free & ~group
-        share = masses[group] * cosines[j, group].sign()
+        free &= ~group
+        share = masses[group] * np.sign(cosines[j, group])
         merged_directions.append(share @ directions[group])
-        merged_effects.append(effects[group].sum(dim=0))
+        merged_effects.append(effects[group].sum(axis=0))
     if not merged_directions:
         return network
+    weights, amplitudes = map(np.stack, (merged_directions, merged_effects))
     return balance(
         Network.from_parts(
-            unit_rows(torch.stack(merged_directions)), torch.stack(merged_effects)
+            unit_rows(torch.from_numpy(weights)), torch.from_numpy(amplitudes)
         )
     )
 
