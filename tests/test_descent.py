@@ -4,7 +4,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from conftest import make_rows, random_problem, residual_values, seeded
+from conftest import (
+    make_rows,
+    random_problem,
+    residual_values,
+    seeded,
+    true_network,
+)
 from scipy.optimize import minimize
 
 from sklearn_twolayer._certificate import certify
@@ -171,14 +177,10 @@ def test_gauss_newton_converges_quadratically_without_residual():
         1000, 4, n_directions=2, return_teacher=True, random_state=0
     )
     rows = make_rows(X, y)
-    scale, shift = rows.units.scale, rows.units.shift
-    weights = np.column_stack(
-        [teacher.directions * scale, teacher.directions @ shift + teacher.intercepts]
-    )
-    noise = 0.02 * np.random.default_rng(0).standard_normal(weights.shape)
+    truth = true_network(rows, teacher)
+    noise = 0.02 * np.random.default_rng(0).standard_normal(truth.weights.shape)
     start = Network.from_parts(
-        torch.from_numpy(weights + noise),
-        torch.from_numpy(teacher.amplitudes[:, None] / rows.units.target_scale),
+        truth.weights + torch.from_numpy(noise), truth.amplitudes
     )
     network, n_iter = gauss_newton(rows, start, 0.0, max_iter=20, tol=0.3)
     assert n_iter <= 8

@@ -175,7 +175,7 @@ def test_criterion_keeps_the_stage_that_is_best_by_its_formula():
     path = two_layer_path(X, y, schedule=schedule, **QUICK)
     counts = path.history["n_neurons"]
     best = []
-    for criterion in (0.0, "aic", "bic", 20.0, 1e9):
+    for criterion in (0.0, "aic", 4.0, "bic", 20.0, 1e9):
         model = quick(criterion=criterion, schedule=schedule).fit(X, y)
         penalty = {"aic": 2.0, "bic": np.log(len(X))}.get(criterion, criterion)
         values = len(X) * np.log(path.history["loss"]) + penalty * counts * 6
