@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 
 # Shares of debiased networks in the means that are tried with each regularised one.
 SHARES = np.array([0.0, 0.25, 0.5, 0.75])
+# Penalties of the debiased networks that are averaged, as fractions of the criterion's:
+# averaging takes off what more neurons fit of the noise. Measured on 500 rows (50 data
+# sets, the average alone): 90 % of the errors are below 1.45 times an oracle's with the
+# three, 1.48 without the last and 1.63 with the first alone; a fourth gains no more.
+PENALTIES = (1.0, 0.7, 0.5)
 # How much lower, as a fraction, the error of anything else must be than that of the
 # debiased network, which has few features. Measured on the noisy problems: the mean of
 # the folds' networks is lower by about one percent even where all of them are right.
@@ -57,8 +62,8 @@ class Fold:
     n_features : ndarray of shape (n_lambdas,)
         Numbers of features of the networks along the path.
     debiased : tuple of FittedNetwork
-        The network that the criterion chooses, without schedule, and the one that it
-        chooses at a lower penalty; empty if they were not asked for.
+        The networks that the criterion chooses, without schedule, at its penalty and at
+        lower ones; empty if they were not asked for.
     debiased_error, averaged_error : float
         Mean squared errors of the first of them and of their mean; NaN without them.
     weight : float
@@ -120,9 +125,9 @@ class Choice:
 
     @property
     def n_averaged(self) -> int:
-        """How many debiased networks play a part, two of all rows among them."""
+        """How many debiased networks play a part, those of all rows among them."""
         if self.others:
-            return len(self.others) + 2
+            return len(self.others) + len(PENALTIES)
         return int(self.debiased_share > 0.0)
 
 
@@ -176,7 +181,7 @@ def follow_fold(
     """Follow the path on the rows ``train``; errors on the rows ``test``.
 
     With a ``penalty``, the debiased networks that the criterion chooses are tried, too:
-    the first alone, and the mean of both alone and in means with the network of each
+    the first alone, and the mean of all alone and in means with the network of each
     stage, as the relaxed Lasso blends the two. The path ends when its errors are past
     their least, without debiased networks and with as much of both, or after
     ``n_stages``.
@@ -192,11 +197,7 @@ def follow_fold(
         problem = PathProblem.of(
             RawRows.local(X, y, _repeated(sample_weight, train)), options
         )
-        found = []
-        if penalty is not None:
-            begin = problem.begin_search(penalty)
-            first = problem.search_from(begin, penalty)
-            found = [first, problem.search_leniently(begin, penalty, first)]
+        found = [] if penalty is None else problem.searches(penalty, PENALTIES)
         debiased = tuple(problem.fitted(one.network) for one in found)
         n_iter = sum(one.n_iter for one in found)
         rivals = [network.predict(X[test]) for network in debiased]
@@ -344,19 +345,17 @@ def follow_choice(
     share = choice.debiased_share
     networks, shares = [], []
     if share > 0.0:
-        begin = problem.begin_search(penalty)
-        first = problem.search_from(begin, penalty)
-        n_iter += first.n_iter
-        debiased = first.network
+        fractions = PENALTIES if choice.others else PENALTIES[:1]
+        found = problem.searches(penalty, fractions)
+        debiased = found[0].network
         if choice.others:
-            lenient = problem.search_leniently(begin, penalty, first)
-            n_iter += lenient.n_iter
-            of_all_rows = [problem.fitted(one.network) for one in (first, lenient)]
+            of_all_rows = [problem.fitted(one.network) for one in found]
             debiased = problem.averaged([*of_all_rows, *choice.others])
+        n_iter += sum(one.n_iter for one in found)
         networks.append(debiased)
         shares.append(share)
     if share == 1.0:
-        stages = [problem.found_stage(first, began)]
+        stages = [problem.found_stage(found[0], began)]
     else:
         stages = list(problem.stages())
         stages[-1] = problem.improved(stages[-1], to_tolerance=to_tolerance)

@@ -26,7 +26,7 @@ from sklearn_twolayer._path import (
 )
 from sklearn_twolayer._raw import RawPart, RawRows, n_columns, sampled, stacked
 from sklearn_twolayer._rows import Rows
-from sklearn_twolayer._search import LENIENT, Found, found_stage, search
+from sklearn_twolayer._search import Found, found_stage, search
 from sklearn_twolayer._selection import DEFAULT_PENALTY, Criterion, select_stage
 from sklearn_twolayer._units import FittedNetwork
 from sklearn_twolayer._validation import check_decays
@@ -181,21 +181,28 @@ class PathProblem:
             births=births,
         )
 
-    def search_leniently(
-        self, begin: Network | BoldStart, penalty: float, first: Found
-    ) -> Found:
-        """What it chooses at a lower penalty.
+    def searches(self, penalty: float, fractions: Sequence[float]) -> list[Found]:
+        """What it chooses at fractions of a penalty, the first of which is one.
 
-        Births, which cost most, are tried where they helped the first search, and then
-        from its network, whose neurons are worth a lower price all the more. Otherwise
-        neurons are dropped from the same beginning.
+        Births, which cost most, are tried again where they helped the first search, and
+        then from the network before, whose neurons are worth a lower price all the
+        more. Otherwise neurons are dropped from the same beginning.
         """
-        lenient = LENIENT * penalty
-        if first.has_grown:
-            return self.search_from(first.network, lenient, removals=False)
+        begin = self.begin_search(penalty)
+        found = [self.search_from(begin, penalty)]
+        births = found[0].has_grown
         if isinstance(begin, BoldStart):
             begin = replace(begin, n_iter=0)  # the first search counts them
-        return self.search_from(begin, lenient, births=False)
+        for fraction in fractions[1:]:
+            found.append(
+                self.search_from(
+                    found[-1].network if births else begin,
+                    fraction * penalty,
+                    removals=not births,
+                    births=births,
+                )
+            )
+        return found
 
     def found_stage(self, found: Found, began: float) -> Stage:
         """What was found, certified; the search ``began`` at that time."""

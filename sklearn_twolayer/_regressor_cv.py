@@ -138,8 +138,8 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         regularised network alone, 0.25, 0.5 or 0.75 for a mean, 1 for debiased alone.
     n_averaged_ : int
         Number of debiased networks that this share is the mean of: 0 for none, 1 for
-        that of all rows, otherwise two of each fold and of all rows, the second of
-        each with a lower penalty.
+        that of all rows, otherwise three of each fold and of all rows, at the
+        criterion's penalty, 0.7 and 0.5 of it.
     lambdas_ : ndarray of shape (n_lambdas,)
         The grid of decays for all rows.
     mse_path_ : ndarray of shape (n_lambdas, n_folds)

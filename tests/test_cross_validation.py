@@ -37,7 +37,7 @@ def folds_of(
     weights = np.ones(n_folds) if weights is None else weights
     networks = [() for _ in range(n_folds)]
     if found is not None:
-        networks = [(constant(0.0, k), constant(1.0)) for k in found]
+        networks = [(constant(0.0, k), constant(1.0), constant(0.5)) for k in found]
     return [
         Fold(
             every[:, k], 0 * errors[:, k], networks[k], debiased[k], averaged[k],
@@ -58,7 +58,7 @@ def test_the_least_mean_error_is_chosen():
     blended = [[3.0] * 3, [0.8, 0.9, 0.8], [1.0] * 3, [1.0] * 3]
     both = folds_of(errors, [0.9, 1.2, 0.9], blended=blended, found=[1, 1, 1])
     best = choose(both, 0.0, False)
-    assert (best.index, best.debiased_share, best.n_averaged) == (1, 0.5, 8)
+    assert (best.index, best.debiased_share, best.n_averaged) == (1, 0.5, 12)
     assert best.others == tuple(n for fold in both for n in fold.debiased)
 
 
@@ -73,8 +73,8 @@ def test_few_features_are_kept_unless_something_is_clearly_better():
 
     assert best(1.0, 1.0, 0.0).n_averaged == 1
     assert best(1.0, 1.0, 0.9 * SPARSE).n_averaged == 1
-    assert best(1.0, 1.0, 1.1 * SPARSE).n_averaged == 8
-    assert best(1.0, 1.0 - 1.1 * SPARSE, 0.0).n_averaged == 8
+    assert best(1.0, 1.0, 1.1 * SPARSE).n_averaged == 12
+    assert best(1.0, 1.0 - 1.1 * SPARSE, 0.0).n_averaged == 12
     # Networks that are exact are not averaged, whatever rounding says.
     assert best(ROUNDING, 0.0, 2 * ROUNDING).n_averaged == 1
     # The share's square of the gain counts for a mean with a regularised network.

@@ -132,7 +132,7 @@ def test_the_mean_with_the_least_error_has_the_neurons_of_all():
             assert model.debiased_mse_.mean() <= 1.02 * least
             continue
         assert errors[share] == least < model.debiased_mse_.mean() / 1.02
-        assert model.n_averaged_ == (12 if share else 0)
+        assert model.n_averaged_ == (18 if share else 0)
         if share:
             plain = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
             match = match_directions(model.features_, plain.features_)
@@ -147,14 +147,14 @@ def test_the_mean_with_the_least_error_has_the_neurons_of_all():
 
 
 def test_a_mean_predicts_the_mean_of_its_networks():
-    """Of fits on the folds and on all rows, at both penalties; about, by its linear
+    """Of fits on the folds and on all rows, at all penalties; about, by its linear
     part, which is fitted anew."""
     X, y = make_two_layer_regression(
         400, 10, subspace_dim=3, n_directions=3, noise=0.5, random_state=2
     )
     folds = KFold(3)
     model = quick(cv=folds, lambdas=[1.0]).fit(X, y)
-    assert (model.debiased_share_, model.n_averaged_) == (1.0, 8)
+    assert (model.debiased_share_, model.n_averaged_) == (1.0, 12)
     first = [
         RegularizedTwoLayerRegressor(random_state=0).fit(X[train], y[train])
         for train, _ in [*folds.split(X), (slice(None), None)]
