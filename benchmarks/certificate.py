@@ -1,6 +1,7 @@
 """How near to the global optimum do schedules end, and does the search find the peak?
 
     python benchmarks/certificate.py --seeds 5
+    python benchmarks/certificate.py --problem 3    # one of the problems only
 
 Schedules that end at 0.2, 0.02 and 0.002 of lambda_max, without debiasing, on the
 noiseless problems; for each tolerance a row of a Markdown table with the fits whose
@@ -50,10 +51,15 @@ def dense_certificate(model, X, y):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5)
-    n_seeds = parser.parse_args().seeds
+    parser.add_argument("--problem", type=int, help="only this one, from 1")
+    arguments = parser.parse_args()
+    n_seeds = arguments.seeds
+    problems = list(BASE.items())[:3]
+    if arguments.problem is not None:
+        problems = [problems[arguments.problem - 1]]
     warnings.simplefilter("ignore", ConvergenceWarning)
     lines = []
-    for problem, parameters in list(BASE.items())[:3]:
+    for problem, parameters in problems:
         for stop, decays in (
             (0.2, [0.2]),
             (0.02, [0.2, 0.02]),

@@ -170,7 +170,7 @@ def test_debias_lowers_the_training_error():
 
 
 def test_criterion_keeps_the_stage_that_is_best_by_its_formula():
-    X, y = data()
+    X, y = data(noise=0.3)
     schedule = GeometricSchedule(start=0.9, stop=0.01)
     path = two_layer_path(X, y, schedule=schedule, **QUICK)
     counts = path.history["n_neurons"]
