@@ -111,6 +111,17 @@ def test_a_search_repeats_and_keeps_as_many_as_it_is_told():
     assert found[0].height > start.height
 
 
+@pytest.mark.parametrize("each", [0, 3])
+def test_a_search_begins_where_its_effort_says(each):
+    *_, rows, network = random_problem(0)
+    effort = Effort(n_random=5, n_nearby=2, n_refined=100, n_steps=1)
+    effort = replace(effort, n_random_each=each)
+    peaks = find_peaks(
+        rows, residual_at(rows, network), network.directions, seeded(), effort
+    )
+    assert len(peaks.directions) == 5 + (1 + 2 + each) * network.n_neurons
+
+
 def test_directions_that_are_nearby_are_so_at_every_scale():
     *_, rows, network = random_problem(0, n_features=20)
     residual = residual_at(rows, network)

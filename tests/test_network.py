@@ -98,6 +98,8 @@ def test_the_weighted_mean_is_that_of_the_outputs(share):
         residuals[2], (1 - share) * residuals[0] + share * residuals[1]
     )
     assert blended.n_neurons == first.n_neurons + second.n_neurons
+    with pytest.raises(ValueError, match="zip"):
+        weighted_mean([first, second], [1.0])
 
 
 def network_of(*neurons):
