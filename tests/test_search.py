@@ -48,6 +48,20 @@ def test_noisy_teachers_are_found_with_their_number_of_neurons(seed):
     )
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_wave_is_found_though_few_directions_see_it(seed):
+    generator = np.random.default_rng(seed)
+    direction = generator.standard_normal(10)
+    direction /= np.linalg.norm(direction)
+    X = generator.standard_normal((2000, 10))
+    wave = np.sin(3.0 * X @ direction)
+    y = wave + 0.3 * generator.standard_normal(2000)
+    model = RegularizedTwoLayerRegressor(random_state=0).fit(X[:1200], y[:1200])
+    assert model.score(X[1200:], wave[1200:]) > 0.9
+    cosines = model.features_ @ direction / np.linalg.norm(model.features_, axis=1)
+    assert (np.abs(cosines) > 0.9).all()
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_the_stage_certifies_the_network_that_is_kept(seed):
     X, y, weights, rows, _ = random_problem(seed, n_samples=200)
