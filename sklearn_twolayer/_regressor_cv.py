@@ -179,7 +179,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
     See Also
     --------
     RegularizedTwoLayerRegressor : One schedule, or an information criterion in place
-        of cross-validation, which is some ten times faster.
+        of cross-validation, which is some twenty times faster.
     two_layer_path : The networks of all stages.
     sklearn.linear_model.LassoCV : The same for linear models.
 

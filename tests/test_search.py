@@ -53,9 +53,9 @@ def test_a_wave_is_found_though_few_directions_see_it(seed):
     generator = np.random.default_rng(seed)
     direction = generator.standard_normal(10)
     direction /= np.linalg.norm(direction)
-    X = generator.standard_normal((2000, 10))
+    X = generator.standard_normal((3200, 10))
     wave = np.sin(3.0 * X @ direction)
-    y = wave + 0.3 * generator.standard_normal(2000)
+    y = wave + 0.3 * generator.standard_normal(3200)
     model = RegularizedTwoLayerRegressor(random_state=0).fit(X[:1200], y[:1200])
     assert model.score(X[1200:], wave[1200:]) > 0.9
     cosines = model.features_ @ direction / np.linalg.norm(model.features_, axis=1)
