@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from sklearn_twolayer._bold_start import BoldStart, bold_start
+from sklearn_twolayer._bold_start import NOISY, BoldStart, bold_start
 from sklearn_twolayer._checkpoint import continued, read_checkpoint
 from sklearn_twolayer._choose_neurons import FINAL, choose_neurons, descended, thinned
 from sklearn_twolayer._descent import newton_descent, refine
 from sklearn_twolayer._memory import check_memory
 from sklearn_twolayer._network import Network, followed_masses, weighted_mean
-from sklearn_twolayer._objective import counted, linear_part_at
+from sklearn_twolayer._objective import counted, linear_part_at, residual_at
 from sklearn_twolayer._options import PathOptions
 from sklearn_twolayer._path import (
     PathStart,
@@ -186,14 +186,16 @@ class PathProblem:
 
         Births, which cost most, are tried again where they helped the first search, and
         then from the network before, whose neurons are worth a lower price all the
-        more. Otherwise neurons are dropped from the same beginning.
+        more. Otherwise neurons are dropped from the same beginning. Only where much
+        noise is left are there more than two: averaging is against noise.
         """
         begin = self.begin_search(penalty)
         found = [self.search_from(begin, penalty)]
+        is_noisy = residual_at(self.rows, found[0].network).squares > NOISY
         births = found[0].has_grown
         if isinstance(begin, BoldStart):
             begin = replace(begin, n_iter=0)  # the first search counts them
-        for fraction in fractions[1:]:
+        for fraction in fractions[1:] if is_noisy else fractions[1:2]:
             found.append(
                 self.search_from(
                     found[-1].network if births else begin,

@@ -138,8 +138,9 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         regularised network alone, 0.25, 0.5 or 0.75 for a mean, 1 for debiased alone.
     n_averaged_ : int
         Number of debiased networks that this share is the mean of: 0 for none, 1 for
-        that of all rows, otherwise three of each fold and of all rows, at the
-        criterion's penalty, 0.7 and 0.5 of it.
+        that of all rows, otherwise two of each fold and of all rows, at the
+        criterion's penalty and 0.7 of it, and where much noise is left a third, at half
+        of it.
     lambdas_ : ndarray of shape (n_lambdas,)
         The grid of decays for all rows.
     mse_path_ : ndarray of shape (n_lambdas, n_folds)
@@ -331,7 +332,6 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         )
         self.averaged_mse_ = np.array([fold.averaged_error - gain for fold in folds])
         self.ambiguity_ = gain
-        self.n_averaged_ = choice.n_averaged
         return self
 
     def _fit_all(
@@ -356,7 +356,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
                 RawRows.local(X, targets, weights),
                 path_options(options, fractions[:count]),
             )
-            network, stages, n_iter = follow_choice(
+            network, stages, n_iter, n_averaged = follow_choice(
                 problem, choice, penalty, to_tolerance=self.tol is not None
             )
             fitted = problem.fitted(network)
@@ -365,7 +365,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
                 print(problem.progress_line(stage))
         vars(self).update(fitted.attributes())
         vars(self).update(problem.attributes(stages, stages[-1]))
-        self.n_iter_ = n_iter
+        self.n_iter_, self.n_averaged_ = n_iter, n_averaged
         message = gap_message(stages[-1], self.lambda_, options.tol)
         if message:
             warnings.warn(message, ConvergenceWarning, stacklevel=4)

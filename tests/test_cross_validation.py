@@ -58,7 +58,7 @@ def test_the_least_mean_error_is_chosen():
     blended = [[3.0] * 3, [0.8, 0.9, 0.8], [1.0] * 3, [1.0] * 3]
     both = folds_of(errors, [0.9, 1.2, 0.9], blended=blended, found=[1, 1, 1])
     best = choose(both, 0.0, False)
-    assert (best.index, best.debiased_share, best.n_averaged) == (1, 0.5, 12)
+    assert (best.index, best.debiased_share, len(best.others)) == (1, 0.5, 9)
     assert best.others == tuple(n for fold in both for n in fold.debiased)
 
 
@@ -71,12 +71,12 @@ def test_few_features_are_kept_unless_something_is_clearly_better():
         )
         return choose(folds, gain, False)
 
-    assert best(1.0, 1.0, 0.0).n_averaged == 1
-    assert best(1.0, 1.0, 0.9 * SPARSE).n_averaged == 1
-    assert best(1.0, 1.0, 1.1 * SPARSE).n_averaged == 12
-    assert best(1.0, 1.0 - 1.1 * SPARSE, 0.0).n_averaged == 12
+    assert best(1.0, 1.0, 0.0) == Choice(None, 1.0)
+    assert best(1.0, 1.0, 0.9 * SPARSE) == Choice(None, 1.0)
+    assert best(1.0, 1.0, 1.1 * SPARSE).others
+    assert best(1.0, 1.0 - 1.1 * SPARSE, 0.0).others
     # Networks that are exact are not averaged, whatever rounding says.
-    assert best(ROUNDING, 0.0, 2 * ROUNDING).n_averaged == 1
+    assert best(ROUNDING, 0.0, 2 * ROUNDING) == Choice(None, 1.0)
     # The share's square of the gain counts for a mean with a regularised network.
     blended = [[5.0] * 3, [1.1] * 3]
     folds = folds_of(
