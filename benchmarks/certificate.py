@@ -15,7 +15,7 @@ import warnings
 
 import numpy as np
 import torch
-from common import BASE, draw, median, score, table
+from common import BASE, chosen, draw, median, score, table
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
@@ -54,9 +54,7 @@ def main():
     parser.add_argument("--problem", type=int, help="only this one, from 1")
     arguments = parser.parse_args()
     n_seeds = arguments.seeds
-    problems = list(BASE.items())[:3]
-    if arguments.problem is not None:
-        problems = [problems[arguments.problem - 1]]
+    problems = chosen(list(BASE.items())[:3], arguments.problem)
     warnings.simplefilter("ignore", ConvergenceWarning)
     lines = []
     for problem, parameters in problems:

@@ -55,6 +55,11 @@ class Score:
         return self.n_missed == 0 and self.n_spurious == 0 and self.angle <= 1e-6
 
 
+def chosen(problems, number):
+    """All of the problems, or only the one with this number, from 1."""
+    return problems if number is None else problems[number - 1 : number]
+
+
 def draw(parameters, seed, noise=0.0):
     """Training rows, noiseless test rows and the teacher, all from one draw."""
     n_samples = parameters["n_samples"]

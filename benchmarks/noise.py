@@ -22,6 +22,7 @@ import time
 import numpy as np
 from common import (
     MLP_GRID,
+    chosen,
     draw,
     median,
     mlp,
@@ -170,10 +171,7 @@ def main():
         return
     for _, model in ours(True):  # imports and first calls
         score(model, draw({"n_samples": 200, "n_features": 3, "n_directions": 1}, 0))
-    chosen = (
-        PROBLEMS if arguments.problem is None else [PROBLEMS[arguments.problem - 1]]
-    )
-    for problem in chosen:
+    for problem in chosen(PROBLEMS, arguments.problem):
         began = time.perf_counter()
         print(", ".join(map(str, problem)), end="\n\n")
         print(problem_table(problem, arguments.seeds, arguments.peers), end="\n\n")

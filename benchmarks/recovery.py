@@ -24,6 +24,7 @@ from common import (
     HARD,
     NARROW,
     Score,
+    chosen,
     draw,
     median,
     mlp,
@@ -120,8 +121,7 @@ def main():
     parser.add_argument("--problem", type=int, help="only this one, from 1")
     arguments = parser.parse_args()
     problems = list((HARD if arguments.hard else BASE).items())
-    if arguments.problem is not None:
-        problems = problems[arguments.problem - 1 : arguments.problem]
+    problems = chosen(problems, arguments.problem)
     header = ["method", "exact", "angle", "excess risk", "units", "spurious", "time"]
     with threadpool_limits(limits=1):
         for problem, parameters in problems:

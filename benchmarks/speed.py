@@ -17,7 +17,17 @@ import time
 from unittest.mock import patch
 
 import torch
-from common import BASE, NARROW, draw, median, mlp, our_directions, score, table
+from common import (
+    BASE,
+    NARROW,
+    chosen,
+    draw,
+    median,
+    mlp,
+    our_directions,
+    score,
+    table,
+)
 from threadpoolctl import threadpool_limits
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -138,8 +148,7 @@ def main():
     n_seeds, problems = arguments.seeds, list(BASE.items())
     score(ours(), draw(next(iter(BASE.values())), 0))  # imports and first calls
     if arguments.problem is not None:
-        problems = problems[arguments.problem - 1 : arguments.problem]
-        print(against_mlp(n_seeds, problems))
+        print(against_mlp(n_seeds, chosen(problems, arguments.problem)))
         return
     print(against_arithmetic(n_seeds), end="\n\n", flush=True)
     if arguments.arithmetic:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from sklearn_twolayer import RegularizedTwoLayerRegressorCV
 from sklearn_twolayer._cross_validation import (
     ROUNDING,
     SHARES,
@@ -10,8 +11,12 @@ from sklearn_twolayer._cross_validation import (
     HeldOut,
     ambiguity,
     choose,
+    follow_fold,
+    path_options,
 )
+from sklearn_twolayer._selection import DEFAULT_PENALTY
 from sklearn_twolayer._units import FittedNetwork
+from sklearn_twolayer.datasets import make_two_layer_regression
 
 
 def constant(value, n_features=0):
@@ -73,8 +78,8 @@ def test_few_features_are_kept_unless_something_is_clearly_better():
 
     assert best(1.0, 1.0, 0.0) == Choice(None, 1.0)
     assert best(1.0, 1.0, 0.9 * SPARSE) == Choice(None, 1.0)
-    assert best(1.0, 1.0, 1.1 * SPARSE).others
-    assert best(1.0, 1.0 - 1.1 * SPARSE, 0.0).others
+    assert len(best(1.0, 1.0, 1.1 * SPARSE).others) == 9
+    assert len(best(1.0, 1.0 - 1.1 * SPARSE, 0.0).others) == 9
     # Networks that are exact are not averaged, whatever rounding says.
     assert best(ROUNDING, 0.0, 2 * ROUNDING) == Choice(None, 1.0)
     # The share's square of the gain counts for a mean with a regularised network.
@@ -179,3 +184,17 @@ def test_held_out_errors_are_weighted_means():
     several = HeldOut(y, weights)
     expected = np.average((y**2).mean(axis=1), weights=weights)
     np.testing.assert_allclose(several.add(np.zeros((20, 2))), expected)
+
+
+@pytest.mark.parametrize(("noise", "n_networks"), [(0.05, 2), (1.0, 3)])
+def test_a_fold_has_a_third_network_only_where_noise_is_left(noise, n_networks):
+    X, y = make_two_layer_regression(
+        400, 5, n_directions=2, noise=noise, random_state=0
+    )
+    options = RegularizedTwoLayerRegressorCV(random_state=0)._check_options()
+    train, test = np.arange(300), np.arange(300, 400)
+    fold = follow_fold(
+        X, y, np.ones(400), train, test, path_options(options, [1.0]),
+        DEFAULT_PENALTY, 1,
+    )  # fmt: skip
+    assert len(fold.debiased) == n_networks
