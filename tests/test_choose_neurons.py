@@ -1,3 +1,6 @@
+from functools import partial
+
+import pytest
 import torch
 from conftest import (
     at_truth,
@@ -10,6 +13,8 @@ from conftest import (
 
 from sklearn_twolayer._certificate import find_peaks
 from sklearn_twolayer._choose_neurons import (
+    Steps,
+    descended,
     drop_cheap,
     eliminate,
     grow,
@@ -18,6 +23,8 @@ from sklearn_twolayer._choose_neurons import (
     refit,
     smaller_networks,
 )
+from sklearn_twolayer._descent._gauss_newton import gauss_newton
+from sklearn_twolayer._descent._quasi_newton import quasi_newton
 from sklearn_twolayer._network import Network
 from sklearn_twolayer._objective import objective_at, residual_at
 from sklearn_twolayer._selection import DEFAULT_PENALTY, Criterion
@@ -39,6 +46,23 @@ def test_eliminate_removes_what_was_added_to_the_truth():
         assert lean.network.n_neurons == 3
         assert lean.value < wide.value
         assert lean.value < truth.value + 0.2 * criterion.price
+
+
+@pytest.mark.parametrize(
+    ("few_entries", "most_scaled", "method"),
+    [
+        (1e9, 500, partial(gauss_newton, max_iter=3, tol=1e-3)),
+        (0.0, 500, partial(quasi_newton, max_iter=4, tol=1e-3, scaled=True)),
+        (0.0, 10, partial(quasi_newton, max_iter=5, tol=1e-3)),
+    ],
+)
+def test_sizes_decide_how_to_descend(few_entries, most_scaled, method, monkeypatch):
+    *_, rows, network = random_problem(0)
+    monkeypatch.setattr("sklearn_twolayer._choose_neurons.MOST_SCALED", most_scaled)
+    steps = Steps(few_entries, (3, 1e-3), scaled=(4, 1e-3), quasi_newton=(5, 1e-3))
+    taken, expected = descended(rows, network, 0.1, steps), method(rows, network, 0.1)
+    assert taken[1] == expected[1]
+    assert torch.equal(taken[0].parameters, expected[0].parameters)
 
 
 def test_grow_finds_what_was_taken_from_the_truth():

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -35,6 +36,7 @@ GRID = [(name, seed, q) for name in DESCENTS for seed in range(2) for q in (1, 2
 STEPPERS = {
     "gradient": lambda *a, **k: vars(descend_plainly(*a, **k)).values(),
     "quasi-newton": quasi_newton,
+    "scaled quasi-newton": partial(quasi_newton, scaled=True),
     "gauss-newton": gauss_newton,
 }
 
@@ -185,6 +187,28 @@ def test_gauss_newton_converges_quadratically_without_residual():
     network, n_iter = gauss_newton(rows, start, 0.0, max_iter=20, tol=0.3)
     assert n_iter <= 8
     assert residual_at(rows, network).squares < 1e-24
+
+
+def test_scaled_quasi_newton_needs_half_of_the_evaluations():
+    counts = {False: [], True: []}
+    for seed in range(8):
+        X, y, teacher = make_two_layer_regression(
+            1000, 6, n_directions=3, noise=0.2, min_angle=0.5, condition_number=100.0,
+            return_teacher=True, random_state=seed,
+        )  # fmt: skip
+        rows = make_rows(X, y)
+        truth = balance(true_network(rows, teacher))
+        change = 0.05 * torch.randn(truth.parameters.shape, generator=seeded(seed))
+        start = truth.moved_to(truth.parameters + change.double())
+        least, _ = gauss_newton(rows, start, 0.0, max_iter=100, tol=1e-12)
+        enough = (1.0 + 1e-4) * objective_at(rows, least, 0.0)[0]
+        for scaled in counts:
+            _, count = quasi_newton(
+                rows, start, 0.0, max_iter=200, tol=0.0, enough=enough, scaled=scaled
+            )
+            counts[scaled].append(count)
+    # In the median, since some starts lead to another minimum.
+    assert np.median(counts[True]) <= 0.5 * np.median(counts[False])
 
 
 @pytest.mark.parametrize("seed", range(3))

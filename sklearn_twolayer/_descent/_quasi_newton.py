@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from scipy.optimize import OptimizeResult, minimize
 
+from sklearn_twolayer._descent._gauss_newton import gauss_newton_matrix
 from sklearn_twolayer._network import balance
 from sklearn_twolayer._objective import evaluate
 from sklearn_twolayer._time_limit import out_of_time
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from sklearn_twolayer._rows import Rows
 
 MEMORY = 20  # pairs of steps and gradient changes that model the curvature
+# Of the Gauss-Newton matrix, relative to its mean curvature. Measured on tables: from
+# 1e-2 to 1e-1 as good, with 1 hardly better than without the matrix.
+DAMPING = 3e-2
 
 
 def quasi_newton(
@@ -28,24 +32,32 @@ def quasi_newton(
     max_iter: int,
     tol: float,
     enough: float = -math.inf,
+    scaled: bool = False,
 ) -> tuple[Network, int]:
     """SciPy's L-BFGS-B on all parameters; the balanced network and the evaluations.
 
     It ends when a step lowers the objective by less than ``tol`` of it, or when the
     objective is at most ``enough``. Monotone: the line search of L-BFGS-B accepts
-    decreases only.
+    decreases only. If ``scaled``, it works in the coordinates of theory eq. (19), which
+    costs one Gauss-Newton matrix and saves half of the evaluations.
     """
     if network.n_neurons == 0:
         return network, 0
-    shape = network.parameters.shape
+    start = _flat(network.parameters)
+    scaling = _scaling(rows, network, lambda_) if scaled else None
 
-    def unpack(flat: np.ndarray) -> Network:
-        return network.moved_to(torch.from_numpy(flat).reshape(shape))
+    def moved_by(change: np.ndarray) -> Network:
+        if scaling is not None:
+            change = change @ scaling
+        parameters = torch.from_numpy(start + change)
+        return network.moved_to(parameters.reshape(network.parameters.shape))
 
-    def value_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        # The solver reuses its array; the copy keeps the network apart from it.
-        evaluation = evaluate(rows, unpack(flat.copy()), lambda_)
-        return evaluation.objective, _flat(evaluation.gradient)
+    def value_and_gradient(change: np.ndarray) -> tuple[float, np.ndarray]:
+        evaluation = evaluate(rows, moved_by(change), lambda_)
+        gradient = _flat(evaluation.gradient)
+        if scaling is not None:
+            gradient = scaling @ gradient
+        return evaluation.objective, gradient
 
     def stop(intermediate_result: OptimizeResult) -> None:
         if intermediate_result.fun <= enough or out_of_time():
@@ -53,7 +65,7 @@ def quasi_newton(
 
     result = minimize(
         value_and_gradient,
-        _flat(network.parameters),
+        np.zeros_like(start),
         jac=True,
         method="L-BFGS-B",
         callback=stop,
@@ -64,7 +76,18 @@ def quasi_newton(
             "gtol": 0.0,
         },
     )
-    return balance(unpack(result.x.copy())), int(result.nfev)
+    return balance(moved_by(result.x)), int(result.nfev)
+
+
+def _scaling(rows: Rows, network: Network, lambda_: float) -> np.ndarray | None:
+    """Inverse of the Gauss-Newton matrix's Cholesky factor; None if it has none."""
+    matrix = gauss_newton_matrix(rows, network)
+    matrix.diagonal().add_(lambda_ + DAMPING * float(matrix.diagonal().mean()))
+    factor, failed = torch.linalg.cholesky_ex(matrix)
+    if failed:
+        return None
+    identity = torch.eye(len(factor), dtype=factor.dtype, device="cpu")
+    return torch.linalg.solve_triangular(factor, identity, upper=False).numpy()
 
 
 def _flat(tensor: torch.Tensor) -> np.ndarray:
