@@ -78,8 +78,9 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         are chosen by the criterion, as :class:`RegularizedTwoLayerRegressor` does
         without a schedule; the mean of such networks of all folds; or the mean of that
         and a regularised one. The debiased network has few features and little bias
-        and is kept if nothing has an error lower by 2 %. Means have the neurons of all
-        their networks; they do better where rows are few or the signal is spread out.
+        and is kept if nothing has an error lower by 1.5 %. Means have the neurons of
+        all their networks; they do better where rows are few or the signal is spread
+        out.
     one_standard_error : bool, default=False
         Whether to take, in place of the decay with the least error, the largest one
         whose error is within one standard error of it. The share of the debiased
