@@ -46,14 +46,14 @@ def quasi_newton(
     start = _flat(network.parameters)
     scaling = _scaling(rows, network, lambda_) if scaled else None
 
-    def moved_by(change: np.ndarray) -> Network:
-        if scaling is not None:
-            change = change @ scaling
-        parameters = torch.from_numpy(start + change)
-        return network.moved_to(parameters.reshape(network.parameters.shape))
+    def network_at(point: np.ndarray) -> Network:
+        # The solver reuses its array; a copy keeps the network apart from it.
+        flat = point.copy() if scaling is None else start + point @ scaling
+        parameters = torch.from_numpy(flat).reshape(network.parameters.shape)
+        return network.moved_to(parameters)
 
-    def value_and_gradient(change: np.ndarray) -> tuple[float, np.ndarray]:
-        evaluation = evaluate(rows, moved_by(change), lambda_)
+    def value_and_gradient(point: np.ndarray) -> tuple[float, np.ndarray]:
+        evaluation = evaluate(rows, network_at(point), lambda_)
         gradient = _flat(evaluation.gradient)
         if scaling is not None:
             gradient = scaling @ gradient
@@ -65,7 +65,7 @@ def quasi_newton(
 
     result = minimize(
         value_and_gradient,
-        np.zeros_like(start),
+        start if scaling is None else np.zeros_like(start),
         jac=True,
         method="L-BFGS-B",
         callback=stop,
@@ -76,7 +76,7 @@ def quasi_newton(
             "gtol": 0.0,
         },
     )
-    return balance(moved_by(result.x)), int(result.nfev)
+    return balance(network_at(result.x)), int(result.nfev)
 
 
 def _scaling(rows: Rows, network: Network, lambda_: float) -> np.ndarray | None:
