@@ -126,6 +126,28 @@ class Choice:
     others: tuple[FittedNetwork, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class Followed:
+    """What a choice has led to on all rows.
+
+    Parameters
+    ----------
+    network : Network
+        In the coordinates of the fit.
+    stages : list of Stage
+        To report: those of the path, if it has a share, or the one of the search.
+    n_iter : int
+        Evaluations that it took.
+    n_averaged : int
+        Number of debiased networks in it.
+    """
+
+    network: Network
+    stages: list[Stage]
+    n_iter: int
+    n_averaged: int
+
+
 def path_options(options: PathOptions, fractions: Sequence[float]) -> PathOptions:
     """Options of a path whose stages are compared: rough, on a grid of its own."""
     return replace(options, schedule=StagedSchedule(fractions), solver="fast")
@@ -328,12 +350,10 @@ def choose(folds: Sequence[Fold], ambiguity: float, one_standard_error: bool) ->
 
 def follow_choice(
     problem: PathProblem, choice: Choice, penalty: float, *, to_tolerance: bool
-) -> tuple[Network, list[Stage], int, int]:
+) -> Followed:
     """What was chosen, on all rows.
 
-    The network, stages to report, evaluations, and the number of debiased networks.
-    The stages are those of the path, if it has a share; its last one is descended on,
-    ``to_tolerance`` or for a while.
+    The last stage of a path is descended on, ``to_tolerance`` or for a while.
     """
     from sklearn_twolayer._network import weighted_mean
 
@@ -358,7 +378,7 @@ def follow_choice(
         n_iter += sum(stage.n_iter for stage in stages)
         networks.append(stages[-1].network)
         shares.append(1.0 - share)
-    return weighted_mean(networks, shares), stages, n_iter, n_averaged
+    return Followed(weighted_mean(networks, shares), stages, n_iter, n_averaged)
 
 
 def _standard_error(values: np.ndarray, share: np.ndarray) -> float:

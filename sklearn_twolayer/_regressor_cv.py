@@ -357,16 +357,17 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
                 RawRows.local(X, targets, weights),
                 path_options(options, fractions[:count]),
             )
-            network, stages, n_iter, n_averaged = follow_choice(
+            followed = follow_choice(
                 problem, choice, penalty, to_tolerance=self.tol is not None
             )
-            fitted = problem.fitted(network)
+            fitted = problem.fitted(followed.network)
+        stages = followed.stages
         if verbose:
             for stage in stages:
                 print(problem.progress_line(stage))
         vars(self).update(fitted.attributes())
         vars(self).update(problem.attributes(stages, stages[-1]))
-        self.n_iter_, self.n_averaged_ = n_iter, n_averaged
+        self.n_iter_, self.n_averaged_ = followed.n_iter, followed.n_averaged
         message = gap_message(stages[-1], self.lambda_, options.tol)
         if message:
             warnings.warn(message, ConvergenceWarning, stacklevel=4)
