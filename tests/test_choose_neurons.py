@@ -65,6 +65,18 @@ def test_sizes_decide_how_to_descend(few_entries, most_scaled, method, monkeypat
     assert torch.equal(taken[0].parameters, expected[0].parameters)
 
 
+def test_trials_of_many_rows_go_on_as_long_as_a_part_of_a_price_is_gained():
+    *_, rows, network = random_problem(0, n_samples=5000, n_neurons=5)
+    candidates = []
+    for price in (1e3, 1e-2):  # the latter is what 10**5 times as many rows would make
+        criterion = Criterion(price, n_values=5000.0)
+        candidates.append(refit(rows, criterion, network, 0))
+    rough, exact = candidates
+    assert rough.n_iter < exact.n_iter
+    losses = [objective_at(rows, c.network, 0.0)[0] for c in candidates]
+    assert losses[1] < losses[0]
+
+
 def test_grow_finds_what_was_taken_from_the_truth():
     for seed in range(3):
         rows, teacher = teacher_rows(seed)
