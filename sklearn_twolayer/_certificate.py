@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from sklearn_twolayer._ascent import climb
 from sklearn_twolayer._network import Network, balance, row_norms, unit_rows
 from sklearn_twolayer._objective import correlations, in_single, residual_at
 
@@ -26,7 +27,7 @@ class Effort:
         Random directions, of which one gradient step makes early-feature directions;
         how many at least, and how many more for each of the given starts.
     n_nearby : int
-        Random directions near each of the given starts, at distances from hundredths
+        Random directions near each of the given starts, at distances from thousandths
         of a radian to a whole one, as many at each scale.
     n_refined : int
         Highest starts that are followed to the end.
@@ -46,26 +47,22 @@ class Effort:
 
 
 # Measured: on targets, of which the starts are early features, OF_TARGETS is short by
-# 5e-5 in the median, with much noise by up to 2e-3. Near the optimum many peaks are
-# almost as high as the highest, and the higher of them are within a few hundredths of a
-# radian of living neurons: there THOROUGH finds hundreds at once (theory, "Births").
-# The highest of all can be 0.1 to 0.3 rad away, where few ascents end, and slowly: from
-# as many starts, 60 steps find three times as many of them as 26 (5000 x 30). So LAST,
-# which is to find what others have not, climbs longer and drops hardly any start.
+# 2e-5 in the median, with much noise by up to 5e-3. Near the optimum many peaks are
+# almost as high as the highest, most of them within a few hundredths of a radian of
+# living neurons: there THOROUGH finds hundreds at once (theory, "Births"). Others are
+# where hardly any neuron is, and one start in thousands leads to them: LAST looks for
+# these. It drops few starts half-way, since theirs are not yet the highest then: with
+# 400 of 1,700 it found them half as often as with 800 (5000 x 30).
 # FOR_BIRTHS is for neurons that are refitted at once: more effort finds no better ones.
-OF_TARGETS = Effort(n_random=16, n_nearby=0, n_refined=8, n_steps=14)
-FOR_BIRTHS = Effort(n_random=24, n_nearby=0, n_refined=8, n_steps=8)
-QUICK = Effort(n_random=48, n_nearby=0, n_refined=16, n_steps=14)
-THOROUGH = Effort(n_random=48, n_nearby=5, n_refined=1000, n_steps=18, in_single=True)
+OF_TARGETS = Effort(n_random=16, n_nearby=0, n_refined=8, n_steps=10)
+FOR_BIRTHS = Effort(n_random=24, n_nearby=0, n_refined=8, n_steps=7)
+QUICK = Effort(n_random=48, n_nearby=0, n_refined=16, n_steps=12)
+THOROUGH = Effort(n_random=48, n_nearby=4, n_refined=300, n_steps=80, in_single=True)
 LAST = Effort(
-    n_random=128, n_nearby=5, n_refined=4000, n_steps=60, in_single=True,
-    n_random_each=10,
+    n_random=64, n_nearby=3, n_refined=1000, n_steps=100, in_single=True,
+    n_random_each=6,
 )  # fmt: skip
-NEARBY = (0.01, 1.0)  # radians
-# Of the ascent: the first step, about in radians, and what it is multiplied by where it
-# rises and where it does not. The function is rough at the scale of single rows; steps
-# that shrink faster stop on its ridges and end below half of the peaks that these find.
-FIRST_STEP, LONGER, SHORTER = 0.3, 1.3, 0.6
+NEARBY = (0.005, 1.0)  # radians
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +94,14 @@ class Peaks:
             if not close[j, kept].any():
                 kept.append(j)
         return self.take(kept)
+
+    def joined_by(self, other: Peaks) -> Peaks:
+        """The peaks of two searches."""
+        directions = torch.cat([self.directions, other.directions])
+        correlations = torch.cat([self.correlations, other.correlations])
+        heights = row_norms(correlations)[:, 0]
+        order = torch.argsort(heights, descending=True, stable=True)
+        return Peaks(directions[order], correlations[order])
 
     def take(self, index: list[int] | torch.Tensor) -> Peaks:
         """The peaks at ``index`` (integers or a mask)."""
@@ -133,23 +138,27 @@ def find_peaks(
 ) -> Peaks:
     """Search for the maxima of ``||mean r relu(u.x)||`` from several kinds of start.
 
-    Monotone gradient ascent on the sphere from ``starts``, from near them, and from one
-    gradient step off random directions, all as one product. Opposite directions have
-    the same height, since the residual has no linear part. The fixed point ``u <-
-    gradient / ||gradient||`` is not monotone and can end far below where it passed.
+    Monotone ascent from ``starts``, from near them, and from one gradient step off
+    random directions, all as one product. Opposite directions have the same height,
+    since the residual has no linear part. The fixed point ``u <- gradient /
+    ||gradient||`` is not monotone and can end far below where it passed.
     """
     n_random = effort.n_random + effort.n_random_each * len(starts)
     early = early_directions(rows, residual, n_random, generator)
     nearby = [_nearby(rows, starts, generator) for _ in range(effort.n_nearby)]
-    state = _Ascent.start(rows, residual, torch.cat([starts, early, *nearby]))
+    starts = torch.cat([starts, early, *nearby])
     place = rows, residual
     if effort.in_single:
         place = rows.in_single(), in_single(rows, residual)
-    for n_steps in (effort.n_steps // 2, effort.n_steps):
-        climbed = state.climb(*place, n_steps)
-        state = state.moved_to(climbed, rows, residual) if effort.in_single else climbed
-        state = state.highest(effort.n_refined)
-    return Peaks(state.directions, state.values)
+    found, index = climb(*place, starts, effort.n_steps, effort.n_refined)
+    values, _ = correlations(rows, residual, found)
+    if effort.in_single:  # where that led, if it is higher in full precision
+        begun, _ = correlations(rows, residual, starts[index])
+        higher = row_norms(values) > row_norms(begun)
+        found = torch.where(higher, found, starts[index])
+        values = torch.where(higher, values, begun)
+    order = torch.argsort(row_norms(values)[:, 0], descending=True, stable=True)
+    return Peaks(found[order], values[order])
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,6 +184,11 @@ class Certificate:
     def relative_gap(self) -> float:
         """Duality gap as a fraction of the objective; zero where both are."""
         return self.dual_gap / self.objective if self.objective > 0 else 0.0
+
+    def joined_by(self, other: Certificate) -> Certificate:
+        """What two searches know of the same network."""
+        gap = max(self.dual_gap, other.dual_gap)
+        return replace(self, peaks=self.peaks.joined_by(other.peaks), dual_gap=gap)
 
 
 def certify(
@@ -230,62 +244,3 @@ def _nearby(
     angles = nearest * (farthest / nearest) ** share
     turns = _random_directions(rows, len(directions), generator)
     return unit_rows(directions + angles * turns)
-
-
-@dataclass(frozen=True, eq=False)
-class _Ascent:
-    """Batched monotone ascent: a step that does not rise is not taken."""
-
-    directions: torch.Tensor
-    values: torch.Tensor
-    gradients: torch.Tensor
-    step_sizes: torch.Tensor
-
-    @classmethod
-    def start(cls, rows: Rows, residual: Residual, directions: torch.Tensor) -> _Ascent:
-        values, gradients = correlations(rows, residual, directions)
-        # ||v(u)|| has the scale of its gradient, so that the step is one in radians.
-        scale = row_norms(gradients).clamp_min(1e-300)
-        return cls(directions, values, gradients, FIRST_STEP / scale)
-
-    @property
-    def heights(self) -> torch.Tensor:
-        return row_norms(self.values)[:, 0]
-
-    def climb(self, rows: Rows, residual: Residual, n_steps: int) -> _Ascent:
-        state = self
-        for _ in range(n_steps):
-            state = state.step(rows, residual)
-        return state
-
-    def step(self, rows: Rows, residual: Residual) -> _Ascent:
-        radial = (self.gradients * self.directions).sum(dim=1, keepdim=True)
-        tangent = self.gradients - radial * self.directions
-        candidates = unit_rows(self.directions + self.step_sizes * tangent)
-        return self._keep_higher(rows, residual, candidates)
-
-    def moved_to(self, climbed: _Ascent, rows: Rows, residual: Residual) -> _Ascent:
-        """Where it has climbed to on other rows, if that is higher on these."""
-        moved = self._keep_higher(rows, residual, climbed.directions)
-        return replace(moved, step_sizes=climbed.step_sizes)
-
-    def highest(self, count: int) -> _Ascent:
-        order = torch.argsort(self.heights, descending=True, stable=True)[:count]
-        return _Ascent(
-            self.directions[order],
-            self.values[order],
-            self.gradients[order],
-            self.step_sizes[order],
-        )
-
-    def _keep_higher(
-        self, rows: Rows, residual: Residual, candidates: torch.Tensor
-    ) -> _Ascent:
-        values, gradients = correlations(rows, residual, candidates)
-        higher = row_norms(values) > row_norms(self.values)
-        return _Ascent(
-            torch.where(higher, candidates, self.directions),
-            torch.where(higher, values, self.values),
-            torch.where(higher, gradients, self.gradients),
-            self.step_sizes * torch.where(higher, LONGER, SHORTER),
-        )

@@ -132,9 +132,9 @@ def test_directions_that_are_nearby_are_so_at_every_scale():
     angles = np.sort(np.arccos(np.clip((found.directions @ starts[0]).numpy(), -1, 1)))
     assert angles[0] < 1e-7
     nearby = angles[1:-1]
-    assert 0.005 < nearby.min() < 0.02
+    assert 0.0025 < nearby.min() < 0.01
     assert 0.5 < nearby.max() < 1.5
-    shares = [np.mean(nearby < angle) for angle in (0.0316, 0.1, 0.316)]
+    shares = [np.mean(nearby < angle) for angle in (0.0188, 0.0707, 0.266)]
     np.testing.assert_allclose(shares, [0.25, 0.5, 0.75], atol=0.1)
 
 

@@ -104,12 +104,20 @@ def _certify(
     state = certify(rows, network, lambda_, generator, QUICK)
     if state.relative_gap > max(tol, LARGE_GAP):
         return state
-    for effort in (THOROUGH, LAST):
+    for effort in (THOROUGH, *[LAST] * _last_searches(tol)):
         again = certify(rows, network, lambda_, generator, effort)
-        state = max(state, again, key=lambda known: known.peaks.height)
+        state = state.joined_by(again)
         if state.relative_gap > tol:
             break
     return state
+
+
+def _last_searches(tol: float) -> int:
+    """Searches in a row that must find nothing: one at 1e-3, one more for each digit.
+
+    The smaller the tolerance, the more and the rarer are the peaks above it.
+    """
+    return max(1, round(-math.log10(tol)) - 2)
 
 
 def descend_without_decay(
