@@ -103,6 +103,15 @@ def test_newton_ends_at_its_limit():
     assert descent.n_iter < 300 + 1000
 
 
+def test_newton_goes_on_below_any_gap_at_a_tolerance_of_zero():
+    rows = teacher_rows(0, noise=0.2)
+    start = random_problem(0)[-1]
+    descent = DESCENTS["newton"](
+        rows, start, 0.02, options(tol=0.0, max_iter=400), seeded()
+    )
+    assert descent.certificate.relative_gap < 1e-3
+
+
 @pytest.mark.parametrize("stepper", STEPPERS)
 @pytest.mark.parametrize("max_iter", [1, 2, 5, 40])
 def test_objective_never_rises(stepper, max_iter):

@@ -116,9 +116,10 @@ def _certify(
 def _last_searches(tol: float) -> int:
     """Searches in a row that must find nothing: one at 1e-3, one more for each digit.
 
-    The smaller the tolerance, the more and the rarer are the peaks above it.
+    The smaller the tolerance, which may be zero, the more and the rarer are the peaks
+    above it.
     """
-    return max(1, round(-math.log10(tol)) - 2)
+    return max(1, round(-math.log10(max(tol, np.finfo(float).eps))) - 2)
 
 
 def descend_without_decay(
