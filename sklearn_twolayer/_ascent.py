@@ -106,12 +106,12 @@ class _Ascent:
 
     def _look(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """``||v(w)|| / ||w||`` and its gradient."""
-        norms, directions = row_norms(points), unit_rows(points)
+        # A zero start stays there.
+        norms = row_norms(points).clamp_min(torch.finfo(points.dtype).tiny)
+        directions = points / norms
         values, gradients = correlations(self.rows, self.residual, directions)
         radial = _dot(gradients, directions)
-        tangent = gradients - radial * directions
-        norms.clamp_(min=torch.finfo(norms.dtype).tiny)  # a zero start stays there
-        return row_norms(values), tangent / norms
+        return row_norms(values), (gradients - radial * directions) / norms
 
 
 class _Curvature:
