@@ -266,7 +266,7 @@ def test_rows_in_another_order(problem, seed):
     weights = problem.sample_weight
     weights = None if weights is None else weights[order]
     other = Problem(problem.X[order], problem.y[order], weights)
-    options = {"schedule": SCHEDULE, "max_iter": 100}
+    options = {"schedule": SCHEDULE, "max_iter": 300}
     check_same(problem, fit(problem, **options), fit(other, **options))
 
 
@@ -274,5 +274,5 @@ def test_rows_in_another_order(problem, seed):
 def test_whole_weights_are_repetitions(problem):
     times = problem.sample_weight.astype(int)
     X, y = np.repeat(problem.X, times, axis=0), np.repeat(problem.y, times, axis=0)
-    options = {"schedule": SCHEDULE, "max_iter": 100}
+    options = {"schedule": SCHEDULE, "max_iter": 300}
     check_same(problem, fit(problem, **options), fit(Problem(X, y, None), **options))

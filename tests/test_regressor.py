@@ -183,9 +183,14 @@ def test_criterion_keeps_the_stage_that_is_best_by_its_formula():
     penalties = np.geomspace(1e-2, 1e5, 3000)
     chosen = np.array([best_stage(penalty) for penalty in penalties])
     turns = np.flatnonzero(np.diff(chosen))
-    assert len(turns) >= 1
-    criteria = [0.0, "aic", "bic", 1e9, *penalties[turns], *penalties[turns + 1]]
-    for criterion in criteria:
+    assert len(turns) > 1
+    best = [
+        best_stage(penalty) for penalty in (0.0, 2.0, 4.0, np.log(len(X)), 20.0, 1e9)
+    ]
+    assert best == sorted(best, reverse=True)
+    assert len(set(best)) > 2
+    around = [*penalties[turns], *penalties[turns + 1]]
+    for criterion in (0.0, "aic", 4.0, "bic", 20.0, 1e9, *around):
         model = quick(criterion=criterion, **options).fit(X, y)
         penalty = {"aic": 2.0, "bic": np.log(len(X))}.get(criterion, criterion)
         assert model.lambda_ == path.lambdas[best_stage(penalty)]
