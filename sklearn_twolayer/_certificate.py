@@ -135,22 +135,25 @@ def find_peaks(
     starts: torch.Tensor,
     generator: torch.Generator,
     effort: Effort = QUICK,
+    goal: float | None = None,
 ) -> Peaks:
     """Search for the maxima of ``||mean r relu(u.x)||`` from several kinds of start.
 
     Monotone ascent from ``starts``, from near them, and from one gradient step off
-    random directions, all as one product. Opposite directions have the same height,
-    since the residual has no linear part. The fixed point ``u <- gradient /
+    random directions, all as one product; with a ``goal``, ascents that will reach
+    neither it nor the highest are given up early. Opposite directions have the same
+    height, since the residual has no linear part. The fixed point ``u <- gradient /
     ||gradient||`` is not monotone and can end far below where it passed.
     """
     n_random = effort.n_random + effort.n_random_each * len(starts)
     early = early_directions(rows, residual, n_random, generator)
     nearby = [_nearby(rows, starts, generator) for _ in range(effort.n_nearby)]
     starts = torch.cat([starts, early, *nearby])
-    place = rows, residual
+    place = rows, residual, starts
     if effort.in_single:
-        place = rows.in_single(), in_single(rows, residual)
-    found, index = climb(*place, starts, effort.n_steps, effort.n_refined)
+        place = rows.in_single(), in_single(rows, residual), starts.float()
+    found, index = climb(*place, effort.n_steps, effort.n_refined, goal)
+    found = unit_rows(found.double())
     values, _ = correlations(rows, residual, found)
     if effort.in_single:  # where that led, if it is higher in full precision
         begun, _ = correlations(rows, residual, starts[index])
@@ -197,6 +200,7 @@ def certify(
     lambda_: float,
     generator: torch.Generator,
     effort: Effort = THOROUGH,
+    tol: float | None = None,
 ) -> Certificate:
     """Loss, objective, certificate and duality gap of a balanced network.
 
@@ -207,7 +211,8 @@ def certify(
     residual = residual_at(rows, network)
     loss = 0.5 * residual.squares
     objective = loss + lambda_ * float(network.masses.sum())
-    peaks = find_peaks(rows, residual, network.directions, generator, effort)
+    goal = None if tol is None else lambda_ * (1.0 + 0.5 * tol)
+    peaks = find_peaks(rows, residual, network.directions, generator, effort, goal)
     gap = duality_gap(residual, objective, lambda_, peaks.height)
     return Certificate(loss, objective, peaks, gap)
 

@@ -273,13 +273,18 @@ def _pull_back(
         if fit is not None:
             residual = block.without(residual, fit)
             squares += float(exact_copy(residual).square().sum())
-        if activations is None:
-            activations = _activations(block, cast_weights)
+        is_ours = activations is None  # else it belongs to what is left
         if n_outputs == 1:  # the amplitude is a factor of the sum
-            slopes = activations.sign().mul_(residual.T)
+            if is_ours:
+                activations = block.project(cast_weights)  # of which signs are enough
+            outer = residual.T
         else:
+            if is_ours:
+                activations = _activations(block, cast_weights)
             into_amplitudes = add(into_amplitudes, activations @ residual)
-            slopes = activations.sign().mul_(cast_amplitudes @ residual.T)
+            outer = cast_amplitudes @ residual.T
+        slopes = activations if is_ours else torch.empty_like(activations)
+        torch.gt(activations, 0.0, out=slopes).mul_(outer)
         into_weights = add(into_weights, block.pull_back(slopes, n_inputs))
         activations = None
     if n_outputs == 1:  # relu(z) = relu'(z) z

@@ -152,10 +152,10 @@ def finish_stage(
     effort = QUICK if out_of_time() else effort
     known = descent.certificate
     if known is None:
-        known = certify(rows, descent.network, lambda_, generator, effort)
+        known = certify(rows, descent.network, lambda_, generator, effort, tol=0.0)
     if refitted is None and known.objective > 0.5:
         descent = replace(descent, network=Network.empty(rows))
-        known = certify(rows, descent.network, lambda_, generator, effort)
+        known = certify(rows, descent.network, lambda_, generator, effort, tol=0.0)
     peak = known.peaks.height
     return Stage(
         lambda_=lambda_,

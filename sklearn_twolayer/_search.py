@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 NEARLY_EXACT = 1e-2  # share that is left after the search, and may be no noise
 # A residual that is rounding has no peak worth a search.
-OF_ROUNDING = Effort(n_random=8, n_nearby=0, n_refined=4, n_steps=2)
+OF_ROUNDING = Effort(n_random=8, n_nearby=0, n_refined=4, n_steps=0)
 # From where a trial ended, with a little decay: more steps lower no error.
 SHRINK = Steps(1e8, gauss_newton=(6, 1e-6), scaled=(60, 1e-8), quasi_newton=(150, 1e-9))
 

@@ -74,3 +74,36 @@ def test_with_many_inputs_gradient_steps_climb_too(monkeypatch):
     best = float(heights_of(rows, residual, highest).max())
     assert float(heights.max()) == pytest.approx(best, rel=1e-2)
     assert heights.median() > heights_of(rows, residual, starts).median() * 1.02
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+@pytest.mark.parametrize("seed", range(3))
+def test_with_a_goal_only_what_may_reach_it_goes_on(seed, n_outputs, monkeypatch):
+    rows, residual, starts, *_ = ascents(seed, n_outputs=n_outputs, n_features=12)
+    n_looks = []
+
+    def counted(rows, residual, directions):
+        n_looks.append(len(directions))
+        return correlations(rows, residual, directions)
+
+    monkeypatch.setattr(_ascent, "correlations", counted)
+
+    def ends(goal):
+        n_looks.clear()
+        found, index = climb(rows, residual, starts, 100, len(starts), goal)
+        heights = heights_of(rows, residual, found)
+        assert (heights >= heights_of(rows, residual, starts[index])).all()
+        return heights, sum(n_looks)
+
+    everything, n_everything = ends(None)
+    best = float(everything.max())
+    # In reach of some, and of none: then the highest still get to their end.
+    for goal, share in ((float(everything.quantile(0.8)), 1.0), (2.0 * best, 0.8)):
+        heights, n_all = ends(goal)
+        assert n_all < share * n_everything
+        assert float(heights.max()) == pytest.approx(best, rel=1e-5)
+        reached = (everything >= goal).sum()
+        assert (heights >= goal * (1 - 1e-6)).sum() >= 2 / 3 * reached
+    # Where all are above the goal, none is given up before its end.
+    heights, n_all = ends(0.5 * float(everything.min()))
+    torch.testing.assert_close(heights.median(), everything.median(), rtol=1e-6, atol=0)

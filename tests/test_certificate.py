@@ -174,6 +174,17 @@ def test_what_is_known_of_a_network_is_found_with_the_effort_asked_for():
         assert known.relative_gap == pytest.approx(gap / known.objective)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_with_a_tolerance_peaks_are_found_that_exceed_it(seed):
+    *_, rows, network = random_problem(seed, n_features=8)
+    network = balance(network)
+    full = certify(rows, network, 1.0, seeded(1)).peaks.height
+    # Above the decay by ten tolerances, and below it by as much.
+    for lambda_ in (full / 1.01, full / 0.99):
+        known = certify(rows, network, lambda_, seeded(1), tol=1e-3)
+        assert known.peaks.height == pytest.approx(full, rel=1e-4)
+
+
 def test_inputs_that_are_zero_on_all_rows_take_no_part():
     X, y, *_ = random_problem(0)
     X[:, 2] = 7.0  # constant: zero when centred

@@ -106,7 +106,7 @@ def _certify(
     if state.relative_gap > max(tol, LARGE_GAP):
         return state
     for effort in (THOROUGH, *[LAST] * _last_searches(tol)):
-        again = certify(rows, network, lambda_, generator, effort)
+        again = certify(rows, network, lambda_, generator, effort, tol)
         state = state.joined_by(again)
         if state.relative_gap > tol:
             break
@@ -114,12 +114,12 @@ def _certify(
 
 
 def _last_searches(tol: float) -> int:
-    """Searches in a row that must find nothing: one at 1e-3, one more for each digit.
+    """Searches in a row that must find nothing: two at 1e-3, one more for each digit.
 
     The smaller the tolerance, which may be zero, the more and the rarer are the peaks
     above it.
     """
-    return max(1, round(-math.log10(max(tol, np.finfo(float).eps))) - 2)
+    return max(2, round(-math.log10(max(tol, np.finfo(float).eps))) - 1)
 
 
 def descend_without_decay(
