@@ -30,9 +30,9 @@ RISE, STEEP = 1e-4, 0.5
 MOST_INPUTS = 100
 MOST_REMEMBERED = 2**24  # numbers in matrices; more starts than that climb in groups
 # With a goal, an ascent is given up if it would not reach it by rising for PATIENCE
-# times as long as since the last look, as it did since. Measured at 5000 x 30: five of
+# times as long as since the last check, as it did since. Measured at 5000 x 30: five of
 # six of the ascents to peaks above the goal go on, at a third of the steps.
-LOOK_EVERY, PATIENCE = 10, 8
+CHECK_EVERY, PATIENCE = 10, 8
 
 
 def climb(
@@ -46,7 +46,8 @@ def climb(
     """Unit directions no lower than their starts, and the starts' indices.
 
     Half of ``n_steps`` for all, and then ``n_steps`` for the ``n_refined`` highest;
-    fewer for those that will reach neither the ``goal`` nor the highest.
+    fewer for those that will reach neither the ``goal`` nor the highest. The work is in
+    the precision of the starts, the directions are in double precision.
     """
     group_size = math.ceil(MOST_REMEMBERED / min(starts.shape[1], MOST_INPUTS) ** 2)
     climbed, indices = [], []
@@ -58,7 +59,7 @@ def climb(
         refined = np.argsort(-ascent.tops[:, 0], kind="stable")[:share]
         ascent.keep(np.isin(ascent.index, refined))
         ascent.climb(n_steps, goal)
-        ends = ascent.ends[refined]
+        ends = ascent.ends[refined].astype(np.float64)
         climbed.append(ends / _divisors(_norms(ends)))
         indices.append(first + refined)
     return (
@@ -93,15 +94,15 @@ class _Ascent:
 
     def climb(self, n_steps: int, goal: float | None) -> None:
         """Take steps, the fewer the less they promise if there is a ``goal``."""
-        for first in range(0, n_steps, LOOK_EVERY):
+        for first in range(0, n_steps, CHECK_EVERY):
             if len(self.index) == 0:
                 return
-            before, more = self.heights.copy(), min(LOOK_EVERY, n_steps - first)
+            before, more = self.heights.copy(), min(CHECK_EVERY, n_steps - first)
             for _ in range(more):
                 self._step()
             self.ends[self.index], self.tops[self.index] = self.points, self.heights
             if goal is not None:
-                promise = PATIENCE * LOOK_EVERY / more * (self.heights - before)
+                promise = PATIENCE * CHECK_EVERY / more * (self.heights - before)
                 least = min(goal, self.tops.max())
                 self.keep((self.heights + promise > least)[:, 0])
 

@@ -153,7 +153,6 @@ def find_peaks(
     if effort.in_single:
         place = rows.in_single(), in_single(rows, residual), starts.float()
     found, index = climb(*place, effort.n_steps, effort.n_refined, goal)
-    found = unit_rows(found.double())
     values, _ = correlations(rows, residual, found)
     if effort.in_single:  # where that led, if it is higher in full precision
         begun, _ = correlations(rows, residual, starts[index])
