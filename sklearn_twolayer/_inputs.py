@@ -169,8 +169,15 @@ class SparseInputs:
         return 1 + self.values.nnz // max(1, self.values.shape[0])
 
     def block(self, rows: slice) -> SparseBlock:
+        if rows == slice(None):
+            return self._whole
         values, root = self.values[rows], self.root[rows]
         return SparseBlock(values, self.offset, self.shifted, root)
+
+    @cached_property
+    def _whole(self) -> SparseBlock:
+        """All rows; SciPy takes as long to cut and transpose as for small products."""
+        return SparseBlock(self.values, self.offset, self.shifted, self.root)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> SparseInputs:
         if device.type != "cpu":
