@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from scipy.optimize import lsq_linear
 from sklearn_twolayer import _ascent
 from sklearn_twolayer._ascent import climb
 from sklearn_twolayer._certificate import early_directions
-from sklearn_twolayer._objective import correlations, residual_at
+from sklearn_twolayer._objective import correlations, in_single, residual_at
 
 
 def ascents(seed, n_starts=40, **parameters):
@@ -62,6 +64,23 @@ def test_ascents_in_groups_are_those_of_one_group(monkeypatch):
     kept, index = climb(rows, residual, starts, 6, 10)
     assert 10 <= len(kept) <= 12
     assert len(set(index.tolist())) == len(kept)
+
+
+@pytest.mark.parametrize("most_inputs", [1, 100])
+@pytest.mark.parametrize("scale", [1e-12, 1e-19, 1e-30])
+def test_a_residual_may_be_tiny_in_single_precision(scale, most_inputs, monkeypatch):
+    monkeypatch.setattr(_ascent, "MOST_INPUTS", most_inputs)
+    rows, residual, starts, *_ = ascents(0)
+    left = residual.values
+    tiny = replace(residual, values=replace(left, values=left.values * scale))
+    single = rows.in_single(), in_single(rows, tiny), starts.float()
+    ends, index = climb(*single, 60, len(starts))
+    assert ends.isfinite().all()
+    heights = heights_of(rows, residual, ends)
+    begun = heights_of(rows, residual, starts[index])
+    assert (heights >= begun * (1 - 1e-5)).all()
+    if scale > 1e-15:
+        assert heights.median() > 1.02 * begun.median()
 
 
 def test_with_many_inputs_gradient_steps_climb_too(monkeypatch):
