@@ -21,13 +21,9 @@ def largest_angle(network, teacher):
     return match_directions(network.features, teacher.directions).angles.max()
 
 
-def one_of(n_seeds):
-    """The first of some seeds, and the others where time does not matter."""
-    others = [pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, n_seeds)]
-    return pytest.mark.parametrize("seed", [0, *others])
-
-
-@one_of(3)
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))]
+)
 def test_default_schedule_recovers_the_teacher_and_obeys_the_laws(seed):
     X, y, teacher = teacher_data(seed)
     path = two_layer_path(X, y, solver="gd", random_state=seed)
@@ -40,7 +36,8 @@ def test_default_schedule_recovers_the_teacher_and_obeys_the_laws(seed):
     assert 0.6 < angle_slope < 1.3
 
 
-@one_of(2)
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2))
 def test_decreasing_decay_wins_at_equal_steps(seed):
     X, y, teacher = teacher_data(seed)
     options = {"solver": "gd", "n_neurons": 50, "random_state": seed}
