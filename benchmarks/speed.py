@@ -3,10 +3,10 @@
     python benchmarks/speed.py --seeds 7
 
 Three Markdown tables. The first holds a fit against the time that its matrix products
-alone would take, at the rate measured for products of the same shape, and says where
-the time goes. The second compares whole fits, in turn on the same data: ours with its
-defaults, MLPRegressor (100 units, lbfgs, 200 iterations) at its best number of threads,
-and MLPRegressor at its strongest (20 units, tightly converged). The third compares the
+alone take, measured for products of the same shapes, and says where the time goes. The
+second compares whole fits, in turn on the same data: ours with its defaults,
+MLPRegressor (100 units, lbfgs, 200 iterations) at its best number of threads, and
+MLPRegressor at its strongest (20 units, tightly converged). The third compares the
 "newton" and "gd" solvers on the way to the same angle.
 """
 
@@ -14,6 +14,7 @@ import argparse
 import cProfile
 import pstats
 import time
+from collections import Counter
 from unittest.mock import patch
 
 import torch
@@ -34,11 +35,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from sklearn_twolayer import RegularizedTwoLayerRegressor
 from sklearn_twolayer._sums import product
 
+aten = torch.ops.aten
 PARTS = {
     "quasi-Newton": "quasi_newton",
     "Gauss-Newton": "gauss_newton",
     "certificate": "find_peaks",
-    "set-up of the rows": "_mean_and_scale",
+    "set-up of the rows": "from_parts",
 }
 
 
@@ -71,46 +73,68 @@ def against_mlp(n_seeds, problems):
     return table([*header, "ratio to the first", "ratio to the second"], lines)
 
 
-def product_rate(n_samples, n_inputs, n_neurons):
-    """Floating-point operations a second of the hidden layer's product.
+def products_of(fit):
+    """How often a fit multiplies matrices of which shapes."""
+    shapes = Counter()
 
-    Over as long as a few fits take: the machine is faster in a short burst.
-    """
-    weights = torch.rand(n_neurons, n_inputs, dtype=torch.float64)
-    inputs = torch.rand(n_inputs, n_samples, dtype=torch.float64)
-    times = []
-    while sum(times) < 0.3:
-        began = time.perf_counter()
-        product(weights, inputs)
-        times.append(time.perf_counter() - began)
-    return 2 * n_samples * n_inputs * n_neurons / median(times)
+    def matrices(first, second, **_):
+        shapes[tuple(first), tuple(second)] += 1
+        return operations(first, second)
+
+    def added(into, first, second, **_):
+        return matrices(first, second)
+
+    counted = {aten.mm: matrices, aten.addmm: added, aten.addmm_: added}
+    with (  # the counter sees torch's products only
+        patch("sklearn_twolayer._sums._by_numpy", lambda tensor: False),
+        FlopCounterMode(display=False, custom_mapping=counted),
+    ):
+        fit()
+    return shapes
 
 
-def in_place_product(into, first, second, out_shape=None, **_):
-    """Operations of ``addmm_``, which the counter does not know."""
+def operations(first, second):
+    """Floating-point operations of a product."""
     return 2 * first[0] * first[1] * second[1]
 
 
-COUNTED = {torch.ops.aten.addmm_: in_place_product}
+def seconds_alone(first, second):
+    """Time of one product of these shapes, stored as in a fit."""
+    left, right = along_memory(first), along_memory(second)
+    if first == second[::-1]:
+        right = left.T  # a Gram matrix
+    times = []
+    while sum(times) < 0.01 or len(times) < 5:
+        began = time.perf_counter()
+        product(left, right)
+        times.append(time.perf_counter() - began)
+    return median(times)
+
+
+def along_memory(shape):
+    """Random numbers; the longer dimension, that of the samples, is contiguous."""
+    n_rows, n_columns = shape
+    if n_rows > n_columns:
+        return torch.rand(n_columns, n_rows, dtype=torch.float64).T
+    return torch.rand(n_rows, n_columns, dtype=torch.float64)
 
 
 def against_arithmetic(n_seeds):
     lines = []
     with threadpool_limits(limits=1):
         for problem, parameters in BASE.items():
-            n_samples, n_inputs = parameters["n_samples"], parameters["n_features"] + 1
             rates, ratios, shares = [], [], {name: [] for name in PARTS}
             for seed in range(n_seeds):
                 data = draw(parameters, seed)
-                with (  # the counter sees torch's products only
-                    patch("sklearn_twolayer._sums._by_numpy", lambda tensor: False),
-                    FlopCounterMode(display=False, custom_mapping=COUNTED) as counter,
-                ):
-                    ours().fit(*data[:2])
+                products = products_of(lambda data=data: ours().fit(*data[:2]))
                 taken = seconds(ours(), data, 1)
                 # Beside the fit, since the machine's speed changes in minutes.
-                rates.append(product_rate(n_samples, n_inputs, 32))
-                ratios.append(taken * rates[-1] / counter.get_total_flops())
+                alone = work = 0
+                for shapes, count in products.items():
+                    alone += count * seconds_alone(*shapes)
+                    work += count * operations(*shapes)
+                rates.append(work / alone)
+                ratios.append(taken / alone)
                 profile = cProfile.Profile()
                 profile.runcall(ours().fit, *data[:2])
                 stats = pstats.Stats(profile)
