@@ -198,17 +198,15 @@ class _Curvature:
         """
         # Of which the inverse is finite, too.
         learns = accepted & (products > np.finfo(products.dtype).tiny)
-        if self.matrices is None or not self.has_learnt.all():
-            # Once for a matrix: the identity's scale is that of the first step.
-            fresh = learns if self.matrices is None else learns & ~self.has_learnt
-            scales = self.scales.copy()
-            squares = _divisors(_dot(changes, changes))
-            np.divide(products, squares, out=scales, where=fresh)
-            if self.matrices is not None:
-                self.matrices *= (scales / self.scales)[:, :, None]
-            self.scales, self.has_learnt = scales, self.has_learnt | learns
         if self.matrices is None:
+            self.scales = self._scales_along(changes, products, learns)
             return self.scales * gradients
+        if not self.has_learnt.all():
+            # Once for a matrix: the identity's scale is that of the first step.
+            fresh = learns & ~self.has_learnt
+            scales = self._scales_along(changes, products, fresh)
+            self.matrices *= (scales / self.scales)[:, :, None]
+            self.has_learnt |= learns
         # Both products with one pass over the matrices.
         pairs = np.stack([changes, gradients], axis=1) @ self.matrices
         images, moves = pairs[:, 0], pairs[:, 1]
@@ -218,6 +216,13 @@ class _Curvature:
         right = np.stack([c * steps - r * images, -r * steps], axis=1)
         self.matrices += left @ right
         return moves + (left @ (right @ gradients[:, :, None]))[:, :, 0]
+
+    def _scales_along(
+        self, changes: np.ndarray, products: np.ndarray, mask: np.ndarray
+    ) -> np.ndarray:
+        """The scales, where ``mask`` says so as the last step would have them."""
+        squares = _divisors(_dot(changes, changes))
+        return np.divide(products, squares, out=self.scales.copy(), where=mask)
 
 
 def _dot(left: np.ndarray, right: np.ndarray) -> np.ndarray:
