@@ -6,8 +6,9 @@
 Schedules that end at 0.2, 0.02 and 0.002 of lambda_max, without debiasing, on the
 noiseless problems; for each tolerance a row of a Markdown table with the fits whose
 reported gap is within it, the largest reported gap and certificate over the seeds,
-the certificate by a denser search (2000 random starts, 20 near each neuron, all of
-them climbed for 120 steps), the neurons and the time.
+the certificate by a denser search (2000 random starts, for each neuron 20 near it and
+20 combinations with the others, all of them climbed for 120 steps), the neurons and the
+time.
 """
 
 import argparse
@@ -20,13 +21,15 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from sklearn_twolayer import RegularizedTwoLayerRegressor, StagedSchedule
-from sklearn_twolayer._certificate import Effort, find_peaks
+from sklearn_twolayer._certificate import ALL, Effort, find_peaks
 from sklearn_twolayer._network import Network
 from sklearn_twolayer._objective import residual_at
 from sklearn_twolayer._rows import Rows
 from sklearn_twolayer._units import FittedNetwork
 
-DENSE = Effort(n_random=2000, n_nearby=20, n_refined=10000, n_steps=80)
+DENSE = Effort(
+    n_random=2000, n_nearby=20, n_combined_each=20, n_refined=ALL, n_steps=80
+)
 
 
 def dense_certificate(model, X, y):

@@ -29,6 +29,8 @@ class Effort:
     n_nearby : int
         Random directions near each of the given starts, at distances from thousandths
         of a radian to a whole one, as many at each scale.
+    n_combined_each : int
+        Random combinations of the given starts, so many for each.
     n_refined : int
         Highest starts that are followed to the end.
     n_steps : int
@@ -44,23 +46,25 @@ class Effort:
     n_steps: int
     in_single: bool = False
     n_random_each: int = 0
+    n_combined_each: int = 0
 
 
+ALL = 2**30  # starts, more than there are
 # Measured: on targets, of which the starts are early features, OF_TARGETS is short by
 # 2e-5 in the median, with much noise by up to 5e-3. Near the optimum many peaks are
 # almost as high as the highest, most of them within a few hundredths of a radian of
 # living neurons: there THOROUGH finds hundreds at once (theory, "Births"). Others are
 # where hardly any neuron is, and one start in thousands leads to them: LAST looks for
-# these. It drops few starts half-way, since theirs are not yet the highest then: with
-# 400 of 1,700 it found them half as often as with 800 (5000 x 30).
+# these, twice as often with success from combinations of neurons as from early features
+# or from near them, and half again as often if none is dropped half-way (5000 x 30).
 # FOR_BIRTHS is for neurons that are refitted at once: more effort finds no better ones.
 OF_TARGETS = Effort(n_random=16, n_nearby=0, n_refined=8, n_steps=10)
 FOR_BIRTHS = Effort(n_random=24, n_nearby=0, n_refined=8, n_steps=7)
 QUICK = Effort(n_random=48, n_nearby=0, n_refined=16, n_steps=12)
 THOROUGH = Effort(n_random=48, n_nearby=4, n_refined=300, n_steps=80, in_single=True)
 LAST = Effort(
-    n_random=64, n_nearby=3, n_refined=1000, n_steps=100, in_single=True,
-    n_random_each=6,
+    n_random=64, n_nearby=5, n_refined=ALL, n_steps=100, in_single=True,
+    n_random_each=2, n_combined_each=5,
 )  # fmt: skip
 NEARBY = (0.005, 1.0)  # radians
 
@@ -139,16 +143,18 @@ def find_peaks(
 ) -> Peaks:
     """Search for the maxima of ``||mean r relu(u.x)||`` from several kinds of start.
 
-    Monotone ascent from ``starts``, from near them, and from one gradient step off
-    random directions, all as one product; with a ``goal``, ascents that will reach
-    neither it nor the highest are given up early. Opposite directions have the same
-    height, since the residual has no linear part. The fixed point ``u <- gradient /
-    ||gradient||`` is not monotone and can end far below where it passed.
+    Monotone ascent from ``starts``, from near them and combinations of them, and from
+    one gradient step off random directions, all as one product; with a ``goal``,
+    ascents that will reach neither it nor the highest are given up early. Opposite
+    directions have the same height, since the residual has no linear part. The fixed
+    point ``u <- gradient / ||gradient||`` is not monotone and can end far below where
+    it passed.
     """
     n_random = effort.n_random + effort.n_random_each * len(starts)
     early = early_directions(rows, residual, n_random, generator)
     nearby = [_nearby(rows, starts, generator) for _ in range(effort.n_nearby)]
-    starts = torch.cat([starts, early, *nearby])
+    combined = _combined(starts, effort.n_combined_each * len(starts), generator)
+    starts = torch.cat([starts, early, *nearby, combined])
     place = rows, residual, starts
     if effort.in_single:
         place = rows.in_single(), in_single(rows, residual), starts.float()
@@ -248,3 +254,12 @@ def _nearby(
     angles = nearest * (farthest / nearest) ** share
     turns = _random_directions(rows, len(directions), generator)
     return unit_rows(directions + angles * turns)
+
+
+def _combined(
+    directions: torch.Tensor, n_directions: int, generator: torch.Generator
+) -> torch.Tensor:
+    """Random directions in the span of those given, mostly where these are many."""
+    shape = (n_directions, len(directions))
+    normal = torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu")
+    return unit_rows(normal @ directions)

@@ -7,6 +7,7 @@ import torch
 from conftest import Definition, make_rows, random_problem, seeded, targets_of
 
 from sklearn_twolayer._certificate import (
+    ALL,
     QUICK,
     Effort,
     Peaks,
@@ -112,14 +113,28 @@ def test_a_search_repeats_and_keeps_as_many_as_it_is_told():
 
 
 @pytest.mark.parametrize("each", [0, 3])
-def test_a_search_begins_where_its_effort_says(each):
+@pytest.mark.parametrize("kind", ["n_random_each", "n_combined_each"])
+def test_a_search_begins_where_its_effort_says(each, kind):
     *_, rows, network = random_problem(0)
-    effort = Effort(n_random=5, n_nearby=2, n_refined=100, n_steps=1)
-    effort = replace(effort, n_random_each=each)
+    effort = Effort(n_random=5, n_nearby=2, n_refined=ALL, n_steps=1)
+    effort = replace(effort, **{kind: each})
     peaks = find_peaks(
         rows, residual_at(rows, network), network.directions, seeded(), effort
     )
     assert len(peaks.directions) == 5 + (1 + 2 + each) * network.n_neurons
+
+
+def test_combinations_are_of_all_starts_and_of_nothing_else():
+    *_, rows, network = random_problem(0, n_features=20)
+    residual = residual_at(rows, network)
+    looks = Effort(n_random=0, n_nearby=0, n_combined_each=10, n_refined=ALL, n_steps=0)
+    starts = network.directions[:3]
+    found = find_peaks(rows, residual, starts, seeded(), looks).directions
+    assert len(found) == 3 + 30
+    torch.testing.assert_close(found.norm(dim=1), torch.ones(33, dtype=torch.float64))
+    shares = torch.linalg.lstsq(starts.T, found.T).solution.T
+    torch.testing.assert_close(shares @ starts, found)
+    assert (shares.abs() > 1e-3).all(dim=1).sum() >= 25
 
 
 def test_directions_that_are_nearby_are_so_at_every_scale():

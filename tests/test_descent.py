@@ -14,8 +14,8 @@ from conftest import (
 )
 from scipy.optimize import minimize
 
-from sklearn_twolayer._certificate import certify
-from sklearn_twolayer._descent import DESCENTS, refine
+from sklearn_twolayer._certificate import LAST, QUICK, THOROUGH, certify
+from sklearn_twolayer._descent import DESCENTS, _newton, refine
 from sklearn_twolayer._descent._gauss_newton import (
     gauss_newton,
     gauss_newton_matrix,
@@ -28,6 +28,7 @@ from sklearn_twolayer._descent._simplify import simplify
 from sklearn_twolayer._network import Network, balance
 from sklearn_twolayer._objective import evaluate, objective_at, residual_at
 from sklearn_twolayer._options import check_path_options
+from sklearn_twolayer._time_limit import time_limit
 from sklearn_twolayer.datasets import make_two_layer_regression
 
 GRID = [(name, seed, q) for name in DESCENTS for seed in range(2) for q in (1, 2)]
@@ -91,6 +92,50 @@ def test_newton_reaches_the_gap_it_is_asked_for(seed, n_outputs, tol):
     again = certify(rows, descent.network, lambda_, seeded(1))
     assert again.objective == pytest.approx(known.objective, rel=1e-12)
     assert again.relative_gap <= 2 * tol
+
+
+@pytest.mark.parametrize(
+    ("tol", "patience"), [(1e-2, 2), (1e-3, 2), (1e-4, 5), (1e-5, 8)]
+)
+@pytest.mark.parametrize("wait", [0, 2, 4])
+def test_newton_believes_what_many_searches_in_a_row_confirm(
+    monkeypatch, tol, patience, wait
+):
+    """The finer the tolerance, and the rarer the peaks found, the more of them."""
+    rows, lambda_ = teacher_rows(0, noise=0.2, n_samples=100), 0.2
+    efforts, found = [], False
+
+    def recorded(rows, network, lambda_, generator, effort, tol=None):
+        nonlocal found
+        efforts.append(effort)
+        known = certify(rows, network, lambda_, generator, QUICK)
+        if wait and not found and efforts[-wait - 1 :] == [THOROUGH, *[LAST] * wait]:
+            found = True
+            return replace(known, dual_gap=2 * tol * known.objective)
+        return replace(known, dual_gap=0.0)
+
+    monkeypatch.setattr(_newton, "certify", recorded)
+    start = random_problem(0)[-1]
+    descent = DESCENTS["newton"](rows, start, lambda_, options(tol=tol), seeded())
+    assert descent.stopped_by == "tol"
+    found_late = wait if 0 < wait <= patience else 0
+    assert found == bool(found_late)
+    n_searches = max(patience, 2 * found_late)
+    assert efforts[-n_searches - 2 :] == [QUICK, THOROUGH, *[LAST] * n_searches]
+
+
+def test_newton_believes_what_it_has_when_time_is_over(monkeypatch):
+    rows, efforts = teacher_rows(0, noise=0.2, n_samples=100), []
+
+    def recorded(rows, network, lambda_, generator, effort, tol=None):
+        efforts.append(effort)
+        return replace(certify(rows, network, lambda_, generator, QUICK), dual_gap=0.0)
+
+    monkeypatch.setattr(_newton, "certify", recorded)
+    with time_limit(1e-9):
+        DESCENTS["newton"](rows, random_problem(0)[-1], 0.2, options(), seeded())
+    assert QUICK in efforts
+    assert LAST not in efforts
 
 
 def test_newton_ends_at_its_limit():
