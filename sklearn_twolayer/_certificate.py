@@ -63,8 +63,8 @@ FOR_BIRTHS = Effort(n_random=24, n_nearby=0, n_refined=8, n_steps=7)
 QUICK = Effort(n_random=48, n_nearby=0, n_refined=16, n_steps=12)
 THOROUGH = Effort(n_random=48, n_nearby=4, n_refined=300, n_steps=80, in_single=True)
 LAST = Effort(
-    n_random=64, n_nearby=5, n_refined=ALL, n_steps=100, in_single=True,
-    n_random_each=2, n_combined_each=5,
+    n_random=64, n_nearby=3, n_refined=ALL, n_steps=100, in_single=True,
+    n_random_each=2, n_combined_each=3,
 )  # fmt: skip
 NEARBY = (0.005, 1.0)  # radians
 

@@ -121,14 +121,14 @@ def _certify(
 
 
 def _first_patience(tol: float) -> int:
-    """Last searches in a row that must find nothing: one at 1e-3, three more a digit.
+    """Last searches in a row that must find nothing: two at 1e-3, four more a digit.
 
     The smaller the tolerance, which may be zero, the more and the rarer are the peaks
     above it. Where one was found only after some searches had found nothing, twice as
     many must find nothing from then on: what ends the descent is in part luck.
     """
     digits = -math.log10(max(tol, np.finfo(float).eps))
-    return max(1, round(3.0 * digits) - 8)
+    return max(2, round(4.0 * digits) - 10)
 
 
 def descend_without_decay(
