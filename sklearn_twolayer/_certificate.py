@@ -55,16 +55,17 @@ ALL = 2**30  # starts, more than there are
 # almost as high as the highest, most of them within a few hundredths of a radian of
 # living neurons: there THOROUGH finds hundreds at once (theory, "Births"). Others are
 # where hardly any neuron is, and one start in thousands leads to them: LAST looks for
-# these, twice as often with success from combinations of neurons as from early features
-# or from near them, and half again as often if none is dropped half-way (5000 x 30).
+# these, half again as often with success if it drops no start half-way (5000 x 30). Its
+# kinds of start find different ones: early features at 1e-3, combinations of neurons
+# and directions near them at 1e-5, after searches that began elsewhere found no more.
 # FOR_BIRTHS is for neurons that are refitted at once: more effort finds no better ones.
 OF_TARGETS = Effort(n_random=16, n_nearby=0, n_refined=8, n_steps=10)
 FOR_BIRTHS = Effort(n_random=24, n_nearby=0, n_refined=8, n_steps=7)
 QUICK = Effort(n_random=48, n_nearby=0, n_refined=16, n_steps=12)
 THOROUGH = Effort(n_random=48, n_nearby=4, n_refined=300, n_steps=80, in_single=True)
 LAST = Effort(
-    n_random=64, n_nearby=3, n_refined=ALL, n_steps=100, in_single=True,
-    n_random_each=2, n_combined_each=3,
+    n_random=64, n_nearby=4, n_refined=ALL, n_steps=100, in_single=True,
+    n_random_each=4, n_combined_each=4,
 )  # fmt: skip
 NEARBY = (0.005, 1.0)  # radians
 
