@@ -6,6 +6,7 @@ import pytest
 import torch
 from conftest import Definition, make_rows, random_problem, seeded, targets_of
 
+from sklearn_twolayer import _ascent
 from sklearn_twolayer._certificate import (
     ALL,
     QUICK,
@@ -92,7 +93,7 @@ def test_a_residual_of_zero_has_no_peak():
     assert find_peaks(rows, zero, network.directions, seeded()).height == 0.0
 
 
-SMALL = Effort(n_random=5, n_nearby=2, n_refined=4, n_steps=6)
+SMALL = Effort(n_random=5, n_nearby=2, n_refined=4, n_steps=6, n_combined_each=1)
 
 
 def test_a_search_repeats_and_keeps_as_many_as_it_is_told():
@@ -107,7 +108,7 @@ def test_a_search_repeats_and_keeps_as_many_as_it_is_told():
     heights = found[0].correlations.norm(dim=1)
     assert (heights.diff() <= 0).all()
     # Each of its steps is taken.
-    none = Effort(n_random=5, n_nearby=2, n_refined=4, n_steps=0)
+    none = replace(SMALL, n_steps=0)
     start = find_peaks(rows, residual, network.directions, seeded(3), none)
     assert found[0].height > start.height
 
@@ -198,6 +199,45 @@ def test_with_a_tolerance_peaks_are_found_that_exceed_it(seed):
     for lambda_ in (full / 1.01, full / 0.99):
         known = certify(rows, network, lambda_, seeded(1), tol=1e-3)
         assert known.peaks.height == pytest.approx(full, rel=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_tolerance_saves_looks_at_what_will_not_exceed_it(seed, monkeypatch):
+    *_, rows, network = random_problem(seed, n_features=8)
+    network, looks = balance(network), []
+    full = certify(rows, network, 1.0, seeded(1)).peaks.height
+
+    def recorded(rows, residual, directions):
+        looks.append(len(directions))
+        return correlations(rows, residual, directions)
+
+    monkeypatch.setattr(_ascent, "correlations", recorded)
+    counts = []
+    for tol in (None, 0.3, 0.1):  # the last one is exceeded by more
+        certify(rows, network, full / 1.1, seeded(1), tol=tol)
+        counts.append(sum(looks))
+        looks.clear()
+    assert counts[0] > 1.5 * counts[1]
+    assert counts[2] > counts[1]
+
+
+def test_what_two_searches_know_is_ordered_by_height_and_the_worse_of_both():
+    *_, rows, network = random_problem(0, n_outputs=2)
+    network = balance(network)
+    low, high = (
+        certify(rows, network, 0.2, seeded(1), replace(SMALL, n_steps=n_steps))
+        for n_steps in (0, 30)
+    )
+    for joined in (low.joined_by(high), high.joined_by(low)):
+        assert joined.dual_gap == max(low.dual_gap, high.dual_gap)
+        assert joined.objective == low.objective == high.objective
+        heights = joined.peaks.correlations.norm(dim=1)
+        both = torch.cat([low.peaks.correlations, high.peaks.correlations])
+        expected = both.norm(dim=1).sort(descending=True).values
+        torch.testing.assert_close(heights, expected, rtol=0, atol=0)
+        residual = residual_at(rows, network)
+        values, _ = correlations(rows, residual, joined.peaks.directions)
+        torch.testing.assert_close(joined.peaks.correlations, values)
 
 
 def test_inputs_that_are_zero_on_all_rows_take_no_part():
