@@ -10,12 +10,20 @@ from sklearn_twolayer._network import Network
 from sklearn_twolayer._objective import objective_at, residual_at
 from sklearn_twolayer._path import Stage
 from sklearn_twolayer._rows import Rows
+from sklearn_twolayer._threads import fit_threads
 from sklearn_twolayer.datasets import make_two_layer_regression
 
 COMMON = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 settings.register_profile("quick", max_examples=20, derandomize=True, **COMMON)
 settings.register_profile("long", max_examples=300, **COMMON)
 settings.load_profile("quick")
+
+
+@pytest.fixture
+def threads_of_a_fit():
+    """One, as in a fit of few rows; pools of more fight where tests run in parallel."""
+    with fit_threads(0):
+        yield
 
 
 def make_rows(

@@ -31,6 +31,8 @@ from sklearn_twolayer._options import check_path_options
 from sklearn_twolayer._time_limit import time_limit
 from sklearn_twolayer.datasets import make_two_layer_regression
 
+pytestmark = pytest.mark.usefixtures("threads_of_a_fit")
+
 GRID = [(name, seed, q) for name in DESCENTS for seed in range(2) for q in (1, 2)]
 
 # The single descents: (rows, network, lambda_, max_iter=, tol=) -> network, count.

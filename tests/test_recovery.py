@@ -18,6 +18,8 @@ from sklearn_twolayer._recovery import (
 from sklearn_twolayer.datasets import make_two_layer_regression
 from sklearn_twolayer.metrics import match_directions
 
+pytestmark = pytest.mark.usefixtures("threads_of_a_fit")
+
 
 def the_long_way(rows, seed=0):
     generator = seeded(seed)

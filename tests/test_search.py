@@ -24,6 +24,8 @@ from sklearn_twolayer._selection import DEFAULT_PENALTY, Criterion
 from sklearn_twolayer.datasets import make_two_layer_regression
 from sklearn_twolayer.metrics import match_directions
 
+pytestmark = pytest.mark.usefixtures("threads_of_a_fit")
+
 
 def searched(rows, seed=0, penalty=DEFAULT_PENALTY):
     generator = seeded(seed)
