@@ -10,7 +10,7 @@ from sklearn_twolayer._descent._quasi_newton import quasi_newton
 from sklearn_twolayer._network import Network
 from sklearn_twolayer._objective import counted, objective_at
 from sklearn_twolayer._path import fit_output_layer
-from sklearn_twolayer._recovery import coarsely_merged, recover_exactly, shoot
+from sklearn_twolayer._recovery import coarsely_merged, find_exact, recover_exactly
 from sklearn_twolayer._selection import noise_level
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from sklearn_twolayer._rows import Rows
 
 FIRST_DECAY = 0.1  # of lambda_max, where the noise level is lower
-FIRST_STEPS = (12, 13)  # a shot at an exact network after each
+FIRST_STEPS = 12  # then a shot at an exact network
+NEXT_STEPS = 13
 # Share of the targets' variance left after the first descent above which the data are
 # noisy. Measured without noise: at most 0.08.
 NOISY = 0.1
@@ -41,24 +42,27 @@ def bold_start(rows: Rows, start: PathStart, generator: torch.Generator) -> Bold
     if start.lambda_max == 0.0:
         return BoldStart(Network.empty(rows), 0.0, 0, is_exact=True)
     network, lambda_ = at_noise_level(rows, start)
-    n_iter = 0
-    for max_iter in FIRST_STEPS:
-        network, used = quasi_newton(
-            rows, network, lambda_, max_iter=max_iter, tol=1e-7
-        )
+    network, n_iter = quasi_newton(
+        rows, network, lambda_, max_iter=FIRST_STEPS, tol=1e-7
+    )
+    if not _is_noisy(rows, network):
+        few = coarsely_merged(network)
+        exact, used = find_exact(rows, start, few, generator)
         n_iter += used
-        is_noisy = AmplitudeFit.of(rows, network.directions).squares > NOISY
-        if not is_noisy:
-            exact, used = shoot(rows, coarsely_merged(network), generator)
-            n_iter += used
-            if exact is not None:
-                return BoldStart(exact, lambda_, n_iter, is_exact=True)
-    if not is_noisy:
+        if exact is not None:
+            return BoldStart(exact, lambda_, n_iter, is_exact=True)
+    network, used = quasi_newton(rows, network, lambda_, max_iter=NEXT_STEPS, tol=1e-7)
+    n_iter += used
+    if not _is_noisy(rows, network):
         exact, used = recover_exactly(rows, start, network, generator)
         n_iter += used
         if exact is not None:
             return BoldStart(exact, lambda_, n_iter, is_exact=True)
     return BoldStart(network, lambda_, n_iter)
+
+
+def _is_noisy(rows: Rows, network: Network) -> bool:
+    return AmplitudeFit.of(rows, network.directions).squares > NOISY
 
 
 def at_noise_level(rows: Rows, start: PathStart) -> tuple[Network, float]:

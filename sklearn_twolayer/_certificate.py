@@ -134,6 +134,15 @@ def early_directions(
     return unit_rows(correlations(rows, residual, initial)[1])
 
 
+def combinations(
+    directions: torch.Tensor, n_directions: int, generator: torch.Generator
+) -> torch.Tensor:
+    """Random directions in the span of those given, mostly where these are many."""
+    shape = (n_directions, len(directions))
+    normal = torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu")
+    return unit_rows(normal @ directions)
+
+
 def find_peaks(
     rows: Rows,
     residual: Residual,
@@ -154,7 +163,7 @@ def find_peaks(
     n_random = effort.n_random + effort.n_random_each * len(starts)
     early = early_directions(rows, residual, n_random, generator)
     nearby = [_nearby(rows, starts, generator) for _ in range(effort.n_nearby)]
-    combined = _combined(starts, effort.n_combined_each * len(starts), generator)
+    combined = combinations(starts, effort.n_combined_each * len(starts), generator)
     starts = torch.cat([starts, early, *nearby, combined])
     place = rows, residual, starts
     if effort.in_single:
@@ -255,12 +264,3 @@ def _nearby(
     angles = nearest * (farthest / nearest) ** share
     turns = _random_directions(rows, len(directions), generator)
     return unit_rows(directions + angles * turns)
-
-
-def _combined(
-    directions: torch.Tensor, n_directions: int, generator: torch.Generator
-) -> torch.Tensor:
-    """Random directions in the span of those given, mostly where these are many."""
-    shape = (n_directions, len(directions))
-    normal = torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu")
-    return unit_rows(normal @ directions)

@@ -15,7 +15,7 @@ from sklearn_twolayer._certificate import FOR_BIRTHS, Effort, find_peaks
 from sklearn_twolayer._descent import ended
 from sklearn_twolayer._descent._gauss_newton import gauss_newton
 from sklearn_twolayer._descent._quasi_newton import quasi_newton
-from sklearn_twolayer._network import Network, merge, prune
+from sklearn_twolayer._network import Network, merge, merged_pairs, prune
 from sklearn_twolayer._objective import objective_at, residual_at
 
 if TYPE_CHECKING:
@@ -193,27 +193,12 @@ def smaller_networks(
     fit = AmplitudeFit.of(rows, network.directions)
     cheapest = np.argsort(fit.costs(), kind="stable")[:2]
     fits = [fit.without(j) for j in cheapest]
-    merged = merge_closest(network)
+    merged = next(merged_pairs(network, CLOSE), None)
     if merged is not None:
         fits.append(AmplitudeFit.of(rows, merged.directions))
     rises = [criterion.prices(fit.squares, less.squares - fit.squares) for less in fits]
     order = np.argsort(rises, kind="stable")
     return (fits[j].network() for j in order if rises[j] <= HOPELESS_REMOVAL)
-
-
-def merge_closest(network: Network) -> Network | None:
-    """The two neurons whose lines are closest made one; None if they are far apart."""
-    if network.n_neurons < 2:
-        return None
-    directions = network.directions
-    cosines = (directions @ directions.T).abs().fill_diagonal_(-1.0)
-    first, second = divmod(int(cosines.argmax()), network.n_neurons)
-    angle = math.acos(min(1.0, float(cosines[first, second])))
-    if angle > CLOSE:
-        return None
-    others = [j for j in range(network.n_neurons) if j not in (first, second)]
-    pair = merge(network.take([first, second]), angle + 1e-6)
-    return network.take(others).joined_by(pair)
 
 
 def grow(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -165,6 +165,21 @@ def merge(network: Network, angle: float) -> Network:
             unit_rows(torch.from_numpy(weights)), torch.from_numpy(amplitudes)
         )
     )
+
+
+def merged_pairs(network: Network, angle: float) -> Iterator[Network]:
+    """Networks with two neurons within ``angle`` made one, the closest two first."""
+    directions = network.directions.numpy()
+    pairs = np.triu_indices(network.n_neurons, 1)
+    cosines = np.abs((directions @ directions.T)[pairs])
+    for k in np.argsort(-cosines, kind="stable"):
+        if cosines[k] < math.cos(angle):
+            break
+        pair = [int(index[k]) for index in pairs]
+        others = [j for j in range(network.n_neurons) if j not in pair]
+        # The angle may be rounded, and all pairs but this one are out of reach.
+        one = merge(network.take(pair), angle + 1e-6)
+        yield network.take(others).joined_by(one)
 
 
 def followed_masses(networks: Sequence[Network]) -> np.ndarray:

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING
 import torch
 
 from sklearn_twolayer._amplitudes import AmplitudeFit
-from sklearn_twolayer._certificate import FOR_BIRTHS, find_peaks
+from sklearn_twolayer._certificate import FOR_BIRTHS, combinations, find_peaks
 from sklearn_twolayer._descent._gauss_newton import gauss_newton
 from sklearn_twolayer._descent._quasi_newton import quasi_newton
 from sklearn_twolayer._descent._simplify import simplify
-from sklearn_twolayer._network import merge, prune
+from sklearn_twolayer._network import merge, merged_pairs, prune
 from sklearn_twolayer._objective import (
     activation_moments,
     counted,
     objective_at,
     residual_at,
 )
+from sklearn_twolayer._path import fit_output_layer
+from sklearn_twolayer._selection import noise_level
 from sklearn_twolayer._time_limit import out_of_time
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 DECAYS = ((1e-2, 600), (1e-4, 2000))
 STEPS = 60  # measured: 40 needs more rounds, 120 takes longer
 SHOT_ENTRIES = 1e8  # n_samples * n_parameters**2 up to which a shot is cheap
+LAST_ENTRIES = 2e9  # and up to which it is tried from where a search has ended
 SHOT_MERGE = 0.25  # radians
 MOST_SHOTS = 4  # measured: of 80 data sets 66 need one, 13 another, 1 more
 SLACK = 0.02  # of the objective, for merges at these decays
@@ -48,30 +51,101 @@ PROBE_STEPS = 3  # of Gauss-Newton before the lightest neurons are tried without
 MOST_STEPS = 10  # after them
 LIGHT = 5e-2  # of the largest mass: neurons that are tried without
 CLOSE = 0.1  # radians between neurons that are tried as one
+PAIR = 0.3  # radians between two neurons of an exact network that are tried as one
+MOST_OF_VALUES = 0.5  # parameters of an exact network for each value that it fits
 BIRTHS_APART = 0.3  # radians
 BIRTHS_FROM_LIVING = 0.1
+N_COMBINED = 40  # random neurons in the span
+NOT_NOISE = 3.0  # times what they explain of noise
+# Their decay, as a fraction of lambda_max, or of the noise level: in a span of few
+# dimensions peaks of noise are lower. Measured: with ten times the first or all of the
+# second, true directions that are 0.2 radians apart are lost more often.
+SPAN_DECAY, SPAN_NOISE = 1e-3, 0.3
+
+
+def find_exact(
+    rows: Rows, start: PathStart, network: Network, generator: torch.Generator
+) -> tuple[Network | None, int]:
+    """An exact network near a small one, or else in the span of its neurons.
+
+    None if there is none, or if it is not cheap to look; the steps used.
+    """
+    shot = shoot(rows, network, generator, SHOT_ENTRIES)
+    n_iter = shot.n_iter
+    if not shot.is_exact and is_cheap(rows, network, SHOT_ENTRIES):
+        spread, used = spread_in_span(rows, start, shot.network, generator)
+        n_iter += used
+        if spread is not None:
+            shot = shoot(rows, spread, generator, SHOT_ENTRIES)
+            n_iter += shot.n_iter
+    return shot.network if shot.is_exact else None, n_iter
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """Where Gauss-Newton steps led, and whether the residual there is rounding."""
+
+    network: Network
+    n_iter: int
+    is_exact: bool = False
 
 
 def shoot(
-    rows: Rows, network: Network, generator: torch.Generator
-) -> tuple[Network | None, int]:
-    """Gauss-Newton at once, where that is cheap; None if it misses; the steps used.
+    rows: Rows, network: Network, generator: torch.Generator, most_entries: float
+) -> Shot:
+    """Gauss-Newton at once, where that is cheap.
 
     From what coarse merges leave it hits more often than not. If it does not, neurons
     are added where the certificate peaks.
     """
-    n_iter = 0
+    shot = Shot(network, 0)
     for _ in range(MOST_SHOTS):
-        if rows.n_samples * network.parameters.numel() ** 2 > SHOT_ENTRIES:
+        if not is_cheap(rows, network, most_entries) or not overdetermined(
+            rows, network
+        ):
             break
         attempt = attempted(rows, network, generator)
-        n_iter += attempt.n_iter
-        if attempt.peaks is None:
-            return attempt.network, n_iter
-        if attempt.is_noise or out_of_time():
+        n_iter = shot.n_iter + attempt.n_iter
+        shot = Shot(attempt.network, n_iter, is_exact=attempt.peaks is None)
+        if shot.is_exact or attempt.is_noise or out_of_time():
             break
         network = with_peaks(rows, attempt.network, attempt.peaks)
-    return None, n_iter
+    return shot
+
+
+def is_cheap(rows: Rows, network: Network, most_entries: float) -> bool:
+    """Whether a Gauss-Newton step costs little: entries that its products go over."""
+    return rows.n_samples * network.parameters.numel() ** 2 <= most_entries
+
+
+def overdetermined(rows: Rows, network: Network) -> bool:
+    """Whether an exact network of this size is more than an interpolation."""
+    n_values = rows.n_effective * rows.n_outputs
+    return network.parameters.numel() <= MOST_OF_VALUES * n_values
+
+
+def spread_in_span(
+    rows: Rows, start: PathStart, network: Network, generator: torch.Generator
+) -> tuple[Network | None, int]:
+    """Descend again from many neurons in the span of those of a ``network``; merge.
+
+    None if that is no use; the steps used. Where true directions are close to one
+    another in a span of few dimensions, fewer neurons or misplaced ones fit nearly as
+    well, and what they leave has no high peak. But random neurons in the span explain
+    more of it than they would of noise.
+    """
+    directions = torch.cat(
+        [network.directions, combinations(network.directions, N_COMBINED, generator)]
+    )
+    rows = counted(rows, network)
+    left = AmplitudeFit.of(rows, directions).squares
+    explained = 1.0 - left / residual_at(rows, network).squares
+    if explained < NOT_NOISE * N_COMBINED / rows.n_effective:
+        return None, 0
+    lambda_ = max(SPAN_DECAY * start.lambda_max, SPAN_NOISE * noise_level(rows, left))
+    network = fit_output_layer(rows, directions, lambda_)
+    network, n_iter = quasi_newton(rows, network, lambda_, max_iter=STEPS, tol=1e-8)
+    return prune(merge(network, FIRST_MERGE), LIGHT), n_iter
 
 
 def coarsely_merged(network: Network) -> Network:
@@ -104,7 +178,8 @@ def recover_exactly(
                 rows, network, lambda_, slack=SLACK, to_the_end=False
             )
             n_iter += used
-            if network.parameters.numel() > most_parameters:
+            is_small = network.parameters.numel() <= most_parameters
+            if not is_small or not overdetermined(rows, network):
                 continue
             few_neurons = True
             attempt = attempted(rows, network, generator)
@@ -139,10 +214,26 @@ def attempted(rows: Rows, network: Network, generator: torch.Generator) -> Attem
     network, n_iter = polish(rows, network)
     residual = residual_at(rows, network)
     if residual.squares < rows.exact:
-        return Attempt(network, n_iter, peaks=None, is_noise=False)
+        network, used = fewest(rows, network)
+        return Attempt(network, n_iter + used, peaks=None, is_noise=False)
     peaks = find_peaks(rows, residual, network.directions, generator, FOR_BIRTHS)
     is_noise = looks_like_noise(rows, residual, network, peaks)
     return Attempt(network, n_iter, peaks, is_noise)
+
+
+def fewest(rows: Rows, network: Network) -> tuple[Network, int]:
+    """An exact network with pairs of neurons made one as long as it stays exact.
+
+    Few rows leave room for two neurons where one would do.
+    """
+    n_iter = 0
+    for lean in merged_pairs(network, PAIR):
+        lean, used = gauss_newton(rows, lean, 0.0, max_iter=MOST_STEPS, tol=0.3)
+        n_iter += used
+        if residual_at(rows, lean).squares < rows.exact:
+            lean, used = fewest(rows, lean)
+            return lean, n_iter + used
+    return network, n_iter
 
 
 def polish(rows: Rows, network: Network) -> tuple[Network, int]:

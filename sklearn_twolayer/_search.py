@@ -13,12 +13,19 @@ from typing import TYPE_CHECKING
 
 from sklearn_twolayer._bold_start import FIRST_DECAY, BoldStart
 from sklearn_twolayer._certificate import QUICK, Effort, certify
-from sklearn_twolayer._choose_neurons import Steps, choose_neurons, descended, thinned
+from sklearn_twolayer._choose_neurons import (
+    Candidate,
+    Steps,
+    choose_neurons,
+    descended,
+    drop_cheap,
+    thinned,
+)
 from sklearn_twolayer._descent import Descent, ended
 from sklearn_twolayer._network import Network
 from sklearn_twolayer._objective import counted, objective_at, residual_at
 from sklearn_twolayer._path import Stage, finish_stage
-from sklearn_twolayer._recovery import shoot
+from sklearn_twolayer._recovery import LAST_ENTRIES, shoot, spread_in_span
 from sklearn_twolayer._selection import Criterion, noise_level
 
 if TYPE_CHECKING:
@@ -98,22 +105,56 @@ def search(
         removals=removals,
         births=births,
     )
-    found = Found(
-        best.network,
-        lambda_,
-        best.n_iter,
-        ended(best.n_iter, max_iter) or "tol",
-        has_grown=best.has_grown,
-    )
-    if found.stopped_by != "tol":
-        return found
-    if residual_at(rows, found.network).squares <= NEARLY_EXACT:
-        exact, used = shoot(rows, found.network, generator)
-        found = replace(found, n_iter=found.n_iter + used)
-        if exact is not None:
-            return replace(found, network=exact, is_exact=True)
-    network, used = shrunk(rows, found.network)
-    return replace(found, network=network, n_iter=found.n_iter + used)
+    exact, best = exact_near(rows, best, max_iter, generator)
+    if exact is None and births:
+        wider = spread(rows, start, criterion, best, max_iter, generator)
+        if wider.network is not best.network:
+            exact, wider = exact_near(rows, wider, max_iter, generator)
+        best = wider
+    if exact is not None:
+        return Found(
+            exact, lambda_, best.n_iter, is_exact=True, has_grown=best.has_grown
+        )
+    stopped_by, n_iter = ended(best.n_iter, max_iter) or "tol", best.n_iter
+    network = best.network
+    if stopped_by == "tol":
+        network, used = shrunk(rows, network)
+        n_iter += used
+    return Found(network, lambda_, n_iter, stopped_by, has_grown=best.has_grown)
+
+
+def exact_near(
+    rows: Rows, best: Candidate, max_iter: int, generator: torch.Generator
+) -> tuple[Network | None, Candidate]:
+    """An exact network near one that leaves little; it with the steps used, too."""
+    if ended(best.n_iter, max_iter):
+        return None, best
+    if residual_at(rows, best.network).squares > NEARLY_EXACT:
+        return None, best
+    shot = shoot(rows, best.network, generator, LAST_ENTRIES)
+    best = replace(best, n_iter=best.n_iter + shot.n_iter)
+    return shot.network if shot.is_exact else None, best
+
+
+def spread(
+    rows: Rows,
+    start: PathStart,
+    criterion: Criterion,
+    best: Candidate,
+    max_iter: int,
+    generator: torch.Generator,
+) -> Candidate:
+    """Choose again from many neurons in the span of those that were chosen."""
+    if best.network.n_neurons < 2 or ended(best.n_iter, max_iter):
+        return best
+    network, used = spread_in_span(rows, start, best.network, generator)
+    if network is None:
+        return best
+    network, n_iter = drop_cheap(rows, network, criterion), best.n_iter + used
+    again = choose_neurons(rows, criterion, network, n_iter, max_iter, generator)
+    if again.value < best.value:
+        return replace(again, has_grown=True)
+    return replace(best, n_iter=again.n_iter)
 
 
 def shrunk(rows: Rows, network: Network) -> tuple[Network, int]:

@@ -18,7 +18,6 @@ from sklearn_twolayer._choose_neurons import (
     drop_cheap,
     eliminate,
     grow,
-    merge_closest,
     peaks_in_span,
     refit,
     smaller_networks,
@@ -112,17 +111,6 @@ def test_removals_are_one_smaller_and_sorted_by_what_they_leave():
     assert (
         list(smaller_networks(rows, Criterion.of(rows, 1.0), Network.empty(rows))) == []
     )
-
-
-def test_merge_closest_joins_only_neighbours():
-    *_, network = random_problem(0)
-    weights = network.weights[:1]
-    twin = Network.from_parts(-weights - 0.01, network.amplitudes[:1])
-    merged = merge_closest(network.joined_by(twin))
-    assert merged.n_neurons == network.n_neurons
-    apart = Network.from_parts(torch.eye(5).double(), network.amplitudes)
-    assert merge_closest(apart) is None
-    assert merge_closest(network.take([0])) is None
 
 
 def test_drop_cheap_keeps_the_truth():

@@ -11,6 +11,7 @@ from sklearn_twolayer._network import (
     balance,
     followed_masses,
     merge,
+    merged_pairs,
     prune,
     unit_rows,
     weighted_mean,
@@ -76,6 +77,28 @@ def test_merge_angle_decides_and_directions_are_averaged_by_mass():
     first = merged.directions[merged.masses.argmax()]
     assert float(torch.atan2(first[1], first[0])) == pytest.approx(0.01, abs=1e-4)
     assert float(merged.masses.max()) == pytest.approx(4.0)
+
+
+def test_merged_pairs_join_only_neighbours():
+    *_, network = random_problem(0)
+    weights = network.weights[:1]
+    twin = Network.from_parts(-weights - 0.01, network.amplitudes[:1])
+    merged = next(merged_pairs(network.joined_by(twin), 0.8))
+    assert merged.n_neurons == network.n_neurons
+    apart = Network.from_parts(torch.eye(5).double(), network.amplitudes)
+    assert list(merged_pairs(apart, 0.8)) == []
+    assert list(merged_pairs(network.take([0]), 0.8)) == []
+
+
+def test_merged_pairs_begin_with_the_closest():
+    angles = torch.tensor([0.0, 0.3, 0.4, 2.0]).double()
+    weights = torch.stack([angles.cos(), angles.sin()], dim=1)
+    network = Network.from_parts(weights, torch.ones(4, 1).double())
+    merged = [
+        sorted(np.degrees(np.arctan(w[:, 1] / w[:, 0])).round().astype(int))
+        for w in (pair.weights.numpy() for pair in merged_pairs(network, 0.35))
+    ]
+    assert merged == [[-65, 0, 20], [-65, 9, 23]]
 
 
 def test_merge_of_nothing_is_nothing():

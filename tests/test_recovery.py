@@ -4,16 +4,21 @@ import torch
 from conftest import make_rows, seeded
 
 from sklearn_twolayer._bold_start import at_noise_level
+from sklearn_twolayer._descent._gauss_newton import gauss_newton
 from sklearn_twolayer._descent._quasi_newton import quasi_newton
 from sklearn_twolayer._network import Network
 from sklearn_twolayer._objective import residual_at
 from sklearn_twolayer._path import start_path
 from sklearn_twolayer._recovery import (
+    SHOT_ENTRIES,
     coarsely_merged,
     drop_idle,
+    fewest,
+    find_exact,
     polish,
     recover_exactly,
     shoot,
+    spread_in_span,
 )
 from sklearn_twolayer.datasets import make_two_layer_regression
 from sklearn_twolayer.metrics import match_directions
@@ -33,7 +38,7 @@ def by_shots(rows, seed=0):
     start = start_path(rows, max(32, rows.n_inputs), generator)
     wide, lambda_ = at_noise_level(rows, start)
     wide, _ = quasi_newton(rows, wide, lambda_, max_iter=12, tol=1e-7)
-    return shoot(rows, coarsely_merged(wide), generator)[0]
+    return find_exact(rows, start, coarsely_merged(wide), generator)[0]
 
 
 WAYS = pytest.mark.parametrize("recover", [the_long_way, by_shots])
@@ -66,9 +71,100 @@ def test_a_shot_that_lacks_a_neuron_adds_it():
     rows = make_rows(X, y, hidden_bias=False)
     weights = torch.from_numpy(teacher.directions[:-1] * rows.units.scale)
     amplitudes = torch.from_numpy(teacher.amplitudes[:-1, None])
-    network, _ = shoot(rows, Network.from_parts(weights, amplitudes), seeded())
+    lacking = Network.from_parts(weights, amplitudes)
+    shot = shoot(rows, lacking, seeded(), SHOT_ENTRIES)
+    network = shot.network
+    assert shot.is_exact
     assert network.n_neurons == len(teacher.directions)
     assert residual_at(rows, network).squares < 1e-24
+
+
+def test_a_shot_is_not_tried_where_it_is_dear():
+    X, y = make_two_layer_regression(500, 5, random_state=0)
+    rows = make_rows(X, y)
+    network = Network.from_parts(torch.eye(6).double(), torch.ones(6, 1).double())
+    entries = rows.n_samples * network.parameters.numel() ** 2
+    missed = shoot(rows, network, seeded(), entries - 1)
+    assert not missed.is_exact
+    assert missed.n_iter == 0
+    assert missed.network is network
+    assert shoot(rows, network, seeded(), entries).n_iter > 0
+
+
+def test_networks_that_interpolate_are_not_exact():
+    X = np.random.default_rng(0).standard_normal((60, 4))
+    y = np.random.default_rng(1).standard_normal(60)
+    rows = make_rows(X, y)
+    weights = torch.randn(30, 5, generator=seeded()).double()
+    network = Network.from_parts(weights, torch.ones(30, 1).double())
+    assert shoot(rows, network, seeded(), SHOT_ENTRIES).n_iter == 0
+    assert the_long_way(rows) is None
+
+
+def close_directions(seed):
+    return make_two_layer_regression(
+        1000, 10, n_directions=6, subspace_dim=2, min_angle=0.2,
+        return_teacher=True, random_state=seed,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_a_shot_misses_is_found_in_the_span(seed):
+    X, y, teacher = close_directions(seed)
+    rows = make_rows(X, y)
+    start = start_path(rows, 32, seeded())
+    weights = np.column_stack(
+        [teacher.directions * rows.units.scale, teacher.directions @ rows.units.shift]
+    )
+    amplitudes = teacher.amplitudes.reshape(-1, 1)
+    truth = Network.from_parts(*map(torch.from_numpy, (weights, amplitudes)))
+    few = truth.take([0, 3])
+    assert not shoot(rows, few, seeded(), SHOT_ENTRIES).is_exact
+    exact, _ = find_exact(rows, start, few, seeded())
+    assert exact.n_neurons == 6
+    cosines = (exact.directions @ truth.directions.T).abs().max(dim=1).values
+    assert cosines.min() > 1.0 - 1e-12
+
+
+def test_noise_is_not_spread_over_and_what_is_missed_is():
+    for seed in range(3):
+        X, y, teacher = make_two_layer_regression(
+            2000, 10, n_directions=3, subspace_dim=2, noise=0.1,
+            return_teacher=True, random_state=seed,
+        )  # fmt: skip
+        rows = make_rows(X, y, hidden_bias=False)
+        start = start_path(rows, 32, seeded())
+        weights = torch.from_numpy(teacher.directions * rows.units.scale)
+        amplitudes = torch.from_numpy(teacher.amplitudes / rows.units.target_scale)
+        network = Network.from_parts(weights, amplitudes[:, None])
+        network, _ = gauss_newton(rows, network, 0.0, max_iter=30, tol=1e-9)
+        assert spread_in_span(rows, start, network, seeded()) == (None, 0)
+        lacking = network.take([0, 1])
+        spread, n_iter = spread_in_span(rows, start, lacking, seeded())
+        assert n_iter > 0
+        assert residual_at(rows, spread).squares < residual_at(rows, lacking).squares
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_few_rows_get_as_few_neurons(seed):
+    X, y, teacher = make_two_layer_regression(
+        300, 6, n_directions=3, return_teacher=True, random_state=seed
+    )
+    rows = make_rows(X, y, hidden_bias=False)
+    weights = torch.from_numpy(teacher.directions * rows.units.scale)
+    amplitudes = torch.from_numpy(teacher.amplitudes / rows.units.target_scale)[:, None]
+    truth = Network.from_parts(weights, amplitudes)
+    shift = 1e-3 * torch.randn(3, 6, generator=seeded()).double()
+    halves = [
+        Network.from_parts(weights + turn * weights.norm(dim=1, keepdim=True), part)
+        for turn, part in ((shift, 0.5 * amplitudes), (-shift, 0.5 * amplitudes))
+    ]
+    network, n_iter = fewest(rows, halves[0].joined_by(halves[1]))
+    assert n_iter > 0
+    assert network.n_neurons == 3
+    assert residual_at(rows, network).squares < rows.exact
+    # Of the truth nothing can be made one.
+    assert fewest(rows, truth)[0] is truth
 
 
 def test_two_neurons_that_no_row_tells_apart_become_one():

@@ -14,12 +14,12 @@ from conftest import (
 
 from sklearn_twolayer import RegularizedTwoLayerRegressor
 from sklearn_twolayer._bold_start import bold_start
-from sklearn_twolayer._choose_neurons import FINAL, descended
+from sklearn_twolayer._choose_neurons import FINAL, descended, refit
 from sklearn_twolayer._descent._gauss_newton import gauss_newton
 from sklearn_twolayer._network import Network
 from sklearn_twolayer._objective import objective_at, residual_at
 from sklearn_twolayer._path import start_path
-from sklearn_twolayer._search import found_stage, search, shrunk
+from sklearn_twolayer._search import found_stage, search, shrunk, spread
 from sklearn_twolayer._selection import DEFAULT_PENALTY, Criterion
 from sklearn_twolayer.datasets import make_two_layer_regression
 from sklearn_twolayer.metrics import match_directions
@@ -173,3 +173,61 @@ def test_directions_that_are_close_are_told_apart_without_noise(seed):
     match = match_directions(model.features_, teacher.directions)
     assert (match.n_missed, match.n_spurious) == (0, 0)
     assert match.angles.max() < 1e-10
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "problem",
+    [
+        {"n_samples": 300, "n_features": 10, "subspace_dim": 3, "n_directions": 4},
+        {
+            "n_samples": 1000, "n_features": 10, "subspace_dim": 2, "n_directions": 6,
+            "min_angle": 0.2,
+        },
+        # Where the search ends nearly exact, with so many parameters that no shot
+        # was tried before it.
+        {
+            "n_samples": 5000, "n_features": 30, "subspace_dim": 2, "n_directions": 5,
+            "min_angle": 0.2,
+        },
+        {
+            "n_samples": 3000, "n_features": 20, "subspace_dim": 3, "n_directions": 8,
+            "min_angle": 0.3, "distribution": "heavy-tailed",
+        },
+    ],
+)  # fmt: skip
+def test_few_rows_and_many_close_directions_are_exact_too(problem, seed):
+    X, y, teacher = make_two_layer_regression(
+        **problem, return_teacher=True, random_state=seed
+    )
+    model = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
+    match = match_directions(model.features_, teacher.directions)
+    assert (match.n_missed, match.n_spurious) == (0, 0)
+    assert match.angles.max() < 1e-9
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_the_choice_misses_in_the_span_is_found(seed):
+    X, y, teacher = make_two_layer_regression(
+        3000, 20, subspace_dim=2, n_directions=5, min_angle=0.2, noise=0.03,
+        return_teacher=True, random_state=seed,
+    )  # fmt: skip
+    rows = make_rows(X, y)
+    criterion = Criterion.of(rows, DEFAULT_PENALTY)
+    start = start_path(rows, 32, seeded())
+    weights = np.column_stack(
+        [teacher.directions * rows.units.scale, teacher.directions @ rows.units.shift]
+    )
+    amplitudes = teacher.amplitudes[:, None] / rows.units.target_scale
+    truth = Network.from_parts(*map(torch.from_numpy, (weights, amplitudes)))
+    few = refit(rows, criterion, truth.take([0, 2, 4]), 0)
+    found = spread(rows, start, criterion, few, 2000, seeded())
+    assert found.network.n_neurons == 5
+    assert found.value < few.value
+    assert found.has_grown
+    # All of it has no more to give, and one direction has no span to look in.
+    best = refit(rows, criterion, truth, 0)
+    assert spread(rows, start, criterion, best, 2000, seeded()) is best
+    one = refit(rows, criterion, truth.take([0]), 0)
+    assert spread(rows, start, criterion, one, 2000, seeded()) is one
+    assert spread(rows, start, criterion, few, few.n_iter, seeded()) is few
