@@ -137,9 +137,10 @@ def merge(network: Network, angle: float) -> Network:
     """Replace neurons that share a line, up to ``angle`` radians, by one.
 
     The heaviest neuron left takes in all that lie within ``angle`` of its line: their
-    directions, signed to agree with it, are averaged by mass, and their effects
-    ``a_j ||w_j||`` are added (theory eq. 8). ``u`` and ``-u`` are one line because
-    their features differ by a linear function. The result is balanced.
+    effects ``a_j ||w_j||`` are added, and their directions, signed to agree with it,
+    are averaged by the share of the effect (theory eq. 8), which is negative where one
+    takes back what others do. ``u`` and ``-u`` are one line because their features
+    differ by a linear function. The result is balanced.
     """
     # In NumPy, whose operations on so few numbers take a quarter of torch's.
     directions, masses = network.directions.numpy(), network.masses.numpy()
@@ -154,9 +155,13 @@ def merge(network: Network, angle: float) -> Network:
         group = free & same_line[j]
         group[j] = True
         free &= ~group
-        share = masses[group] * np.sign(cosines[j, group])
-        merged_directions.append(share @ directions[group])
-        merged_effects.append(effects[group].sum(axis=0))
+        effect = effects[group].sum(axis=0)
+        share = effects[group] @ effect
+        if not share.any():  # they cancel, and the direction is of no effect
+            share = masses[group]
+        signed = share * np.sign(cosines[j, group])
+        merged_directions.append(signed @ directions[group])
+        merged_effects.append(effect)
     if not merged_directions:
         return network
     weights, amplitudes = map(np.stack, (merged_directions, merged_effects))

@@ -79,6 +79,40 @@ def test_merge_angle_decides_and_directions_are_averaged_by_mass():
     assert float(merged.masses.max()) == pytest.approx(4.0)
 
 
+@pytest.mark.parametrize("n_outputs", [1, 2])
+@pytest.mark.parametrize("signs", [(1.0, 1.0), (1.0, -0.3), (-1.0, 0.3)])
+def test_merging_keeps_the_outputs_to_first_order_in_the_angle(signs, n_outputs):
+    generator = np.random.default_rng(0)
+    X = torch.from_numpy(generator.standard_normal((20_000, 5)))
+    direction, turn = torch.from_numpy(generator.standard_normal((2, 5)))
+    outputs = torch.from_numpy(generator.standard_normal((1, n_outputs)))
+
+    def change(angle):
+        weights = torch.stack([direction, direction + angle * turn])
+        amplitudes = torch.tensor(signs).double()[:, None] * outputs
+        pair = Network.from_parts(weights, amplitudes)
+        merged = merge(pair, 0.5)
+        assert merged.n_neurons == 1
+        before, after = (
+            (X @ network.weights.T).clamp_min(0.0) @ network.amplitudes
+            for network in (pair, merged)
+        )
+        return float((after - before).square().mean().sqrt())
+
+    # A fourth, but between the kinks, where there are half as many rows, a half.
+    assert change(0.01) < 0.4 * change(0.02)
+    assert change(0.02) < 0.4 * change(0.04)
+
+
+def test_neurons_that_cancel_become_one_without_mass():
+    weights = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).double()
+    amplitudes = torch.tensor([[1.0], [-1.0]]).double()
+    merged = merge(Network.from_parts(weights, amplitudes), 1.6)
+    assert merged.n_neurons == 1
+    assert float(merged.masses) < 1e-15
+    assert merged.parameters.isfinite().all()
+
+
 def test_merged_pairs_join_only_neighbours():
     *_, network = random_problem(0)
     weights = network.weights[:1]
