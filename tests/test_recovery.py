@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import make_rows, seeded
+from conftest import make_rows, seeded, true_network
 
 from sklearn_twolayer._bold_start import at_noise_level
 from sklearn_twolayer._descent._gauss_newton import gauss_newton
@@ -101,24 +101,16 @@ def test_networks_that_interpolate_are_not_exact():
     assert the_long_way(rows) is None
 
 
-def close_directions(seed):
-    return make_two_layer_regression(
+@pytest.mark.parametrize("seed", range(4))
+def test_what_a_shot_misses_is_found_in_the_span(seed):
+    X, y, teacher = make_two_layer_regression(
         1000, 10, n_directions=6, subspace_dim=2, min_angle=0.2,
         return_teacher=True, random_state=seed,
     )  # fmt: skip
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_what_a_shot_misses_is_found_in_the_span(seed):
-    X, y, teacher = close_directions(seed)
     rows = make_rows(X, y)
     start = start_path(rows, 32, seeded())
-    weights = np.column_stack(
-        [teacher.directions * rows.units.scale, teacher.directions @ rows.units.shift]
-    )
-    amplitudes = teacher.amplitudes.reshape(-1, 1)
-    truth = Network.from_parts(*map(torch.from_numpy, (weights, amplitudes)))
-    few = truth.take([0, 3])
+    truth = true_network(rows, teacher)
+    few = truth.take([0, 1, 2, 3])
     assert not shoot(rows, few, seeded(), SHOT_ENTRIES).is_exact
     exact, _ = find_exact(rows, start, few, seeded())
     assert exact.n_neurons == 6
@@ -132,12 +124,10 @@ def test_noise_is_not_spread_over_and_what_is_missed_is():
             2000, 10, n_directions=3, subspace_dim=2, noise=0.1,
             return_teacher=True, random_state=seed,
         )  # fmt: skip
-        rows = make_rows(X, y, hidden_bias=False)
+        rows = make_rows(X, y)
         start = start_path(rows, 32, seeded())
-        weights = torch.from_numpy(teacher.directions * rows.units.scale)
-        amplitudes = torch.from_numpy(teacher.amplitudes / rows.units.target_scale)
-        network = Network.from_parts(weights, amplitudes[:, None])
-        network, _ = gauss_newton(rows, network, 0.0, max_iter=30, tol=1e-9)
+        truth = true_network(rows, teacher)
+        network, _ = gauss_newton(rows, truth, 0.0, max_iter=30, tol=1e-9)
         assert spread_in_span(rows, start, network, seeded()) == (None, 0)
         lacking = network.take([0, 1])
         spread, n_iter = spread_in_span(rows, start, lacking, seeded())
@@ -150,14 +140,12 @@ def test_few_rows_get_as_few_neurons(seed):
     X, y, teacher = make_two_layer_regression(
         300, 6, n_directions=3, return_teacher=True, random_state=seed
     )
-    rows = make_rows(X, y, hidden_bias=False)
-    weights = torch.from_numpy(teacher.directions * rows.units.scale)
-    amplitudes = torch.from_numpy(teacher.amplitudes / rows.units.target_scale)[:, None]
-    truth = Network.from_parts(weights, amplitudes)
-    shift = 1e-3 * torch.randn(3, 6, generator=seeded()).double()
+    rows = make_rows(X, y)
+    truth = true_network(rows, teacher)
+    shift = 1e-3 * torch.randn(truth.weights.shape, generator=seeded()).double()
     halves = [
-        Network.from_parts(weights + turn * weights.norm(dim=1, keepdim=True), part)
-        for turn, part in ((shift, 0.5 * amplitudes), (-shift, 0.5 * amplitudes))
+        Network.from_parts(truth.weights + turn, 0.5 * truth.amplitudes)
+        for turn in (shift, -shift)
     ]
     network, n_iter = fewest(rows, halves[0].joined_by(halves[1]))
     assert n_iter > 0

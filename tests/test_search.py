@@ -215,11 +215,7 @@ def test_what_the_choice_misses_in_the_span_is_found(seed):
     rows = make_rows(X, y)
     criterion = Criterion.of(rows, DEFAULT_PENALTY)
     start = start_path(rows, 32, seeded())
-    weights = np.column_stack(
-        [teacher.directions * rows.units.scale, teacher.directions @ rows.units.shift]
-    )
-    amplitudes = teacher.amplitudes[:, None] / rows.units.target_scale
-    truth = Network.from_parts(*map(torch.from_numpy, (weights, amplitudes)))
+    truth = true_network(rows, teacher)
     few = refit(rows, criterion, truth.take([0, 2, 4]), 0)
     found = spread(rows, start, criterion, few, 2000, seeded())
     assert found.network.n_neurons == 5
