@@ -62,6 +62,7 @@ def bold_start(rows: Rows, start: PathStart, generator: torch.Generator) -> Bold
 
 
 def _is_noisy(rows: Rows, network: Network) -> bool:
+    """Whether so much is left that no small network fits exactly."""
     return AmplitudeFit.of(rows, network.directions).squares > NOISY
 
 

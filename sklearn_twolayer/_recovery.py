@@ -100,9 +100,8 @@ def shoot(
     """
     shot = Shot(network, 0)
     for _ in range(MOST_SHOTS):
-        if not is_cheap(rows, network, most_entries) or not overdetermined(
-            rows, network
-        ):
+        cheap = is_cheap(rows, network, most_entries)
+        if not (cheap and overdetermined(rows, network)):
             break
         attempt = attempted(rows, network, generator)
         n_iter = shot.n_iter + attempt.n_iter
