@@ -114,14 +114,14 @@ def _certify(
 
 
 def _last_searches(tol: float) -> int:
-    """Searches in a row that must find nothing: two at 1e-3, five more a digit.
+    """Searches in a row that must find nothing: three at 1e-3, five more a digit.
 
     The smaller the tolerance, which may be zero, the more and the rarer are the peaks
     above it. Measured at 5000 x 30: at 1e-5 eight were too few in one stage of six; the
     births take the time, and twelve took no longer.
     """
     digits = -math.log10(max(tol, np.finfo(float).eps))
-    return max(2, round(5.0 * digits) - 13)
+    return max(3, round(5.0 * digits) - 12)
 
 
 def descend_without_decay(
