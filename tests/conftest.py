@@ -84,10 +84,11 @@ def random_problem(
 
 
 def teacher_rows(seed, noise=0.3, n_samples=1000, **parameters):
-    """Rows of a noisy teacher with three directions, and the teacher."""
+    """Rows of a noisy teacher, with three directions if not told, and the teacher."""
+    defaults = {"n_features": 5, "subspace_dim": 3, "n_directions": 3}
     X, y, teacher = make_two_layer_regression(
-        n_samples, 5, subspace_dim=3, n_directions=3, noise=noise,
-        return_teacher=True, random_state=seed, **parameters,
+        n_samples, noise=noise, return_teacher=True, random_state=seed,
+        **{**defaults, **parameters},
     )  # fmt: skip
     return make_rows(X, y), teacher
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import make_rows, seeded, true_network
+from conftest import make_rows, seeded, teacher_rows, true_network
 
 from sklearn_twolayer._bold_start import at_noise_level
 from sklearn_twolayer._descent._gauss_newton import gauss_newton
@@ -103,11 +103,9 @@ def test_networks_that_interpolate_are_not_exact():
 
 @pytest.mark.parametrize("seed", range(4))
 def test_what_a_shot_misses_is_found_in_the_span(seed):
-    X, y, teacher = make_two_layer_regression(
-        1000, 10, n_directions=6, subspace_dim=2, min_angle=0.2,
-        return_teacher=True, random_state=seed,
-    )  # fmt: skip
-    rows = make_rows(X, y)
+    rows, teacher = teacher_rows(
+        seed, noise=0.0, n_features=10, n_directions=6, subspace_dim=2, min_angle=0.2
+    )
     start = start_path(rows, 32, seeded())
     truth = true_network(rows, teacher)
     few = truth.take([0, 1, 2, 3])
@@ -120,11 +118,9 @@ def test_what_a_shot_misses_is_found_in_the_span(seed):
 
 def test_noise_is_not_spread_over_and_what_is_missed_is():
     for seed in range(3):
-        X, y, teacher = make_two_layer_regression(
-            2000, 10, n_directions=3, subspace_dim=2, noise=0.1,
-            return_teacher=True, random_state=seed,
-        )  # fmt: skip
-        rows = make_rows(X, y)
+        rows, teacher = teacher_rows(
+            seed, noise=0.1, n_samples=2000, n_features=10, subspace_dim=2
+        )
         start = start_path(rows, 32, seeded())
         truth = true_network(rows, teacher)
         network, _ = gauss_newton(rows, truth, 0.0, max_iter=30, tol=1e-9)
@@ -137,10 +133,9 @@ def test_noise_is_not_spread_over_and_what_is_missed_is():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_few_rows_get_as_few_neurons(seed):
-    X, y, teacher = make_two_layer_regression(
-        300, 6, n_directions=3, return_teacher=True, random_state=seed
+    rows, teacher = teacher_rows(
+        seed, noise=0.0, n_samples=300, n_features=6, subspace_dim=None
     )
-    rows = make_rows(X, y)
     truth = true_network(rows, teacher)
     shift = 1e-3 * torch.randn(truth.weights.shape, generator=seeded()).double()
     halves = [

@@ -208,11 +208,10 @@ def test_few_rows_and_many_close_directions_are_exact_too(problem, seed):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_what_the_choice_misses_in_the_span_is_found(seed):
-    X, y, teacher = make_two_layer_regression(
-        3000, 20, subspace_dim=2, n_directions=5, min_angle=0.2, noise=0.03,
-        return_teacher=True, random_state=seed,
+    rows, teacher = teacher_rows(
+        seed, noise=0.03, n_samples=3000, n_features=20, subspace_dim=2,
+        n_directions=5, min_angle=0.2,
     )  # fmt: skip
-    rows = make_rows(X, y)
     criterion = Criterion.of(rows, DEFAULT_PENALTY)
     start = start_path(rows, 32, seeded())
     truth = true_network(rows, teacher)
