@@ -21,11 +21,11 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from sklearn_twolayer import RegularizedTwoLayerRegressor, StagedSchedule
-from sklearn_twolayer._certificate import ALL, Effort, find_peaks
-from sklearn_twolayer._network import Network
-from sklearn_twolayer._objective import residual_at
-from sklearn_twolayer._rows import Rows
-from sklearn_twolayer._units import FittedNetwork
+from sklearn_twolayer._certificate.peaks import ALL, Effort, find_peaks
+from sklearn_twolayer._network.network import Network
+from sklearn_twolayer._network.objective import residual_at
+from sklearn_twolayer._rows.rows import Rows
+from sklearn_twolayer._rows.units import FittedNetwork
 
 DENSE = Effort(
     n_random=2000, n_nearby=20, n_combined_each=20, n_refined=ALL, n_steps=80

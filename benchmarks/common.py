@@ -10,10 +10,10 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPRegressor
 
-from sklearn_twolayer._descent._gauss_newton import gauss_newton
-from sklearn_twolayer._network import Network
-from sklearn_twolayer._objective import linear_part_at
-from sklearn_twolayer._rows import Rows
+from sklearn_twolayer._descent.gauss_newton import gauss_newton
+from sklearn_twolayer._network.network import Network
+from sklearn_twolayer._network.objective import linear_part_at
+from sklearn_twolayer._rows.rows import Rows
 from sklearn_twolayer.datasets import make_two_layer_regression
 from sklearn_twolayer.metrics import match_directions
 

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from sklearn_twolayer._network import Network
-from sklearn_twolayer._objective import evaluate
-from sklearn_twolayer._rows import Rows
+from sklearn_twolayer._network.network import Network
+from sklearn_twolayer._network.objective import evaluate
+from sklearn_twolayer._rows.rows import Rows
 
 SHAPES = [
     (2000, 10, 100, 1),

@@ -18,7 +18,9 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from sklearn_twolayer import RegularizedTwoLayerRegressor, _parts, _problem
+from sklearn_twolayer import RegularizedTwoLayerRegressor
+from sklearn_twolayer._fit import problem
+from sklearn_twolayer._rows import parts
 from sklearn_twolayer.datasets import make_two_layer_regression
 from sklearn_twolayer.metrics import match_directions
 
@@ -102,7 +104,7 @@ def measure(arguments):
     X = np.load(path, mmap_mode="r" if kind == "map" else None)
     y = np.load(path.with_suffix(".y.npy"))
     if not arguments.get("sample", True):
-        _problem.LARGEST_SHARE = 0.0
+        problem.LARGEST_SHARE = 0.0
     parameters = arguments.get("parameters", {})
     return fitted(X, y, teacher_of(X.shape[1]).directions, **parameters)
 
@@ -213,12 +215,12 @@ def clusters(folder):
     import dask.array as da
     from dask.distributed import Client, LocalCluster
 
-    from sklearn_twolayer import _dask
+    from sklearn_twolayer._rows import dask as dask_module
 
-    passes = counted(_dask.DaskParts)
+    passes = counted(dask_module.DaskParts)
     header("20,000 x 10", "time", "calls", "a call beyond memory's", "to memory's fit")
     X, y = draw(20_000, 10, 0)
-    calls = counted(_parts.LocalParts)
+    calls = counted(parts.LocalParts)
     began = time.perf_counter()
     known = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
     in_memory = time.perf_counter() - began

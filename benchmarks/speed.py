@@ -33,7 +33,7 @@ from threadpoolctl import threadpool_limits
 from torch.utils.flop_counter import FlopCounterMode
 
 from sklearn_twolayer import RegularizedTwoLayerRegressor
-from sklearn_twolayer._sums import product
+from sklearn_twolayer._rows.sums import product
 
 aten = torch.ops.aten
 PARTS = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sklearn_twolayer._validation import (
+from sklearn_twolayer._checks.parameters import (
     check_flag,
     check_generator,
     check_integer,

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from sklearn_twolayer._validation import check_numbers, check_real
+from sklearn_twolayer._checks.data import check_numbers
+from sklearn_twolayer._checks.parameters import check_real
 
 __all__ = ["DirectionMatch", "match_directions"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from sklearn_twolayer._regressor import RegularizedTwoLayerRegressor
-from sklearn_twolayer._regressor_cv import RegularizedTwoLayerRegressorCV
+from sklearn_twolayer._estimators.regressor import RegularizedTwoLayerRegressor
+from sklearn_twolayer._estimators.regressor_cv import RegularizedTwoLayerRegressorCV
 
 __all__ = ["register_onnx_converters"]
 

@@ -5,12 +5,12 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from sklearn_twolayer._choose_neurons import FINAL, Candidate, descended
-from sklearn_twolayer._network import Network
-from sklearn_twolayer._objective import objective_at, residual_at
-from sklearn_twolayer._path import Stage
-from sklearn_twolayer._rows import Rows
-from sklearn_twolayer._threads import fit_threads
+from sklearn_twolayer._network.network import Network
+from sklearn_twolayer._network.objective import objective_at, residual_at
+from sklearn_twolayer._path.stage import Stage
+from sklearn_twolayer._rows.rows import Rows
+from sklearn_twolayer._runtime.threads import fit_threads
+from sklearn_twolayer._search.choose_neurons import FINAL, Candidate, descended
 from sklearn_twolayer.datasets import make_two_layer_regression
 
 COMMON = {"deadline": None, "suppress_health_check": list(HealthCheck)}

@@ -3,9 +3,9 @@ import pytest
 import torch
 from conftest import Definition, random_problem
 
-from sklearn_twolayer._amplitudes import AmplitudeFit
-from sklearn_twolayer._network import Network
-from sklearn_twolayer._objective import objective_at
+from sklearn_twolayer._network.fixed_directions import AmplitudeFit
+from sklearn_twolayer._network.network import Network
+from sklearn_twolayer._network.objective import objective_at
 
 
 def least_squares(definition, directions):

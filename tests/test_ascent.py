@@ -6,10 +6,10 @@ import torch
 from conftest import Definition, random_problem, seeded
 from scipy.optimize import lsq_linear
 
-from sklearn_twolayer import _ascent
-from sklearn_twolayer._ascent import climb
-from sklearn_twolayer._certificate import early_directions
-from sklearn_twolayer._objective import correlations, in_single, residual_at
+from sklearn_twolayer._certificate import ascent
+from sklearn_twolayer._certificate.ascent import climb
+from sklearn_twolayer._certificate.peaks import early_directions
+from sklearn_twolayer._network.objective import correlations, in_single, residual_at
 
 
 def ascents(seed, n_starts=40, **parameters):
@@ -56,7 +56,7 @@ def test_ascents_end_where_no_direction_leads_up(seed, n_outputs):
 def test_ascents_in_groups_are_those_of_one_group(monkeypatch):
     rows, residual, starts, *_ = ascents(0)
     together, order = climb(rows, residual, starts, 6, len(starts))
-    monkeypatch.setattr(_ascent, "MOST_REMEMBERED", 7 * rows.n_inputs**2)
+    monkeypatch.setattr(ascent, "MOST_REMEMBERED", 7 * rows.n_inputs**2)
     apart, group_order = climb(rows, residual, starts, 6, len(starts))
     sorted_apart = apart[group_order.argsort()]
     torch.testing.assert_close(sorted_apart, together[order.argsort()])
@@ -69,7 +69,7 @@ def test_ascents_in_groups_are_those_of_one_group(monkeypatch):
 @pytest.mark.parametrize("most_inputs", [1, 100])
 @pytest.mark.parametrize("scale", [1e-12, 1e-19, 1e-30])
 def test_a_residual_may_be_tiny_in_single_precision(scale, most_inputs, monkeypatch):
-    monkeypatch.setattr(_ascent, "MOST_INPUTS", most_inputs)
+    monkeypatch.setattr(ascent, "MOST_INPUTS", most_inputs)
     rows, residual, starts, *_ = ascents(0)
     left = residual.values
     tiny = replace(residual, values=replace(left, values=left.values * scale))
@@ -86,7 +86,7 @@ def test_a_residual_may_be_tiny_in_single_precision(scale, most_inputs, monkeypa
 def test_with_many_inputs_gradient_steps_climb_too(monkeypatch):
     rows, residual, starts, *_ = ascents(0)
     highest, _ = climb(rows, residual, starts, 40, len(starts))
-    monkeypatch.setattr(_ascent, "MOST_INPUTS", rows.n_inputs - 1)
+    monkeypatch.setattr(ascent, "MOST_INPUTS", rows.n_inputs - 1)
     ends, index = climb(rows, residual, starts, 40, len(starts))
     heights = heights_of(rows, residual, ends)
     assert (heights >= heights_of(rows, residual, starts[index])).all()
@@ -105,7 +105,7 @@ def test_with_a_goal_only_what_may_reach_it_goes_on(seed, n_outputs, monkeypatch
         n_looks.append(len(directions))
         return correlations(rows, residual, directions)
 
-    monkeypatch.setattr(_ascent, "correlations", counted)
+    monkeypatch.setattr(ascent, "correlations", counted)
 
     def ends(goal):
         n_looks.clear()

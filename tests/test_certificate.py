@@ -6,19 +6,18 @@ import pytest
 import torch
 from conftest import Definition, make_rows, random_problem, seeded, targets_of
 
-from sklearn_twolayer import _ascent
-from sklearn_twolayer._certificate import (
+from sklearn_twolayer._certificate import ascent
+from sklearn_twolayer._certificate.certificate import certify, duality_gap
+from sklearn_twolayer._certificate.peaks import (
     ALL,
     QUICK,
     Effort,
     Peaks,
-    certify,
-    duality_gap,
     early_directions,
     find_peaks,
 )
-from sklearn_twolayer._network import balance
-from sklearn_twolayer._objective import (
+from sklearn_twolayer._network.network import balance
+from sklearn_twolayer._network.objective import (
     Left,
     Residual,
     correlations,
@@ -211,7 +210,7 @@ def test_a_tolerance_saves_looks_at_what_will_not_exceed_it(seed, monkeypatch):
         looks.append(len(directions))
         return correlations(rows, residual, directions)
 
-    monkeypatch.setattr(_ascent, "correlations", recorded)
+    monkeypatch.setattr(ascent, "correlations", recorded)
     counts = []
     for tol in (None, 0.3, 0.1):  # the last one is exceeded by more
         certify(rows, network, full / 1.1, seeded(1), tol=tol)

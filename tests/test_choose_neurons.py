@@ -11,8 +11,12 @@ from conftest import (
     true_network,
 )
 
-from sklearn_twolayer._certificate import find_peaks
-from sklearn_twolayer._choose_neurons import (
+from sklearn_twolayer._certificate.peaks import find_peaks
+from sklearn_twolayer._descent.gauss_newton import gauss_newton
+from sklearn_twolayer._descent.quasi_newton import quasi_newton
+from sklearn_twolayer._network.network import Network
+from sklearn_twolayer._network.objective import objective_at, residual_at
+from sklearn_twolayer._search.choose_neurons import (
     Steps,
     descended,
     drop_cheap,
@@ -22,11 +26,7 @@ from sklearn_twolayer._choose_neurons import (
     refit,
     smaller_networks,
 )
-from sklearn_twolayer._descent._gauss_newton import gauss_newton
-from sklearn_twolayer._descent._quasi_newton import quasi_newton
-from sklearn_twolayer._network import Network
-from sklearn_twolayer._objective import objective_at, residual_at
-from sklearn_twolayer._selection import DEFAULT_PENALTY, Criterion
+from sklearn_twolayer._search.criterion import DEFAULT_PENALTY, Criterion
 
 
 def test_eliminate_removes_what_was_added_to_the_truth():
@@ -57,7 +57,9 @@ def test_eliminate_removes_what_was_added_to_the_truth():
 )
 def test_sizes_decide_how_to_descend(few_entries, most_scaled, method, monkeypatch):
     *_, rows, network = random_problem(0)
-    monkeypatch.setattr("sklearn_twolayer._choose_neurons.MOST_SCALED", most_scaled)
+    monkeypatch.setattr(
+        "sklearn_twolayer._search.choose_neurons.MOST_SCALED", most_scaled
+    )
     steps = Steps(few_entries, (3, 1e-3), scaled=(4, 1e-3), quasi_newton=(5, 1e-3))
     taken, expected = descended(rows, network, 0.1, steps), method(rows, network, 0.1)
     assert taken[1] == expected[1]

@@ -10,7 +10,7 @@ import torch
 from threadpoolctl import threadpool_info
 
 from sklearn_twolayer import RegularizedTwoLayerRegressor, StagedSchedule
-from sklearn_twolayer._threads import SERIAL_ENTRIES, fit_threads
+from sklearn_twolayer._runtime.threads import SERIAL_ENTRIES, fit_threads
 from sklearn_twolayer.datasets import make_two_layer_regression
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -32,7 +32,7 @@ def pools():
 
 
 def test_limits_of_fits_that_overlap_end_with_the_last(monkeypatch):
-    monkeypatch.setattr("sklearn_twolayer._threads.PATIENCE", 0.01)
+    monkeypatch.setattr("sklearn_twolayer._runtime.threads.PATIENCE", 0.01)
     before, steps = pools(), Barrier(2)
     with fit_threads(10):  # must not keep other threads from limits of their own
         pass
@@ -59,7 +59,7 @@ def test_limits_of_fits_that_overlap_end_with_the_last(monkeypatch):
 
 def entered(patience, monkeypatch, wait):
     """Whether a second fit begins while another thread's lasts."""
-    monkeypatch.setattr("sklearn_twolayer._threads.PATIENCE", patience)
+    monkeypatch.setattr("sklearn_twolayer._runtime.threads.PATIENCE", patience)
     begun = Event()
 
     def second():

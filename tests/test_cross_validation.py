@@ -2,20 +2,22 @@ import numpy as np
 import pytest
 
 from sklearn_twolayer import RegularizedTwoLayerRegressorCV
-from sklearn_twolayer._cross_validation import (
+from sklearn_twolayer._cross_validation.choice import (
     ROUNDING,
-    SHARES,
     SPARSE,
     Choice,
-    Fold,
-    HeldOut,
     ambiguity,
     choose,
+)
+from sklearn_twolayer._cross_validation.folds import (
+    SHARES,
+    Fold,
+    HeldOut,
     follow_fold,
     path_options,
 )
-from sklearn_twolayer._selection import DEFAULT_PENALTY
-from sklearn_twolayer._units import FittedNetwork
+from sklearn_twolayer._rows.units import FittedNetwork
+from sklearn_twolayer._search.criterion import DEFAULT_PENALTY
 from sklearn_twolayer.datasets import make_two_layer_regression
 
 

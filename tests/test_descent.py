@@ -14,21 +14,23 @@ from conftest import (
 )
 from scipy.optimize import minimize
 
-from sklearn_twolayer._certificate import LAST, QUICK, THOROUGH, certify
-from sklearn_twolayer._descent import DESCENTS, _newton, refine
-from sklearn_twolayer._descent._gauss_newton import (
+from sklearn_twolayer._certificate.certificate import certify
+from sklearn_twolayer._certificate.peaks import LAST, QUICK, THOROUGH
+from sklearn_twolayer._descent import DESCENTS, newton, refine
+from sklearn_twolayer._descent.gauss_newton import (
     gauss_newton,
     gauss_newton_matrix,
     next_step,
 )
-from sklearn_twolayer._descent._gradient import descend_plainly
-from sklearn_twolayer._descent._newton import give_birth, refit_masses
-from sklearn_twolayer._descent._quasi_newton import quasi_newton
-from sklearn_twolayer._descent._simplify import simplify
-from sklearn_twolayer._network import Network, balance
-from sklearn_twolayer._objective import evaluate, objective_at, residual_at
-from sklearn_twolayer._options import check_path_options
-from sklearn_twolayer._time_limit import time_limit
+from sklearn_twolayer._descent.gradient import descend_plainly
+from sklearn_twolayer._descent.newton import give_birth
+from sklearn_twolayer._descent.quasi_newton import quasi_newton
+from sklearn_twolayer._descent.simplify import simplify
+from sklearn_twolayer._network.fixed_directions import refit_masses
+from sklearn_twolayer._network.network import Network, balance
+from sklearn_twolayer._network.objective import evaluate, objective_at, residual_at
+from sklearn_twolayer._options.path_options import check_path_options
+from sklearn_twolayer._runtime.limits import time_limit
 from sklearn_twolayer.datasets import make_two_layer_regression
 
 pytestmark = pytest.mark.usefixtures("threads_of_a_fit")
@@ -116,7 +118,7 @@ def test_newton_believes_what_many_searches_in_a_row_confirm(
             return replace(known, dual_gap=2 * tol * known.objective)
         return replace(known, dual_gap=0.0)
 
-    monkeypatch.setattr(_newton, "certify", recorded)
+    monkeypatch.setattr(newton, "certify", recorded)
     start = random_problem(0)[-1]
     descent = DESCENTS["newton"](rows, start, lambda_, options(tol=tol), seeded())
     assert descent.stopped_by == "tol"
@@ -134,7 +136,7 @@ def test_newton_believes_what_it_has_when_time_is_over(monkeypatch):
         efforts.append(effort)
         return replace(certify(rows, network, lambda_, generator, QUICK), dual_gap=0.0)
 
-    monkeypatch.setattr(_newton, "certify", recorded)
+    monkeypatch.setattr(newton, "certify", recorded)
     with time_limit(1e-9):
         DESCENTS["newton"](rows, random_problem(0)[-1], 0.2, options(), seeded())
     assert QUICK in efforts
@@ -314,7 +316,7 @@ def test_masses_are_refitted_where_non_negative_least_squares_go_in_circles(
     def in_circles(*arguments):
         raise RuntimeError("Maximum number of iterations reached.")
 
-    monkeypatch.setattr("sklearn_twolayer._descent._newton.nnls", in_circles)
+    monkeypatch.setattr("sklearn_twolayer._network.fixed_directions.nnls", in_circles)
     refitted = refit_masses(rows, network, 0.02)
     assert 0 < refitted.n_neurons <= network.n_neurons
     torch.testing.assert_close(

@@ -6,16 +6,16 @@ import torch
 from conftest import Definition, inputs_of, make_rows, neuron_inputs_of, targets_of
 from scipy import sparse
 
-from sklearn_twolayer import _blocks, _raw
-from sklearn_twolayer._inputs import ArrayInputs, DenseInputs, SparseInputs
+from sklearn_twolayer._rows import blocks, standardize
+from sklearn_twolayer._rows.inputs import ArrayInputs, DenseInputs, SparseInputs
 
 
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks of a few rows, and no standardised copy of arrays."""
-    monkeypatch.setattr(_blocks, "BLOCK_ENTRIES", 30)
-    monkeypatch.setattr(_raw, "KEPT_ENTRIES", 0)
-    monkeypatch.setattr(_raw, "KEPT_MAPPED_ENTRIES", 0)
+    monkeypatch.setattr(blocks, "BLOCK_ENTRIES", 30)
+    monkeypatch.setattr(standardize, "KEPT_ENTRIES", 0)
+    monkeypatch.setattr(standardize, "KEPT_MAPPED_ENTRIES", 0)
 
 
 def sparse_numbers(rng, n_samples=50, n_features=6):
@@ -49,11 +49,11 @@ def test_each_kind_of_array_is_kept_as_it_should_be(rng, monkeypatch, tmp_path):
     assert kind(X) is DenseInputs
     assert kind(mapped) is DenseInputs  # so few entries are faster in memory
     assert kind(sparse.csr_array(X)) is SparseInputs
-    monkeypatch.setattr(_raw, "KEPT_MAPPED_ENTRIES", 0)
+    monkeypatch.setattr(standardize, "KEPT_MAPPED_ENTRIES", 0)
     assert kind(mapped) is ArrayInputs
     assert kind(np.asarray(mapped)) is ArrayInputs  # a view of the map
     assert kind(X) is DenseInputs
-    monkeypatch.setattr(_raw, "KEPT_ENTRIES", 0)
+    monkeypatch.setattr(standardize, "KEPT_ENTRIES", 0)
     assert kind(X) is ArrayInputs
 
 

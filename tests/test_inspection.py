@@ -14,7 +14,7 @@ from sklearn_twolayer import (
     RegularizedTwoLayerRegressor,
     RegularizedTwoLayerRegressorCV,
 )
-from sklearn_twolayer._network import followed_masses
+from sklearn_twolayer._fit.report import followed_masses
 from sklearn_twolayer.datasets import make_two_layer_regression
 from sklearn_twolayer.inspection import (
     RidgeFunctionDisplay,

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from sklearn_twolayer import RegularizedTwoLayerRegressor, _memory
-from sklearn_twolayer._memory import fit_memory
+from sklearn_twolayer import RegularizedTwoLayerRegressor
+from sklearn_twolayer._runtime import memory
+from sklearn_twolayer._runtime.memory import fit_memory
 from sklearn_twolayer.datasets import make_two_layer_regression
 
 X, Y = make_two_layer_regression(60, 3, n_directions=2, random_state=0)
@@ -34,9 +35,9 @@ def test_too_many_columns():
 
 
 def test_a_machine_that_does_not_tell_is_trusted(monkeypatch):
-    monkeypatch.setattr(_memory, "total_memory", lambda: None)
-    _memory.check_memory(10**9, 1, 10**9)
-    monkeypatch.setattr(_memory, "total_memory", lambda: 10**6)
+    monkeypatch.setattr(memory, "total_memory", lambda: None)
+    memory.check_memory(10**9, 1, 10**9)
+    monkeypatch.setattr(memory, "total_memory", lambda: 10**6)
     with pytest.raises(MemoryError):
         RegularizedTwoLayerRegressor(n_neurons=2000, solver="gd").fit(X, Y)
 

@@ -6,17 +6,17 @@ import pytest
 import torch
 from conftest import random_problem, residual_values
 
-from sklearn_twolayer._network import (
+from sklearn_twolayer._fit.report import followed_masses
+from sklearn_twolayer._network.network import (
     Network,
     balance,
-    followed_masses,
     merge,
     merged_pairs,
     prune,
     unit_rows,
     weighted_mean,
 )
-from sklearn_twolayer._objective import objective_at
+from sklearn_twolayer._network.objective import objective_at
 
 
 def total_mass(network):

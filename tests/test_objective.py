@@ -13,18 +13,18 @@ from conftest import (
 from scipy import sparse
 from scipy.optimize import approx_fprime
 
-from sklearn_twolayer import _blocks
-from sklearn_twolayer._network import Network
-from sklearn_twolayer._objective import (
-    activation_moments,
+from sklearn_twolayer._descent.hessian_product import curvature_product
+from sklearn_twolayer._network.fixed_directions import activation_moments
+from sklearn_twolayer._network.network import Network
+from sklearn_twolayer._network.noise import counted
+from sklearn_twolayer._network.objective import (
     correlations,
-    counted,
-    curvature_product,
     evaluate,
     linear_part_at,
     objective_at,
     target_residual,
 )
+from sklearn_twolayer._rows import blocks
 
 CASES = [(seed, q, bias) for seed in range(3) for q in (1, 3) for bias in (True, False)]
 
@@ -108,7 +108,7 @@ def test_blocks_do_not_matter(monkeypatch, n_outputs, entries):
     peaks = correlations(rows, target_residual(rows), network.directions)
     moments = activation_moments(rows, network.weights)
     product = curvature_product(rows, network, 0.1, network.parameters)
-    monkeypatch.setattr(_blocks, "BLOCK_ENTRIES", entries)
+    monkeypatch.setattr(blocks, "BLOCK_ENTRIES", entries)
     assert (len(rows.parts.part.blocks(5)) > 1) == (entries < 10**9)
     blocked = evaluate(rows, network, 0.1)
     torch.testing.assert_close(blocked.gradient, whole.gradient, rtol=0, atol=1e-13)
@@ -171,7 +171,7 @@ def test_rows_are_counted_by_the_noise_of_those_of_large_weight(hidden_bias, mak
 def test_rows_of_all_blocks_are_counted(monkeypatch):
     *_, rows, network = random_problem(0)
     expected = counted(rows, network).n_effective
-    monkeypatch.setattr("sklearn_twolayer._blocks.BLOCK_ENTRIES", 30)
+    monkeypatch.setattr("sklearn_twolayer._rows.blocks.BLOCK_ENTRIES", 30)
     assert len(rows.parts.part.blocks(1)) > 2
     assert counted(rows, network).n_effective == pytest.approx(expected, rel=1e-12)
 

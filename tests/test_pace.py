@@ -6,9 +6,8 @@ import pytest
 from conftest import random_problem, stage_of
 
 from sklearn_twolayer import GeometricSchedule, StagedSchedule, two_layer_path
-from sklearn_twolayer._objective import counted
-from sklearn_twolayer._pace import data_end_path, next_index
-from sklearn_twolayer._selection import noise_level
+from sklearn_twolayer._network.noise import counted, noise_level
+from sklearn_twolayer._path.pace import data_end_path, next_index
 from sklearn_twolayer.datasets import make_two_layer_regression
 
 

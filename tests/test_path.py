@@ -4,9 +4,9 @@ import torch
 from conftest import Definition, make_rows
 
 from sklearn_twolayer import ConstantSchedule, StagedSchedule, two_layer_path
-from sklearn_twolayer._network import Network
-from sklearn_twolayer._objective import evaluate
-from sklearn_twolayer._path import fit_output_layer
+from sklearn_twolayer._network.fixed_directions import fit_output_layer
+from sklearn_twolayer._network.network import Network
+from sklearn_twolayer._network.objective import evaluate
 from sklearn_twolayer.datasets import make_two_layer_regression
 from sklearn_twolayer.metrics import match_directions
 

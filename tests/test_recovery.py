@@ -3,13 +3,13 @@ import pytest
 import torch
 from conftest import make_rows, seeded, teacher_rows, true_network
 
-from sklearn_twolayer._bold_start import at_noise_level
-from sklearn_twolayer._descent._gauss_newton import gauss_newton
-from sklearn_twolayer._descent._quasi_newton import quasi_newton
-from sklearn_twolayer._network import Network
-from sklearn_twolayer._objective import residual_at
-from sklearn_twolayer._path import start_path
-from sklearn_twolayer._recovery import (
+from sklearn_twolayer._descent.gauss_newton import gauss_newton
+from sklearn_twolayer._descent.quasi_newton import quasi_newton
+from sklearn_twolayer._network.network import Network
+from sklearn_twolayer._network.objective import residual_at
+from sklearn_twolayer._path.path import start_path
+from sklearn_twolayer._search.bold_start import at_noise_level
+from sklearn_twolayer._search.exact import (
     SHOT_ENTRIES,
     coarsely_merged,
     drop_idle,

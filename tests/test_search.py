@@ -13,14 +13,14 @@ from conftest import (
 )
 
 from sklearn_twolayer import RegularizedTwoLayerRegressor
-from sklearn_twolayer._bold_start import bold_start
-from sklearn_twolayer._choose_neurons import FINAL, descended, refit
-from sklearn_twolayer._descent._gauss_newton import gauss_newton
-from sklearn_twolayer._network import Network
-from sklearn_twolayer._objective import objective_at, residual_at
-from sklearn_twolayer._path import start_path
-from sklearn_twolayer._search import found_stage, search, shrunk, spread
-from sklearn_twolayer._selection import DEFAULT_PENALTY, Criterion
+from sklearn_twolayer._descent.gauss_newton import gauss_newton
+from sklearn_twolayer._network.network import Network
+from sklearn_twolayer._network.objective import objective_at, residual_at
+from sklearn_twolayer._path.path import start_path
+from sklearn_twolayer._search.bold_start import bold_start
+from sklearn_twolayer._search.choose_neurons import FINAL, descended, refit
+from sklearn_twolayer._search.criterion import DEFAULT_PENALTY, Criterion
+from sklearn_twolayer._search.search import found_stage, search, shrunk, spread
 from sklearn_twolayer.datasets import make_two_layer_regression
 from sklearn_twolayer.metrics import match_directions
 

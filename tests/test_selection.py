@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from conftest import random_problem, stage_of
 
-from sklearn_twolayer._selection import Criterion, select_stage
+from sklearn_twolayer._search.criterion import Criterion, select_stage
 
 
 def test_selection_is_by_the_formula():

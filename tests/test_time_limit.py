@@ -12,7 +12,7 @@ from sklearn_twolayer import (
     RegularizedTwoLayerRegressor,
     two_layer_path,
 )
-from sklearn_twolayer._time_limit import out_of_time, time_limit
+from sklearn_twolayer._runtime.limits import out_of_time, time_limit
 from sklearn_twolayer.datasets import make_two_layer_regression
 
 X, Y = make_two_layer_regression(3000, 10, n_directions=5, noise=0.3, random_state=0)

@@ -3,8 +3,8 @@ import pytest
 import torch
 from conftest import random_problem, residual_values
 
-from sklearn_twolayer._network import Network
-from sklearn_twolayer._objective import linear_part_at
+from sklearn_twolayer._network.network import Network
+from sklearn_twolayer._network.objective import linear_part_at
 
 
 def fitted_from(rows, network, single_output):

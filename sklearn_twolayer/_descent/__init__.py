@@ -6,10 +6,10 @@ returns a :class:`Descent` with a balanced network.
 
 from __future__ import annotations
 
-from sklearn_twolayer._descent._fast import fast_descent, refine
-from sklearn_twolayer._descent._gradient import gradient_descent
-from sklearn_twolayer._descent._newton import newton_descent
-from sklearn_twolayer._descent._result import Descent, ended
+from sklearn_twolayer._descent.fast import fast_descent, refine
+from sklearn_twolayer._descent.gradient import gradient_descent
+from sklearn_twolayer._descent.newton import newton_descent
+from sklearn_twolayer._descent.result import Descent, ended
 
 DESCENTS = {"gd": gradient_descent, "newton": newton_descent, "fast": fast_descent}
 

@@ -10,15 +10,11 @@ from scipy import sparse
 from scipy.linalg import pinvh, qr
 from scipy.stats import chi2, t
 
-from sklearn_twolayer._base import TwoLayerModel
-from sklearn_twolayer._blocks import row_blocks
-from sklearn_twolayer._units import FittedNetwork
-from sklearn_twolayer._validation import (
-    check_inputs,
-    check_real,
-    check_targets,
-    check_weights,
-)
+from sklearn_twolayer._checks.data import check_inputs, check_targets, check_weights
+from sklearn_twolayer._checks.parameters import check_real
+from sklearn_twolayer._estimators.base import TwoLayerModel
+from sklearn_twolayer._rows.blocks import row_blocks
+from sklearn_twolayer._rows.units import FittedNetwork
 from sklearn_twolayer.inspection._drawing import check_model
 
 SMALLEST_SHARE = 1e-6  # of a row's residual that its own leverage leaves

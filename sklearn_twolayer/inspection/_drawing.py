@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_twolayer._base import TwoLayerModel
+from sklearn_twolayer._estimators.base import TwoLayerModel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,12 +8,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_random_state
 
-from sklearn_twolayer._validation import (
-    check_inputs,
-    check_integer,
-    check_targets,
-    check_weights,
-)
+from sklearn_twolayer._checks.data import check_inputs, check_targets, check_weights
+from sklearn_twolayer._checks.parameters import check_integer
 from sklearn_twolayer.inspection._direction_errors import direction_errors
 from sklearn_twolayer.inspection._drawing import (
     COLORS,

@@ -1,0 +1,1 @@
+"""The dual certificate: search for its peaks, duality gap."""

@@ -1,0 +1,161 @@
+"""Checks of parameters and data; every error names the offender. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from numbers import Real
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
+
+LARGEST = 1e150  # of inputs and targets, so that their squares are numbers
+
+
+def check_numbers(name: str, data: object, **options: object) -> np.ndarray:
+    """``data`` as a finite float array, by ``check_array`` with ``options``."""
+    with named_errors(name, data):
+        return check_array(data, input_name=name, **{"dtype": np.float64, **options})
+
+
+def is_dask(data: object) -> bool:
+    """Whether the data are a Dask collection."""
+    return getattr(data, "__dask_graph__", None) is not None
+
+
+def check_inputs(
+    estimator: BaseEstimator | None,
+    X: object,
+    y: object = "no_validation",
+    *,
+    reset: bool = True,
+) -> np.ndarray:
+    """``X`` as an array of numbers with two rows at least, or for predicting one.
+
+    Sparse ``X`` becomes CSR.
+
+    ``reset=False`` compares it with what ``estimator`` was fitted on. ``y`` is only
+    looked at to see whether it was forgotten.
+    """
+    options = {
+        "dtype": "numeric",  # blocks of rows are converted when they are used
+        "accept_sparse": "csr",
+        "ensure_min_samples": 2 if reset else 1,
+    }
+    if is_dask(X):
+        raise TypeError(
+            "X is a Dask collection, which only RegularizedTwoLayerRegressor can fit "
+            f"where its rows are, got {type(X).__name__}; X.compute() brings it into "
+            "memory."
+        )
+    if estimator is None:
+        return check_numbers("X", X, **options)
+    with named_errors("X", X):
+        y = None if y is None else "no_validation"
+        return validate_data(estimator, X, y, reset=reset, **options)
+
+
+def check_targets(y: object, n_samples: int) -> np.ndarray:
+    """``y`` as a float array of one or two dimensions, with ``n_samples`` rows."""
+    if is_dask(y):
+        raise TypeError(
+            "y is a Dask collection but X is not; y.compute() brings it into memory."
+        )
+    targets = check_numbers("y", y, ensure_2d=False)
+    if targets.ndim not in (1, 2):
+        raise ValueError(f"y must have one or two dimensions, got {targets.ndim}.")
+    if targets.shape[0] != n_samples:
+        raise ValueError(
+            "X and y have inconsistent numbers of samples: "
+            f"[{n_samples}, {targets.shape[0]}]."
+        )
+    check_magnitude("y", np.abs(targets).max(initial=0.0))
+    return targets
+
+
+def check_magnitude(name: str, largest: float) -> None:
+    """Refuse numbers whose squares over- or underflow."""
+    if largest > LARGEST or 0.0 < largest < 1.0 / LARGEST:
+        raise ValueError(
+            f"{name} has a largest absolute value of {largest:.3g}, whose square "
+            "float64 cannot hold: rescale it to between "
+            f"{1.0 / LARGEST:g} and {LARGEST:g}."
+        )
+
+
+def check_weights(sample_weight: object, n_samples: int) -> np.ndarray:
+    """Sample weights as a float array; ones for None, repeated for a number."""
+    weights = check_signs(sample_weight, n_samples)
+    check_total(weights.max(initial=0.0))
+    return weights
+
+
+def check_total(total: float) -> None:
+    """Refuse sample weights with a sum, or a largest one, of zero."""
+    if total == 0:
+        raise ValueError("sample_weight must not be all zero.")
+
+
+def check_signs(sample_weight: object, n_samples: int) -> np.ndarray:
+    """Sample weights of some of the rows, which may all be zero."""
+    if is_dask(sample_weight):
+        raise TypeError(
+            "sample_weight is a Dask collection but X is not; sample_weight.compute() "
+            "brings it into memory."
+        )
+    if sample_weight is None or isinstance(sample_weight, Real):
+        weights = np.full(n_samples, 1.0 if sample_weight is None else sample_weight)
+    else:
+        weights = check_numbers("sample_weight", sample_weight, ensure_2d=False)
+    if weights.shape != (n_samples,):
+        raise ValueError(
+            f"sample_weight.shape == {weights.shape}, expected ({n_samples},)."
+        )
+    if not (weights >= 0).all():
+        raise ValueError(
+            f"sample_weight must not be negative, the least is {weights.min()}."
+        )
+    check_magnitude("sample_weight", weights.max(initial=0.0))
+    return weights
+
+
+def check_splits(
+    splits: list[tuple[np.ndarray, np.ndarray]], weights: np.ndarray
+) -> None:
+    """Refuse folds that cannot be fitted or judged."""
+    if not splits:
+        raise ValueError("cv must give at least one pair of train and test indices.")
+    for train, test in splits:
+        if not (weights[train] > 0).any() or not (weights[test] > 0).any():
+            raise ValueError(
+                "sample_weight must not be zero on all training or all held-out rows "
+                "of a fold of cv."
+            )
+
+
+@contextmanager
+def named_errors(name: str, data: object) -> Iterator[None]:
+    """Add ``name``, and the columns that are not numbers, to an error without it."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        message = str(error)
+        columns = _columns_not_numbers(data)
+        if columns:
+            message = f"{message} Columns that are not numbers: {columns}."
+        if name not in message.split():
+            message = f"{name}: {message}"
+        raise type(error)(message) from error
+
+
+def _columns_not_numbers(data: object) -> list[object]:
+    """Names of a dataframe's columns that cannot be read as floats."""
+    refused = []
+    for column in getattr(data, "columns", []):
+        try:
+            np.asarray(data[column], dtype=np.float64)
+        except (TypeError, ValueError):
+            refused.append(column)
+    return refused

@@ -1,0 +1,125 @@
+"""Validation of parameters that are single values."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from numbers import Integral, Real
+from pathlib import Path
+
+import numpy as np
+from sklearn.utils import check_random_state, check_scalar
+
+from sklearn_twolayer._checks.data import check_numbers, named_errors
+
+
+def check_option(name: str, value: object, options: Sequence[object]) -> object:
+    """One of a few values, told apart from look-alikes of other types."""
+    if not isinstance(value, str) or value not in options:
+        raise ValueError(f"{name} must be one of {list(options)}, got {value!r}.")
+    return value
+
+
+def check_flag(name: str, value: object) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}.")
+    return bool(value)
+
+
+def check_integer(name: str, value: object, *, min_val: int) -> int:
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(
+            f"{name} must be an integer of at least {min_val}, got {value}."
+        )
+    return int(check_scalar(value, name, Integral, min_val=min_val))
+
+
+def check_real(name: str, value: object, **bounds: object) -> float:
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be a number, got {value}.")
+    checked = float(check_scalar(value, name, Real, **bounds))
+    if not math.isfinite(checked):
+        raise ValueError(f"{name} == {value}, must be finite.")
+    return checked
+
+
+def check_max_time(max_time: object) -> float | None:
+    """None or a positive number of seconds."""
+    if max_time is None:
+        return None
+    return check_real("max_time", max_time, min_val=0.0, include_boundaries="neither")
+
+
+def check_checkpoint(checkpoint: object) -> Path | None:
+    """None or the path of a file in a folder that exists."""
+    if checkpoint is None:
+        return None
+    if not isinstance(checkpoint, (str, os.PathLike)):
+        raise TypeError(
+            f"checkpoint must be None or the path of a file, got {checkpoint!r}."
+        )
+    path = Path(checkpoint)
+    if path.is_dir() or not path.parent.is_dir():
+        raise ValueError(
+            "checkpoint must be the path of a file in a folder that exists, got "
+            f"{str(path)!r}."
+        )
+    return path
+
+
+def check_criterion(criterion: object) -> object:
+    """None, "aic", "bic" or a penalty per parameter of at least zero."""
+    if criterion is None or isinstance(criterion, str):
+        return (
+            None
+            if criterion is None
+            else check_option("criterion", criterion, ["aic", "bic"])
+        )
+    return check_real("criterion", criterion, min_val=0.0)
+
+
+def check_fractions(lambdas: object, eps: object) -> np.ndarray:
+    """A decreasing grid of positive fractions, given or equally spaced down to eps."""
+    if isinstance(lambdas, Integral) and not isinstance(lambdas, bool):
+        eps = check_real(
+            "eps", eps, min_val=0.0, max_val=1.0, include_boundaries="neither"
+        )
+        return np.geomspace(1.0, eps, check_integer("lambdas", lambdas, min_val=1))
+    fractions = check_numbers("lambdas", lambdas, ensure_2d=False)
+    if fractions.ndim != 1 or (fractions <= 0).any() or (np.diff(fractions) >= 0).any():
+        raise ValueError(
+            "lambdas must be a number of decays or a decreasing sequence of positive "
+            f"fractions of lambda_max, got {lambdas!r}."
+        )
+    return fractions
+
+
+def check_generator(random_state: object) -> np.random.RandomState:
+    """scikit-learn's, but None stands for a new seed of the operating system.
+
+    So that NumPy's global generator is neither used nor changed.
+    """
+    if random_state is None:
+        return np.random.RandomState()
+    with named_errors("random_state", None):
+        return check_random_state(random_state)
+
+
+def check_decays(decays: object) -> np.ndarray:
+    """What the `stages` of a schedule returned: decays, none above the one before."""
+    try:
+        checked = np.asarray(decays, dtype=np.float64)
+    except (TypeError, ValueError):
+        checked = np.empty(0)
+    if (
+        checked.ndim != 1
+        or len(checked) == 0
+        or not (np.isfinite(checked) & (checked >= 0.0)).all()
+        or (np.diff(checked) > 0.0).any()
+    ):
+        raise ValueError(
+            "schedule must have a method stages(lambda_max) that returns finite decays "
+            f"of at least 0, none above the one before it; it returned {decays!r}."
+        )
+    return checked

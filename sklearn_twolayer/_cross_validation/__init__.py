@@ -1,0 +1,1 @@
+"""Folds, the choice among their networks, the refit on all rows."""

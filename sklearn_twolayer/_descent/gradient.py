@@ -1,0 +1,107 @@
+"""Plain gradient descent on all neurons: the reference, Algorithm 1 as reconstructed.
+
+Every step has the length one over the largest curvature (theory eq. 11), found anew
+every few steps by power iteration on Hessian products: no constant has to be set, and
+rescaled data take the same steps. Also tried: steps from the change of the gradient
+along the last one (Malitsky and Mishchenko, arXiv:2308.02261). They are a quarter
+faster, but the kinks of the empirical objective, where a row leaves a neuron's
+half-space, read as curvature: steps shrink, descent stalls above the minimum, and
+rounding is magnified until equal problems end in different places.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sklearn_twolayer._descent.hessian_product import curvature_product
+from sklearn_twolayer._descent.result import Descent
+from sklearn_twolayer._network.network import balance, merge, prune
+from sklearn_twolayer._network.objective import evaluate
+from sklearn_twolayer._runtime.limits import out_of_time
+
+if TYPE_CHECKING:
+    import torch
+
+    from sklearn_twolayer._network.network import Network
+    from sklearn_twolayer._options.path_options import PathOptions
+    from sklearn_twolayer._rows.rows import Rows
+
+FIRST_PRODUCTS = 10  # power iterations before the first step
+NEXT_PRODUCTS = 2  # and every CURVATURE_STEPS, from the last eigenvector
+CURVATURE_STEPS = 50
+# Near a kink the objective goes up and down a little; more than this fraction means
+# that the curvature has grown.
+RISE = 1e-6
+# At a minimum on a kink the gradient does not vanish: these many steps that together
+# gain less than this fraction end the descent.
+STALL_STEPS = 200
+STALL_FRACTION = 1e-9
+
+
+def gradient_descent(
+    rows: Rows,
+    network: Network,
+    lambda_: float,
+    options: PathOptions,
+    generator: torch.Generator,
+) -> Descent:
+    """Descend, balance, then merge and prune by the tolerances given."""
+    descent = descend_plainly(
+        rows, network, lambda_, max_iter=options.max_iter, tol=options.tol
+    )
+    merged = merge(balance(descent.network), options.merge_angle)
+    return replace(descent, network=prune(merged, options.prune_tol))
+
+
+def descend_plainly(
+    rows: Rows, network: Network, lambda_: float, *, max_iter: int, tol: float
+) -> Descent:
+    """Descend until ``||gradient|| <= tol * lambda * ||parameters||``.
+
+    It also ends after ``max_iter`` steps or when the objective no longer falls.
+    """
+    current = evaluate(rows, network, lambda_)
+    reference = current.objective
+    vector, step = current.gradient, math.inf
+    for n_iter in range(max_iter):
+        size = lambda_ * math.sqrt(network.squared_norm())
+        if float(current.gradient.norm()) <= tol * size:
+            return Descent(network, n_iter, "tol")
+        if out_of_time():
+            return Descent(network, n_iter, "max_time")
+        if n_iter > 0 and n_iter % STALL_STEPS == 0:
+            if current.objective >= reference * (1.0 - STALL_FRACTION):
+                return Descent(network, n_iter, "stall")
+            reference = current.objective
+        if n_iter % CURVATURE_STEPS == 0:
+            n_products = FIRST_PRODUCTS if n_iter == 0 else NEXT_PRODUCTS
+            step, vector = _step(rows, network, lambda_, vector, n_products)
+        candidate = network.moved_to(
+            network.parameters.sub(current.gradient, alpha=step)
+        )
+        trial = evaluate(rows, candidate, lambda_)
+        if trial.objective > current.objective * (1.0 + RISE):
+            safe, vector = _step(rows, network, lambda_, vector, NEXT_PRODUCTS)
+            step = min(step / 2.0, safe)
+            continue
+        network, current = candidate, trial
+    return Descent(network, max_iter, "max_iter")
+
+
+def _step(
+    rows: Rows,
+    network: Network,
+    lambda_: float,
+    vector: torch.Tensor,
+    n_products: int,
+) -> tuple[float, torch.Tensor]:
+    """One over the largest curvature, and its direction, by power iteration."""
+    for _ in range(n_products):
+        norm = float(vector.norm())
+        if norm == 0.0:
+            return 1.0, vector
+        vector = curvature_product(rows, network, lambda_, vector / norm)
+    curvature = float(vector.norm())
+    return (1.0 / curvature if curvature > 0.0 else 1.0), vector

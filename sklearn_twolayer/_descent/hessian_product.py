@@ -1,0 +1,92 @@
+"""Products with the Hessian of the objective, for the step size of gradient descent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from sklearn_twolayer._network.network import Network
+from sklearn_twolayer._network.objective import (
+    Left,
+    linear_moments,
+    relu_activations,
+    residual_at,
+)
+from sklearn_twolayer._rows.sums import add
+
+if TYPE_CHECKING:
+    from sklearn_twolayer._rows.part import Part
+    from sklearn_twolayer._rows.rows import Rows
+
+
+def curvature_product(
+    rows: Rows, network: Network, lambda_: float, direction: torch.Tensor
+) -> torch.Tensor:
+    """Hessian of the objective times ``direction``, where no row is on a kink.
+
+    Theory eq. (11); ``direction`` and the result have the layout of
+    ``Network.parameters``.
+    """
+    parts = network.weights, network.amplitudes
+    moved = network.moved_to(direction)
+    moves = moved.weights, moved.amplitudes
+    residual = residual_at(rows, network)
+    change = rows.keep(_change, *parts, *moves)
+    linear = rows.linear_part(rows.total(linear_moments, change))
+    into = rows.total(_curvature, residual.values, change, linear, *parts, *moves)
+    return direction * lambda_ + torch.cat(into, dim=1)
+
+
+def _change(
+    part: Part,
+    weights: torch.Tensor,
+    amplitudes: torch.Tensor,
+    moved_weights: torch.Tensor,
+    moved_amplitudes: torch.Tensor,
+) -> Left:
+    """How the outputs change as the parameters move, and its moments."""
+    weights, amplitudes = part.cast(weights), part.cast(amplitudes)
+    moved_weights = part.cast(moved_weights)
+    moved_amplitudes = part.cast(moved_amplitudes)
+    values = torch.empty_like(part.targets)
+    moments = None
+    for rows in part.blocks(len(weights)):
+        block = part.inputs.block(rows)
+        activations = relu_activations(block, weights)
+        values[rows] = activations.T @ moved_amplitudes
+        tangent = activations.sign_().mul_(block.project(moved_weights))
+        values[rows] += tangent.T @ amplitudes
+        moments = add(moments, block.moments(values[rows]))
+    return Left(values, moments, None)
+
+
+def _curvature(
+    part: Part,
+    residual: Left,
+    change: Left,
+    linear: torch.Tensor,
+    weights: torch.Tensor,
+    amplitudes: torch.Tensor,
+    moved_weights: torch.Tensor,
+    moved_amplitudes: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The loss's part of a Hessian product, for amplitudes and weights."""
+    into_amplitudes = into_weights = None
+    n_inputs = weights.shape[1]
+    weights, amplitudes = part.cast(weights), part.cast(amplitudes)
+    moved_weights = part.cast(moved_weights)
+    moved_amplitudes = part.cast(moved_amplitudes)
+    fit = part.cast(linear)
+    for rows in part.blocks(len(weights)):
+        block = part.inputs.block(rows)
+        left = residual.values[rows]
+        changed = block.without(change.values[rows], fit)
+        activations = relu_activations(block, weights)
+        into_amplitudes = add(into_amplitudes, activations @ changed)
+        slopes = activations.sign_()
+        tangent = slopes * block.project(moved_weights)
+        into_amplitudes = add(into_amplitudes, -(tangent @ left))
+        slopes.mul_(amplitudes @ changed.T - moved_amplitudes @ left.T)
+        into_weights = add(into_weights, block.pull_back(slopes, n_inputs))
+    return into_amplitudes, into_weights

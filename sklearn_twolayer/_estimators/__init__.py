@@ -1,0 +1,1 @@
+"""The public estimators and the path function."""

@@ -1,0 +1,220 @@
+"""What the estimators share: predictions and features of a fitted network."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import fields
+from typing import Self
+
+import numpy as np
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    MultiOutputMixin,
+    RegressorMixin,
+    TransformerMixin,
+)
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_twolayer._checks.data import check_inputs, is_dask
+from sklearn_twolayer._checks.parameters import check_option
+from sklearn_twolayer._export.plain import from_plain, to_plain
+from sklearn_twolayer._export.summary import shares_of_variance, summarized
+from sklearn_twolayer._rows.dask import check_columns, dask_apply
+from sklearn_twolayer._rows.units import FittedNetwork
+from sklearn_twolayer.exceptions import NoFeaturesWarning
+
+# What predictions need; an estimator that lacks any of it is not fitted.
+FITTED = [f"{field.name}_" for field in fields(FittedNetwork)]
+
+
+class TwoLayerModel(
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    RegressorMixin,
+    MultiOutputMixin,
+    BaseEstimator,
+):
+    """A regressor and transformer with a fitted two-layer network, without `fit`."""
+
+    # scikit-learn's names for where the documentation that HTML pages link to lies.
+    _doc_link_module = "sklearn_twolayer"
+    _doc_link_template = (
+        "https://sklearn-twolayer.readthedocs.io/en/latest/generated/"
+        "{estimator_module}.{estimator_name}.html"
+    )
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def predict(self, X: object) -> np.ndarray:
+        """Predict targets.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, Dask collection} of shape \
+                (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Predicted targets; a lazy Dask array if `X` is a Dask collection.
+        """
+        check_is_fitted(self, FITTED)
+        network = self._fitted_network()
+        if is_dask(X):
+            check_columns(self, X, reset=False)
+            return dask_apply(network, "predict", X, np.shape(network.intercept))
+        return network.predict(check_inputs(self, X, reset=False))
+
+    def transform(self, X: object) -> np.ndarray:
+        """Project inputs on the features.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, Dask collection} of shape \
+                (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        X_new : ndarray of shape (n_samples, n_features_out)
+            ``X @ features_.T + feature_intercepts_``, or its ReLU if
+            `feature_output` is "activation". A lazy Dask array if `X` is a Dask
+            collection.
+
+        Warns
+        -----
+        NoFeaturesWarning
+            If the fitted model is linear; the result then has no columns.
+        """
+        check_is_fitted(self, FITTED)
+        feature_output = self._check_feature_output()
+        network = self._fitted_network()
+        if is_dask(X):
+            check_columns(self, X, reset=False)
+            projection = dask_apply(network, "project", X, (network.n_features,))
+        else:
+            projection = network.project(check_inputs(self, X, reset=False))
+        if self._n_features_out == 0:
+            warnings.warn(
+                "The fitted model is linear: there are no features to project on, "
+                "and the result of transform has no columns. With smaller decays "
+                "(parameter schedule) there may be some.",
+                NoFeaturesWarning,
+                stacklevel=2,
+            )
+        if feature_output == "activation":
+            return np.maximum(projection, 0.0)
+        return projection
+
+    def summary(self, X: object = None) -> str:
+        """Describe the fit in words and numbers, one line a feature.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
+            Inputs. With them, shares of the variance of the predictions are told: of
+            the best linear model of the predictions, and of what each feature adds to
+            it. They add up to one; those of features can be negative.
+
+        Returns
+        -------
+        text : str
+            Lines to print: features and inputs, decay, certificate, stages, and for
+            each feature the norm of its amplitudes and its largest loadings.
+        """
+        check_is_fitted(self, FITTED)
+        network, shares = self._fitted_network(), None
+        if X is not None:
+            shares = shares_of_variance(network, check_inputs(self, X, reset=False))
+        names = getattr(self, "feature_names_in_", None)
+        if names is None:
+            names = [f"x{i}" for i in range(self.n_features_in_)]
+        facts = {
+            "features": f"{network.n_features} of {self.n_features_in_} inputs",
+            "decay": f"{self.lambda_:.4g} (lambda_max {self.lambda_max_:.4g})",
+            "certificate": f"{self.certificate_:.4f} (duality gap "
+            f"{self.dual_gap_:.2e})",
+            "stages": f"{len(self.history_['lambda_'])} ({self.n_iter_} steps, "
+            f"{self.history_['seconds'].sum():.2f} s)",
+        }
+        return summarized(type(self).__name__, network, names, facts, shares)
+
+    def to_torch(self) -> object:
+        """Return an equivalent torch module.
+
+        Returns
+        -------
+        module : torch.nn.Module
+            In double precision, with the parameters `features`, `feature_intercepts`,
+            `amplitudes`, `coef` and `intercept`, which can be trained on.
+        """
+        check_is_fitted(self, FITTED)
+        from sklearn_twolayer._export.torch_module import TwoLayerModule
+
+        return TwoLayerModule(self._fitted_network())
+
+    def to_dict(self) -> dict[str, object]:
+        """Return parameters and fitted attributes as a dictionary that JSON can hold.
+
+        Returns
+        -------
+        data : dict
+            Of dictionaries, lists, numbers and text; `json.dumps` takes it as it is,
+            and keeps every digit.
+
+        Raises
+        ------
+        TypeError
+            If a parameter has no JSON form, such as a random generator.
+        """
+        check_is_fitted(self, FITTED)
+        return to_plain(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, object]) -> Self:
+        """Make a fitted estimator of what `to_dict` returned.
+
+        Parameters
+        ----------
+        data : dict
+            Result of `to_dict`, perhaps through JSON. Nothing in it is executed.
+
+        Returns
+        -------
+        estimator : object
+            Fitted estimator of this class.
+
+        Raises
+        ------
+        ValueError
+            If the data are not such a dictionary, or are of another class or version.
+        """
+        return from_plain(cls, data)
+
+    @property
+    def _n_features_out(self) -> int:
+        """What get_feature_names_out counts."""
+        return self.features_.shape[0]
+
+    def _check_feature_output(self) -> str:
+        return check_option(
+            "feature_output", self.feature_output, ["projection", "activation"]
+        )
+
+    def _fitted_network(self) -> FittedNetwork | None:
+        """The fitted model as one record; None before the first fit."""
+        if not hasattr(self, "features_"):
+            return None
+        return FittedNetwork(
+            features=self.features_,
+            feature_intercepts=self.feature_intercepts_,
+            amplitudes=self.amplitudes_,
+            coef=self.coef_,
+            intercept=self.intercept_,
+        )

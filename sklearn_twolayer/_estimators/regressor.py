@@ -1,0 +1,375 @@
+"""The scikit-learn estimator: validate, run the path, store NumPy arrays."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from numbers import Integral
+from typing import TYPE_CHECKING, Self
+
+from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_scalar
+
+from sklearn_twolayer._checks.data import (
+    check_inputs,
+    check_targets,
+    check_weights,
+    is_dask,
+)
+from sklearn_twolayer._checks.parameters import check_criterion, check_flag
+from sklearn_twolayer._checks.state import unchanged_on_error
+from sklearn_twolayer._estimators.base import TwoLayerModel
+from sklearn_twolayer._fit.report import gap_message
+from sklearn_twolayer._options.path_options import check_path_options
+from sklearn_twolayer._rows.dask import dask_rows
+from sklearn_twolayer._rows.units import check_continues
+from sklearn_twolayer._runtime.limits import time_limit
+from sklearn_twolayer._runtime.threads import fit_threads
+from sklearn_twolayer._search.criterion import DEFAULT_PENALTY
+
+if TYPE_CHECKING:
+    from sklearn_twolayer._fit.problem import PathProblem
+    from sklearn_twolayer._path.stage import Stage
+
+# The parameters that two_layer_path has too.
+PATH_PARAMETERS = tuple(inspect.signature(check_path_options).parameters)
+
+
+class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
+    """Two-layer network that recovers the directions the data depend on.
+
+    Fits::
+
+        f(x) = intercept + coef . x + sum_j a_j relu(w_j . x + b_j)
+
+    by minimising, at each weight decay ``lambda`` of a decreasing schedule::
+
+        1/2 mean_i s_i ||y_i - f(x_i)||^2
+            + lambda / 2 sum_j (||a_j||^2 + ||w_j||^2 + b_j^2)
+
+    with sample weights ``s_i`` of mean one. The linear part is not penalised. With
+    balanced norms the decay is a Lasso penalty on the masses ``||a_j|| ||(w_j, b_j)||``
+    of the neurons, so that neurons end on a direction that the data depend on or
+    vanish. The estimator is a regressor and a transformer: `transform` gives the
+    inputs projected on the directions found.
+
+    Without a schedule, the number of neurons is chosen by an information criterion, and
+    the network has no decay: noiseless data give the directions to rounding, noisy
+    data about what least squares started at the truth would. With a schedule, each
+    stage is solved until its duality gap certifies it.
+
+    Parameters
+    ----------
+    n_neurons : int, default=100
+        Number of neurons at the start, at least 1. The "newton" solver adds neurons
+        where they are missing and starts with at most 32, or one an input.
+    schedule : schedule, default=None
+        Weight decay of each stage: a :class:`GeometricSchedule`,
+        :class:`StagedSchedule` or :class:`ConstantSchedule`, followed as written. None
+        lets "newton" search for a small network without decay: a start at one decay
+        near the noise level, then neurons are dropped, merged and added as long as
+        `criterion` falls; last, a decay far below, in proportion to the noise, shrinks
+        what noise has added. For "fast", None stands for ``GeometricSchedule()``, which
+        ends at the noise level, for "gd" for ``GeometricSchedule(start=0.03,
+        stop=2e-4)``.
+    solver : {"auto", "newton", "fast", "gd"}, default="auto"
+        How the objective is minimised at each stage. "newton" uses few neurons,
+        second-order steps and births where the certificate is above one, until the
+        duality gap is at most `tol`. "fast" takes few steps and two rounds of births
+        a stage, whatever gap that leaves, some ten times faster, for comparing
+        schedules. "gd" is gradient descent on all neurons, the reference. "auto"
+        stands for "newton".
+    hidden_bias : bool, default=True
+        Whether the neurons have biases ``b_j``. Without them and with `standardize`,
+        the columns of `X` are scaled to unit mean square and not centred.
+    criterion : {"aic", "bic"}, float or None, default=None
+        Penalty per parameter of the information criterion ``n log(loss) + criterion *
+        n_parameters``; "aic" stands for 2 and "bic" for ``log(n_samples)``. Without a
+        schedule it chooses the neurons, and None stands for 3.5: of 2 to 4, the
+        value that most often found the right number on noisy teachers, and none on
+        noise. With a schedule it chooses the stage to keep, and None keeps the last.
+        ``n`` is the number of rows times that of outputs. For rows, `sample_weight`
+        counts as repetitions if all are whole numbers. Others count by how noisy rows
+        of large weight are: one over the variance of each row makes ``n`` the number
+        of rows, on rows equally noisy it is Kish's effective sample size.
+    debias : bool, default=False
+        Whether to refit the network kept of a schedule without decay, as in the
+        relaxed Lasso, its neurons dropped, merged and added as without a schedule, but
+        not shrunk.
+    standardize : bool, default=True
+        Whether to scale the columns of `X` to unit variance for the fit. The decay
+        and the masses refer to the scaled columns; all other attributes are in the
+        units of `X` and `y`. Targets are not scaled one by one: give them a
+        common scale if their units differ.
+    feature_output : {"projection", "activation"}, default="projection"
+        What `transform` returns: ``X @ features_.T + feature_intercepts_`` or its
+        ReLU.
+    max_iter : int, default=2000
+        Most descent steps ("gd") or about as many evaluations ("newton") in one stage.
+    max_time : float, default=None
+        Seconds after which the fit ends with what it has reached, a usable model; None
+        for no limit. Looked at between steps: standardising the data, early features
+        and the certificate of the last stage take their time in any case. Results then
+        depend on the speed of the machine.
+    tol : float, default=1e-3
+        "newton" solves each stage to a duality gap of at most `tol` times the
+        objective, which is stricter than `tol` of :class:`sklearn.linear_model.Lasso`,
+        relative to the targets. A stage of "gd" ends when the norm of the gradient is
+        at most `tol` times ``lambda`` times the norm of the parameters.
+    prune_tol : float, default=1e-6
+        "gd" removes neurons with at most this fraction of the largest mass after each
+        stage. In [0, 1). "newton" removes and merges neurons as the objective allows.
+    merge_angle : float, default=0.05
+        "gd" makes neurons one whose directions, up to sign, are within this angle, in
+        radians, in [0, pi/4]. "newton" merges them only before the first stage.
+    warm_start : bool, default=False
+        Whether `fit` starts from the features of the previous fit, if there are any,
+        in place of early feature learning.
+    device : str, torch.device or None, default=None
+        Where to compute: "cpu" (or None), "cuda", "cuda:1", "mps" (which needs
+        "float32"). Only the products over the rows go there. Tests make sure that no
+        tensor is made on another device by accident, but have been run on CPUs only.
+        Sparse `X` needs the CPU.
+    dtype : {"float64", "float32"}, default="float64"
+        Precision of the rows and of products with them. Sums over blocks of rows, the
+        parameters and the fitted attributes are float64. Noiseless directions come
+        out within some 1e-7 rad in place of 1e-14; noisy ones within their error.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the initial directions and the search for the certificate's peak. Pass
+        an int for results that repeat; None takes a new seed each time, and not NumPy's
+        global generator.
+    checkpoint : str or path-like, default=None
+        File to write each finished stage to. If it is there already, from a fit of the
+        same data with the same parameters, the fit goes on after its last stage and
+        ends as it would have in one go; another one is refused. It holds plain arrays,
+        nothing in it is executed, and it is whole at any moment. Without a schedule a
+        fit is one stage. Delete it to begin anew.
+    verbose : int, default=0
+        If positive, print a line a stage.
+
+    Attributes
+    ----------
+    features_ : ndarray of shape (n_features_out, n_features_in)
+        Unit-norm directions in the units of `X`, by decreasing mass. A direction and
+        its opposite are one: the largest loading of each is positive.
+    feature_intercepts_ : ndarray of shape (n_features_out,)
+        Hidden biases on the scale of `features_`.
+    amplitudes_ : ndarray of shape (n_features_out,) or (n_features_out, n_outputs)
+        Output weight of each feature.
+    coef_ : ndarray of shape (n_features_in,) or (n_outputs, n_features_in)
+        Coefficients of the linear part.
+    intercept_ : float or ndarray of shape (n_outputs,)
+        Constant of the linear part.
+    lambda_max_ : float
+        The least decay at which the best network has no neuron, as far as the search
+        for the certificate's peak found it. In the units of `y`, for scaled columns.
+    lambda_ : float
+        Decay of the kept stage.
+    lambdas_ : ndarray of shape (n_stages,)
+        Decays of the stages that were run.
+    certificate_ : float
+        Largest norm of the dual certificate at the kept stage, before debiasing:
+        at most 1 at a global optimum.
+    dual_gap_ : float
+        Duality gap at the kept stage, before debiasing: the objective is above that
+        of the best network of any width by no more than this, as far as the search
+        for the certificate's peak found it. In squared units of `y`. Without a
+        schedule, certificate and gap are those of the network itself at `lambda_`,
+        the noise level that the search began at.
+    history_ : dict of str to ndarray of shape (n_stages,)
+        ``lambda_``, ``loss``, ``objective``, ``n_neurons``, ``certificate``,
+        ``dual_gap``, ``n_iter`` and ``seconds`` of each stage; ``masses`` of shape
+        (n_stages, n_lines), in which a neuron keeps its column from stage to stage.
+    n_iter_ : int
+        Descent steps over all stages.
+    n_features_in_ : int
+        Number of columns of `X`.
+    feature_names_in_ : ndarray of shape (n_features_in,)
+        Names of the columns of `X`, if all are strings.
+
+    See Also
+    --------
+    RegularizedTwoLayerRegressorCV : The decay chosen by cross-validation.
+    two_layer_path : The networks of all stages.
+    sklearn.neural_network.MLPRegressor : Networks trained at a fixed decay.
+    sklearn.cross_decomposition.PLSRegression : Directions of a linear model.
+
+    Notes
+    -----
+    The prediction is, to rounding, ``intercept_ + X @ coef_.T + relu(X @ features_.T +
+    feature_intercepts_) @ amplitudes_``. A fitted estimator holds NumPy arrays only.
+
+    If no direction helps, `features_` has shape ``(0, n_features_in_)``, the model is
+    linear, and `transform` warns and returns no columns. Data with no more rows than
+    columns are such a case: the linear part alone fits them.
+
+    References
+    ----------
+    .. [1] M. Zhou and R. Ge, "How Does Gradient Descent Learn Features: A Local
+       Analysis for Regularized Two-Layer Neural Networks", NeurIPS 2024,
+       arXiv:2406.01766.
+
+    Examples
+    --------
+    >>> from sklearn_twolayer import RegularizedTwoLayerRegressor
+    >>> from sklearn_twolayer.datasets import make_two_layer_regression
+    >>> from sklearn_twolayer.metrics import match_directions
+    >>> X, y, teacher = make_two_layer_regression(
+    ...     n_samples=500, n_features=5, n_directions=2, return_teacher=True,
+    ...     random_state=0)
+    >>> model = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
+    >>> match = match_directions(model.features_, teacher.directions)
+    >>> bool(match.angles.max() < 1e-6)
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        n_neurons: int = 100,
+        schedule: object = None,
+        solver: str = "auto",
+        hidden_bias: bool = True,
+        criterion: str | float | None = None,
+        debias: bool = False,
+        standardize: bool = True,
+        feature_output: str = "projection",
+        max_iter: int = 2000,
+        max_time: float | None = None,
+        tol: float = 1e-3,
+        prune_tol: float = 1e-6,
+        merge_angle: float = 0.05,
+        warm_start: bool = False,
+        device: object = None,
+        dtype: str = "float64",
+        random_state: object = None,
+        checkpoint: object = None,
+        verbose: int = 0,
+    ) -> None:
+        self.n_neurons = n_neurons
+        self.schedule = schedule
+        self.solver = solver
+        self.hidden_bias = hidden_bias
+        self.criterion = criterion
+        self.debias = debias
+        self.standardize = standardize
+        self.feature_output = feature_output
+        self.max_iter = max_iter
+        self.max_time = max_time
+        self.tol = tol
+        self.prune_tol = prune_tol
+        self.merge_angle = merge_angle
+        self.warm_start = warm_start
+        self.device = device
+        self.dtype = dtype
+        self.random_state = random_state
+        self.checkpoint = checkpoint
+        self.verbose = verbose
+
+    def fit(self, X: object, y: object, sample_weight: object = None) -> Self:
+        """Fit the network.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, Dask collection} of shape \
+                (n_samples, n_features)
+            Inputs; at least two rows. Memory maps are read block by block and not
+            copied; sparse inputs stay sparse; the rows of a Dask array or dataframe
+            stay where they are.
+        y : {array-like, Dask collection} of shape (n_samples,) or \
+                (n_samples, n_outputs)
+            Targets; a Dask collection only if `X` is one, with the same chunks.
+        sample_weight : array-like or Dask collection of shape (n_samples,), \
+                default=None
+            Weights of the rows, not negative. Only their ratios matter, but for
+            `criterion`, where whole numbers count as repetitions.
+
+        Returns
+        -------
+        self : RegularizedTwoLayerRegressor
+            The fitted estimator.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a parameter or the data are not as documented. The estimator is then
+            left as it was.
+
+        MemoryError
+            If the fit would take more memory than the machine has.
+
+        Warns
+        -----
+        sklearn.exceptions.ConvergenceWarning
+            If the result is a regularised stage whose duality gap is above `tol`, or
+            `max_iter` or `max_time` ended the fit early; with the gap reached.
+        """
+        with unchanged_on_error(self):
+            return self._fit(X, y, sample_weight)
+
+    @with_callbacks
+    def _fit(self, X: object, y: object, sample_weight: object) -> Self:
+        options = check_path_options(
+            **{name: getattr(self, name) for name in PATH_PARAMETERS}
+        )
+        criterion = check_criterion(self.criterion)
+        debias = check_flag("debias", self.debias)
+        warm_start = check_flag("warm_start", self.warm_start)
+        verbose = check_scalar(self.verbose, "verbose", Integral, min_val=0)
+        self._check_feature_output()
+        initial = self._fitted_network() if warm_start else None
+        # Imported here: predicting and unpickling do without torch.
+        from sklearn_twolayer._fit.problem import PathProblem
+        from sklearn_twolayer._rows.raw import RawRows
+
+        if is_dask(X):
+            data = dask_rows(self, X, y, sample_weight)
+        else:
+            X = check_inputs(self, X, y)
+            targets = check_targets(y, X.shape[0])
+            weights = check_weights(sample_weight, X.shape[0])
+            data = RawRows.local(X, targets, weights)
+        if initial is not None:
+            check_continues(initial, self.n_features_in_, data.target_shape)
+        task = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
+        with fit_threads(data.n_entries), time_limit(options.max_time):
+            problem = PathProblem.of(data, options)
+            if self.schedule is None and options.solver == "newton":
+                penalty = DEFAULT_PENALTY if criterion is None else criterion
+                path, most_stages = problem.search(penalty, initial), 1
+            else:  # the data may end the schedule early
+                path, most_stages = problem.stages(initial), len(problem.lambdas)
+            context = self._init_callback_context(max_subtasks=most_stages)
+            context.call_on_fit_task_begin(estimator=self, **task)
+            stages: list[Stage] = []
+            stopped = False
+            while not (stopped or (stages and stages[-1].is_last)):
+                stage_context = context.subcontext(task_name="stage")
+                stage_context.call_on_fit_task_begin(estimator=self, **task)
+                stage = next(path)
+                stages.append(stage)
+                if verbose:
+                    print(problem.progress_line(stage))
+                stopped = stage_context.call_on_fit_task_end(
+                    estimator=self,
+                    **task,
+                    reconstruction_attributes=lambda: _attributes(problem, stages),
+                )
+            kept = problem.kept(stages, criterion)
+            network = problem.debiased(kept) if debias else kept.result
+            fitted = problem.fitted(network)
+        vars(self).update(fitted.attributes())
+        vars(self).update(problem.attributes(stages, kept))
+        message = gap_message(kept, self.lambda_, options.tol)
+        if message and not debias:
+            warnings.warn(message, ConvergenceWarning, stacklevel=4)
+        context.call_on_fit_task_end(
+            estimator=self, **task, reconstruction_attributes=fitted.attributes
+        )
+        return self
+
+
+def _attributes(problem: PathProblem, stages: list[Stage]) -> dict[str, object]:
+    """What callbacks need of the latest stage to predict with it."""
+    return problem.fitted(stages[-1].result).attributes()

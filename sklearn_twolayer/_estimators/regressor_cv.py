@@ -1,0 +1,422 @@
+"""The cross-validated estimator: one path a fold, then one on all rows."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from sklearn import get_config
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import check_cv
+from sklearn.utils import check_scalar
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    process_routing,
+)
+
+from sklearn_twolayer._checks.data import (
+    check_inputs,
+    check_splits,
+    check_targets,
+    check_weights,
+)
+from sklearn_twolayer._checks.parameters import (
+    check_criterion,
+    check_flag,
+    check_fractions,
+)
+from sklearn_twolayer._checks.state import unchanged_on_error
+from sklearn_twolayer._cross_validation.choice import ambiguity, choose
+from sklearn_twolayer._cross_validation.folds import SHARES, follow_folds, path_options
+from sklearn_twolayer._cross_validation.refit import follow_choice
+from sklearn_twolayer._estimators.base import TwoLayerModel
+from sklearn_twolayer._fit.report import gap_message
+from sklearn_twolayer._options.path_options import check_path_options
+from sklearn_twolayer._runtime.threads import fit_threads
+from sklearn_twolayer._search.criterion import DEFAULT_PENALTY, penalty_per_parameter
+
+if TYPE_CHECKING:
+    from sklearn_twolayer._cross_validation.choice import Choice
+    from sklearn_twolayer._options.path_options import PathOptions
+
+
+class RegularizedTwoLayerRegressorCV(TwoLayerModel):
+    """Two-layer network whose weight decay is chosen by cross-validation.
+
+    The model and the objective are those of :class:`RegularizedTwoLayerRegressor`::
+
+        1/2 mean_i s_i ||y_i - f(x_i)||^2
+            + lambda / 2 sum_j (||a_j||^2 + ||w_j||^2 + b_j^2)
+
+    In each fold the decay falls from ``lambda_max``, where the model is linear, along
+    one grid, and the network at each decay predicts the rows held out. So do debiased
+    networks, with hardly any decay, that an information criterion chooses, and means of
+    both. What has the least mean squared error is fitted on all rows.
+
+    Parameters
+    ----------
+    lambdas : int or array-like of shape (n_lambdas,), default=16
+        The grid of decays as fractions of ``lambda_max``, the least decay that leaves
+        no neuron, which each fold has of its own; decreasing, positive. A number
+        stands for that many fractions from 1 to `eps`, equally spaced in the logarithm.
+    eps : float, default=1e-4
+        Last fraction of the grid if `lambdas` is a number. In (0, 1).
+    cv : int, cross-validation generator or iterable, default=None
+        As in scikit-learn: None for five folds, a number of folds (not shuffled), a
+        splitter, or pairs of train and test indices. The folds are drawn once.
+    debias : {"auto", False}, default="auto"
+        Whether the folds may choose the network, with hardly any decay, whose neurons
+        are chosen by the criterion, as :class:`RegularizedTwoLayerRegressor` does
+        without a schedule; the mean of such networks of all folds; or the mean of that
+        and a regularised one. The debiased network has few features and little bias
+        and is kept if nothing has an error lower by 1.5 %. Means have the neurons of
+        all their networks; they do better where rows are few or the signal is spread
+        out.
+    one_standard_error : bool, default=False
+        Whether to take, in place of the decay with the least error, the largest one
+        whose error is within one standard error of it. The share of the debiased
+        networks is chosen by the least error in any case.
+    criterion : {"aic", "bic"}, float or None, default=None
+        Penalty per parameter of the debiased network; None stands for 3.5, as in
+        :class:`RegularizedTwoLayerRegressor`.
+    n_jobs : int, default=None
+        Folds that are followed at the same time, as in joblib. Results do not depend
+        on it, but for `n_iter_`.
+    n_neurons : int, default=100
+        Number of neurons at the start, of which at most 32, or one an input, are used.
+    hidden_bias : bool, default=True
+        Whether the neurons have biases ``b_j``.
+    standardize : bool, default=True
+        Whether to scale the columns of `X` to unit variance for the fit.
+    feature_output : {"projection", "activation"}, default="projection"
+        What `transform` returns: ``X @ features_.T + feature_intercepts_`` or its
+        ReLU.
+    max_iter : int, default=2000
+        Most evaluations in one stage.
+    tol : float, default=None
+        Duality gap, as a fraction of the objective, to which a kept stage of the path
+        is solved. None ends after a number of steps, at gaps of a few percent or, at
+        small decays, tens of percent; the stages that the folds compare are solved
+        more roughly still.
+    device : str, torch.device or None, default=None
+        Where to compute: "cpu" (or None), "cuda", "cuda:1", "mps".
+    dtype : {"float64", "float32"}, default="float64"
+        Precision of the computation. The fitted attributes are float64.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the initial directions and the search for the certificate's peak; the
+        folds are `cv`'s matter. Pass an int for results that repeat; None
+        takes a new seed each time.
+    verbose : int, default=0
+        If positive, print a line a stage of the path on all rows.
+
+    Attributes
+    ----------
+    features_ : ndarray of shape (n_features_out, n_features_in)
+        Unit-norm directions in the units of `X`, by decreasing mass. A direction and
+        its opposite are one: the largest loading of each is positive.
+    feature_intercepts_ : ndarray of shape (n_features_out,)
+        Hidden biases on the scale of `features_`.
+    amplitudes_ : ndarray of shape (n_features_out,) or (n_features_out, n_outputs)
+        Output weight of each feature.
+    coef_ : ndarray of shape (n_features_in,) or (n_outputs, n_features_in)
+        Coefficients of the linear part.
+    intercept_ : float or ndarray of shape (n_outputs,)
+        Constant of the linear part.
+    lambda_ : float
+        The decay chosen, for all rows; for debiased networks, the noise level that
+        their search began at.
+    debiased_share_ : float
+        Share of debiased networks in the one kept, chosen by the folds: 0 for the
+        regularised network alone, 0.25, 0.5 or 0.75 for a mean, 1 for debiased alone.
+    n_averaged_ : int
+        Number of debiased networks that this share is the mean of: 0 for none, 1 for
+        that of all rows, otherwise two of each fold and of all rows, at the
+        criterion's penalty and 0.7 of it, and where much noise is left a third, at half
+        of it.
+    lambdas_ : ndarray of shape (n_lambdas,)
+        The grid of decays for all rows.
+    mse_path_ : ndarray of shape (n_lambdas, n_folds)
+        Mean squared errors on the held-out rows; NaN beyond the stage where the path of
+        a fold ended because the error had stopped falling.
+    n_features_path_ : ndarray of shape (n_lambdas, n_folds)
+        Numbers of features, likewise.
+    blended_mse_path_ : ndarray of shape (n_lambdas, n_folds, 3)
+        Mean squared errors with a share of 0.25, 0.5 or 0.75 of debiased networks, less
+        what averaging these over the folds gains, ``share**2 * ambiguity_``.
+    debiased_mse_ : ndarray of shape (n_folds,)
+        Mean squared errors of the debiased network; NaN if `debias` is False.
+    debiased_n_features_ : ndarray of shape (n_folds,)
+        Its number of features, likewise.
+    averaged_mse_ : ndarray of shape (n_folds,)
+        Mean squared errors of the mean of debiased networks, less `ambiguity_`.
+    ambiguity_ : float
+        Variance of the folds' debiased networks, averaged over the rows: by so much
+        their mean is better than they are.
+    lambda_max_ : float
+        The least decay at which the best network on all rows has no neuron, as far as
+        the search for the certificate's peak found it.
+    certificate_ : float
+        Largest norm of the dual certificate at `lambda_`, of the network of all rows
+        alone, the regularised one if it has a share.
+    dual_gap_ : float
+        Duality gap at `lambda_`, likewise. In squared units of `y`.
+    history_ : dict of str to ndarray of shape (n_stages,)
+        The path on all rows, as in :class:`RegularizedTwoLayerRegressor`.
+    n_iter_ : int
+        Evaluations over all paths.
+    n_features_in_ : int
+        Number of columns of `X`.
+    feature_names_in_ : ndarray of shape (n_features_in,)
+        Names of the columns of `X`, if all are strings.
+
+    See Also
+    --------
+    RegularizedTwoLayerRegressor : One schedule, or an information criterion in place
+        of cross-validation, which is some twenty times faster.
+    two_layer_path : The networks of all stages.
+    sklearn.linear_model.LassoCV : The same for linear models.
+
+    Notes
+    -----
+    The path of a fold ends when the error has not fallen for two stages in a row; no
+    fold is followed further than the one that ended first. Errors are averaged over
+    folds by the sample weights of their held-out rows. If the best network does not
+    beat the one at the largest decay, the linear model, by 2.78 standard errors of
+    their difference over the folds, that one is kept. The gain from averaging is the
+    ambiguity of [1]_. As in scikit-learn, the default folds are not shuffled: give
+    `cv` a shuffled :class:`~sklearn.model_selection.KFold` if the rows are sorted.
+
+    References
+    ----------
+    .. [1] A. Krogh and J. Vedelsby, "Neural Network Ensembles, Cross Validation, and
+       Active Learning", NIPS 1994.
+
+    Examples
+    --------
+    >>> from sklearn_twolayer import RegularizedTwoLayerRegressorCV
+    >>> from sklearn_twolayer.datasets import make_two_layer_regression
+    >>> X, y = make_two_layer_regression(
+    ...     500, 5, n_directions=2, noise=0.3, random_state=0)
+    >>> model = RegularizedTwoLayerRegressorCV(random_state=0).fit(X, y)
+    >>> model.features_.shape
+    (2, 5)
+    >>> model.mse_path_.shape
+    (16, 5)
+    """
+
+    def __init__(
+        self,
+        *,
+        lambdas: object = 16,
+        eps: float = 1e-4,
+        cv: object = None,
+        debias: str | bool = "auto",
+        one_standard_error: bool = False,
+        criterion: str | float | None = None,
+        n_jobs: int | None = None,
+        n_neurons: int = 100,
+        hidden_bias: bool = True,
+        standardize: bool = True,
+        feature_output: str = "projection",
+        max_iter: int = 2000,
+        tol: float | None = None,
+        device: object = None,
+        dtype: str = "float64",
+        random_state: object = None,
+        verbose: int = 0,
+    ) -> None:
+        self.lambdas = lambdas
+        self.eps = eps
+        self.cv = cv
+        self.debias = debias
+        self.one_standard_error = one_standard_error
+        self.criterion = criterion
+        self.n_jobs = n_jobs
+        self.n_neurons = n_neurons
+        self.hidden_bias = hidden_bias
+        self.standardize = standardize
+        self.feature_output = feature_output
+        self.max_iter = max_iter
+        self.tol = tol
+        self.device = device
+        self.dtype = dtype
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(
+        self, X: object, y: object, sample_weight: object = None, **params: object
+    ) -> Self:
+        """Follow the path in each fold, choose, and fit on all rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs; at least two rows.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, not negative, in fitting and in held-out errors.
+        **params : dict
+            Passed to the splitter `cv`, such as ``groups``.
+
+        Returns
+        -------
+        self : RegularizedTwoLayerRegressorCV
+            The fitted estimator.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a parameter or the data are not as documented. The estimator is then
+            left as it was.
+
+        Warns
+        -----
+        sklearn.exceptions.ConvergenceWarning
+            If the duality gap of a stage of the path is above a `tol` given.
+        """
+        with unchanged_on_error(self):
+            return self._fit(X, y, sample_weight, params)
+
+    def _fit(
+        self, X: object, y: object, sample_weight: object, params: dict[str, object]
+    ) -> Self:
+        options = self._check_options()
+        fractions = check_fractions(self.lambdas, self.eps)
+        may_debias = self._check_debias()
+        one_standard_error = check_flag("one_standard_error", self.one_standard_error)
+        criterion = check_criterion(self.criterion)
+        verbose = check_scalar(self.verbose, "verbose", Integral, min_val=0)
+        self._check_feature_output()
+        X = check_inputs(self, X, y)
+        targets = check_targets(y, X.shape[0])
+        weights = check_weights(sample_weight, X.shape[0])
+        penalty = penalty_per_parameter(
+            DEFAULT_PENALTY if criterion is None else criterion,
+            weights.sum() ** 2 / np.square(weights).sum(),
+        )
+        splitter = check_cv(self.cv)
+        splits = list(splitter.split(X, targets, **self._split_params(params)))
+        check_splits(splits, weights)
+
+        folds = follow_folds(
+            X,
+            targets,
+            weights,
+            splits,
+            path_options(options, fractions),
+            penalty if may_debias else None,
+            self.n_jobs,
+        )
+        gain = ambiguity(folds, X, weights)
+        choice = choose(folds, gain, one_standard_error)
+        self._fit_all(X, targets, weights, options, fractions, choice, penalty, verbose)
+        errors = np.stack([fold.errors for fold in folds], axis=1)
+        self.lambdas_ = self.lambda_max_ * fractions
+        self.debiased_share_ = choice.debiased_share
+        self.n_iter_ += sum(fold.n_iter for fold in folds)
+        self.mse_path_ = errors[:, :, 0]
+        self.n_features_path_ = np.stack([fold.n_features for fold in folds], axis=1)
+        self.blended_mse_path_ = errors[:, :, 1:] - np.square(SHARES[1:]) * gain
+        self.debiased_mse_ = np.array([fold.debiased_error for fold in folds])
+        self.debiased_n_features_ = np.array(
+            [fold.debiased_n_features for fold in folds]
+        )
+        self.averaged_mse_ = np.array([fold.averaged_error - gain for fold in folds])
+        self.ambiguity_ = gain
+        return self
+
+    def _fit_all(
+        self,
+        X: np.ndarray,
+        targets: np.ndarray,
+        weights: np.ndarray,
+        options: PathOptions,
+        fractions: np.ndarray,
+        choice: Choice,
+        penalty: float,
+        verbose: int,
+    ) -> None:
+        """Follow the path on all rows, or search, or both, as chosen; store it."""
+        # Imported here: predicting and unpickling do without torch.
+        from sklearn_twolayer._fit.problem import PathProblem
+        from sklearn_twolayer._rows.raw import RawRows
+
+        count = None if choice.index is None else choice.index + 1
+        with fit_threads(X.size):
+            problem = PathProblem.of(
+                RawRows.local(X, targets, weights),
+                path_options(options, fractions[:count]),
+            )
+            followed = follow_choice(
+                problem, choice, penalty, to_tolerance=self.tol is not None
+            )
+            fitted = problem.fitted(followed.network)
+        stages = followed.stages
+        if verbose:
+            for stage in stages:
+                print(problem.progress_line(stage))
+        vars(self).update(fitted.attributes())
+        vars(self).update(problem.attributes(stages, stages[-1]))
+        self.n_iter_, self.n_averaged_ = followed.n_iter, followed.n_averaged
+        message = gap_message(stages[-1], self.lambda_, options.tol)
+        if message:
+            warnings.warn(message, ConvergenceWarning, stacklevel=4)
+
+    def _check_options(self) -> PathOptions:
+        return check_path_options(
+            schedule=None,
+            solver="auto",
+            n_neurons=self.n_neurons,
+            hidden_bias=self.hidden_bias,
+            standardize=self.standardize,
+            max_iter=self.max_iter,
+            max_time=None,
+            tol=1e-3 if self.tol is None else self.tol,
+            prune_tol=0.0,
+            merge_angle=0.0,
+            device=self.device,
+            dtype=self.dtype,
+            random_state=self.random_state,
+            checkpoint=None,
+        )
+
+    def _check_debias(self) -> bool:
+        if self.debias == "auto" or self.debias is False:
+            return self.debias == "auto"
+        raise ValueError(
+            f"debias must be 'auto' or False, got {self.debias!r}; without "
+            "cross-validation, RegularizedTwoLayerRegressor() has the debiased network."
+        )
+
+    def _split_params(self, params: dict[str, object]) -> dict[str, object]:
+        """What of the metadata goes to the splitter."""
+        if get_config()["enable_metadata_routing"]:
+            return process_routing(self, "fit", **params).splitter.split
+        unknown = sorted(set(params) - {"groups"})
+        if unknown:
+            raise TypeError(
+                f"fit got unexpected arguments {unknown}: without metadata routing "
+                "only sample_weight and groups are known."
+            )
+        return params
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Metadata routing of this estimator, which passes metadata to its splitter.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            Requests of this estimator and of `cv`.
+        """
+        return (
+            MetadataRouter(owner=self)
+            .add_self_request(self)
+            .add(
+                splitter=check_cv(self.cv),
+                method_mapping=MethodMapping().add(caller="fit", callee="split"),
+            )
+        )

@@ -1,0 +1,174 @@
+"""The networks of all stages: the public path function."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sklearn_twolayer._checks.data import check_inputs, check_targets, check_weights
+from sklearn_twolayer._checks.parameters import check_flag
+from sklearn_twolayer._fit.problem import PathProblem
+from sklearn_twolayer._options.path_options import check_path_options
+from sklearn_twolayer._rows.raw import RawRows
+from sklearn_twolayer._rows.units import FittedNetwork
+from sklearn_twolayer._runtime.limits import time_limit
+from sklearn_twolayer._runtime.threads import fit_threads
+
+
+@dataclass(frozen=True, eq=False)
+class TwoLayerPath:
+    """Networks along a schedule of weight decays.
+
+    Parameters
+    ----------
+    lambda_max : float
+        The least decay at which the best network has no neuron.
+    lambdas : ndarray of shape (n_stages,)
+        Decays.
+    networks : tuple of FittedNetwork, of length n_stages
+        The network of each stage, in the units of ``X`` and ``y``, with `features`,
+        `feature_intercepts`, `amplitudes`, `coef`, `intercept` and `predict`.
+    debiased : tuple of FittedNetwork, of length n_stages, or None
+        The networks refitted without decay, if asked for.
+    history : dict of str to ndarray of shape (n_stages,)
+        As `history_` of :class:`RegularizedTwoLayerRegressor`.
+    """
+
+    lambda_max: float
+    lambdas: np.ndarray
+    networks: tuple[FittedNetwork, ...]
+    debiased: tuple[FittedNetwork, ...] | None
+    history: dict[str, np.ndarray]
+
+
+def two_layer_path(
+    X: object,
+    y: object,
+    *,
+    sample_weight: object = None,
+    schedule: object = None,
+    solver: str = "auto",
+    debias: bool = False,
+    n_neurons: int = 100,
+    hidden_bias: bool = True,
+    standardize: bool = True,
+    max_iter: int = 2000,
+    max_time: float | None = None,
+    tol: float = 1e-3,
+    prune_tol: float = 1e-6,
+    merge_angle: float = 0.05,
+    device: object = None,
+    dtype: str = "float64",
+    random_state: object = None,
+    checkpoint: object = None,
+) -> TwoLayerPath:
+    """Follow a decreasing schedule of weight decays in one warm-started pass.
+
+    The objective and the parameters are those of
+    :class:`RegularizedTwoLayerRegressor`.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Inputs; at least two rows.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Targets.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows, not negative; only their ratios matter.
+    schedule : schedule, default=None
+        Weight decay of each stage. None stands for ``GeometricSchedule()``, which ends
+        at the noise level; for "gd", for ``GeometricSchedule(start=0.03, stop=2e-4)``.
+    solver : {"auto", "newton", "fast", "gd"}, default="auto"
+        How the objective is minimised at each stage.
+    debias : bool, default=False
+        Whether to refit the network of each stage without decay, too. Its neurons are
+        merged and dropped as long as an information criterion falls.
+    n_neurons : int, default=100
+        Number of neurons at the start, at least 1.
+    hidden_bias : bool, default=True
+        Whether the neurons have biases.
+    standardize : bool, default=True
+        Whether to scale the columns of `X` to unit variance for the fit.
+    max_iter : int, default=2000
+        Most descent steps in one stage.
+    max_time : float, default=None
+        Seconds after which the path ends with the stages reached; None for no limit.
+    tol : float, default=1e-3
+        Tolerance of the descent.
+    prune_tol : float, default=1e-6
+        Neurons with at most this fraction of the largest mass are removed.
+    merge_angle : float, default=0.05
+        Neurons whose directions are within this angle, in radians, are made one.
+    device : str, torch.device or None, default=None
+        Where to compute.
+    dtype : {"float64", "float32"}, default="float64"
+        Precision of the computation.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the initial directions and the search for the certificate's peak.
+    checkpoint : str or path-like, default=None
+        File to write each finished stage to. If it is there already, from a fit of the
+        same data with the same parameters, the fit goes on after its last stage and
+        ends as it would have in one go; another one is refused. It holds plain arrays,
+        nothing in it is executed, and it is whole at any moment. Without a schedule a
+        fit is one stage. Delete it to begin anew.
+
+    Returns
+    -------
+    path : TwoLayerPath
+        Decays, networks and what is known of them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a parameter or the data are not as documented.
+
+    See Also
+    --------
+    RegularizedTwoLayerRegressor : The estimator, which keeps one stage.
+
+    Examples
+    --------
+    >>> from sklearn_twolayer import StagedSchedule, two_layer_path
+    >>> from sklearn_twolayer.datasets import make_two_layer_regression
+    >>> X, y = make_two_layer_regression(200, 4, n_directions=2, random_state=0)
+    >>> path = two_layer_path(
+    ...     X, y, schedule=StagedSchedule([1.0, 0.1]), random_state=0)
+    >>> [network.n_features > 0 for network in path.networks]
+    [False, True]
+    """
+    debias = check_flag("debias", debias)
+    options = check_path_options(
+        schedule=schedule,
+        solver=solver,
+        n_neurons=n_neurons,
+        hidden_bias=hidden_bias,
+        standardize=standardize,
+        max_iter=max_iter,
+        max_time=max_time,
+        tol=tol,
+        prune_tol=prune_tol,
+        merge_angle=merge_angle,
+        device=device,
+        dtype=dtype,
+        random_state=random_state,
+        checkpoint=checkpoint,
+    )
+    X = check_inputs(None, X)
+    targets = check_targets(y, X.shape[0])
+    weights = check_weights(sample_weight, X.shape[0])
+    with fit_threads(X.size), time_limit(options.max_time):
+        problem = PathProblem.of(RawRows.local(X, targets, weights), options)
+        stages = list(problem.stages())
+        networks = tuple(problem.fitted(stage.network) for stage in stages)
+        if debias:
+            companions = [problem.debiased(stage) for stage in stages]
+            debiased = tuple(problem.fitted(network) for network in companions)
+    history = problem.history(stages)
+    return TwoLayerPath(
+        lambda_max=problem.lambda_max,
+        lambdas=history["lambda_"],
+        networks=networks,
+        debiased=debiased if debias else None,
+        history=history,
+    )

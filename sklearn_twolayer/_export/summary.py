@@ -1,0 +1,71 @@
+"""A fitted network in words and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import sparse
+from sklearn.linear_model import LinearRegression
+
+from sklearn_twolayer._rows.units import FittedNetwork
+
+LARGEST_LOADINGS = 4
+LONGEST_NAME = 24
+
+
+def shares_of_variance(
+    network: FittedNetwork, X: np.ndarray | sparse.csr_array
+) -> np.ndarray:
+    """What each feature adds to the variance of the best linear model's predictions.
+
+    One entry a feature, and first that of the linear model of the predictions; they
+    add up to one. Features count without their linear parts, whose share would depend
+    on the signs of the directions (theory eq. 5).
+    """
+    prediction = network.predict(X).reshape(X.shape[0], network.n_outputs)
+    amplitudes = network.amplitudes.reshape(network.n_features, network.n_outputs)
+    activations = np.maximum(network.project(X), 0.0)
+    both = np.hstack([prediction, activations])
+    bent = both - LinearRegression().fit(X, both).predict(X)
+    rest, activations = np.split(bent, [network.n_outputs], axis=1)
+    variance = np.sum((prediction - prediction.mean(axis=0)) ** 2)
+    if variance == 0:
+        return np.zeros(network.n_features + 1)
+    shares = np.sum((activations.T @ rest) * amplitudes, axis=1) / variance
+    return np.insert(shares, 0, 1.0 - shares.sum())
+
+
+def summarized(
+    title: str,
+    network: FittedNetwork,
+    names: Sequence[object],
+    facts: dict[str, str],
+    shares: np.ndarray | None,
+) -> str:
+    """Lines about the fit, then one line a feature."""
+    if shares is not None:
+        facts = {**facts, "linear part": f"{shares[0]:.1%} of the variance"}
+    width = max(map(len, facts))
+    lines = [title, *(f"  {name:<{width}}  {value}" for name, value in facts.items())]
+    if network.n_features == 0:
+        return "\n".join([*lines, "", "No features: the fitted model is linear."])
+    share = "" if shares is None else f"{'share':>8}"
+    lines += ["", f"{'feature':>7}{'amplitude':>11}{share}  largest loadings"]
+    amplitudes = network.amplitudes.reshape(network.n_features, network.n_outputs)
+    sizes = np.linalg.norm(amplitudes, axis=1)
+    for j in range(network.n_features):
+        share = "" if shares is None else f"{shares[j + 1]:8.1%}"
+        loadings = _loadings(network.features[j], names)
+        lines.append(f"{j:7d}{sizes[j]:11.4g}{share}  {loadings}")
+    return "\n".join(lines)
+
+
+def _loadings(direction: np.ndarray, names: Sequence[object]) -> str:
+    order = np.argsort(-np.abs(direction), kind="stable")[:LARGEST_LOADINGS]
+    return "  ".join(f"{_short(names[i])} {direction[i]:+.3f}" for i in order)
+
+
+def _short(name: object) -> str:
+    text = str(name)
+    return text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 1] + "…"

@@ -1,0 +1,1 @@
+"""One fit: from raw rows to stages and reports."""

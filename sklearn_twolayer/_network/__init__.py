@@ -1,0 +1,1 @@
+"""The network, its objective, and what is solved at fixed directions."""

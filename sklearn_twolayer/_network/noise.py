@@ -1,0 +1,52 @@
+"""How noisy the residual is: effective sample size and noise level."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from sklearn_twolayer._network.network import Network
+from sklearn_twolayer._network.objective import Left, residual_at
+from sklearn_twolayer._rows.sums import exact_copy
+
+if TYPE_CHECKING:
+    from sklearn_twolayer._rows.part import Part
+    from sklearn_twolayer._rows.rows import Rows
+
+
+def counted(rows: Rows, network: Network) -> Rows:
+    """The rows, counted by the noise that the network leaves (theory eq. 16)."""
+    if rows.weights_repeat:
+        return rows
+    residual = residual_at(rows, network)
+    weighted = rows.total(_weighted_squares, residual.values)
+    if weighted == 0.0:
+        return rows
+    n_effective = min(residual.squares / weighted, float(rows.n_samples))
+    return replace(rows, n_effective=n_effective)
+
+
+def _weighted_squares(part: Part, left: Left) -> float:
+    """Sum of squares, each times the row's share of the weight."""
+    squares = exact_copy(left.values).square().sum(dim=1)
+    constant = torch.zeros(1, part.inputs.n_columns, device="cpu")
+    constant[:, -1] = 1.0  # whose input is the root of the share
+    constant = part.cast(constant)
+    total = 0.0
+    for rows in part.blocks(1):
+        roots = exact_copy(part.inputs.block(rows).project(constant))
+        total += float(roots.square() @ squares[rows])
+    return total
+
+
+# Measured on noisy teachers: 0.7, the height of the certificate's peak on pure noise,
+# ends the path one stage before the least error on fresh data.
+NOISE_LEVEL = 0.35
+
+
+def noise_level(rows: Rows, squares: float) -> float:
+    """The decay below which neurons are spent on noise with this sum of squares."""
+    return NOISE_LEVEL * math.sqrt(squares * rows.n_inputs / rows.n_effective)

@@ -1,0 +1,1 @@
+"""Schedules and the validated parameters of a path."""

@@ -1,0 +1,114 @@
+"""The parameters of a path, validated and in one record. No torch here."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sklearn_twolayer._checks.parameters import (
+    check_checkpoint,
+    check_flag,
+    check_generator,
+    check_integer,
+    check_max_time,
+    check_option,
+    check_real,
+)
+from sklearn_twolayer._options.schedule import GeometricSchedule
+
+SOLVERS = {"auto": "newton", "newton": "newton", "fast": "fast", "gd": "gd"}
+
+# Gradient descent adds no neurons, so its schedule starts where none is lost yet.
+DEFAULT_SCHEDULES = {
+    "newton": GeometricSchedule(),
+    "fast": GeometricSchedule(),
+    "gd": GeometricSchedule(start=0.03, stop=2e-4),
+}
+
+
+@dataclass(frozen=True)
+class PathOptions:
+    """Validated parameters of a path; for their meaning see the regressor."""
+
+    schedule: object
+    solver: str
+    n_neurons: int
+    hidden_bias: bool
+    standardize: bool
+    max_iter: int
+    max_time: float | None
+    tol: float
+    prune_tol: float
+    merge_angle: float
+    device: object
+    dtype: str
+    seed: int
+    any_seed: bool
+    checkpoint: Path | None
+
+    def settings(self, schedule: object, penalty: object) -> dict[str, object]:
+        """What a path depends on besides the data, as plain values."""
+        kind = type(schedule)
+        own = schedule is None or kind.__module__.startswith("sklearn_twolayer.")
+        names = (
+            "solver", "n_neurons", "hidden_bias", "standardize", "max_iter", "tol",
+            "prune_tol", "merge_angle", "dtype",
+        )  # fmt: skip
+        return {
+            "schedule": repr(schedule) if own else kind.__qualname__,
+            "criterion": penalty,
+            **{name: getattr(self, name) for name in names},
+            "seed": self.seed,
+        }
+
+
+def check_path_options(
+    *,
+    schedule: object,
+    solver: str,
+    n_neurons: int,
+    hidden_bias: bool,
+    standardize: bool,
+    max_iter: int,
+    max_time: float | None,
+    tol: float,
+    prune_tol: float,
+    merge_angle: float,
+    device: object,
+    dtype: str,
+    random_state: object,
+    checkpoint: object,
+) -> PathOptions:
+    """Validate the parameters that the regressor and ``two_layer_path`` share."""
+    solver = SOLVERS[check_option("solver", solver, list(SOLVERS))]
+    if schedule is None:
+        schedule = DEFAULT_SCHEDULES[solver]
+    elif isinstance(schedule, type) or not callable(getattr(schedule, "stages", None)):
+        raise TypeError(
+            "schedule must be None or a schedule such as GeometricSchedule(), "
+            f"StagedSchedule([0.1, 0.01]) or ConstantSchedule(0.01), got {schedule!r}."
+        )
+    return PathOptions(
+        schedule=schedule,
+        solver=solver,
+        n_neurons=check_integer("n_neurons", n_neurons, min_val=1),
+        hidden_bias=check_flag("hidden_bias", hidden_bias),
+        standardize=check_flag("standardize", standardize),
+        max_iter=check_integer("max_iter", max_iter, min_val=1),
+        max_time=check_max_time(max_time),
+        tol=check_real("tol", tol, min_val=0.0),
+        prune_tol=check_real(
+            "prune_tol", prune_tol, min_val=0.0, max_val=1.0, include_boundaries="left"
+        ),
+        merge_angle=check_real(
+            "merge_angle", merge_angle, min_val=0.0, max_val=math.pi / 4
+        ),
+        device=device,
+        dtype=check_option("dtype", dtype, ["float64", "float32"]),
+        seed=int(check_generator(random_state).randint(np.iinfo(np.int32).max)),
+        any_seed=random_state is None,
+        checkpoint=check_checkpoint(checkpoint),
+    )

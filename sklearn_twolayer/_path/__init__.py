@@ -1,0 +1,1 @@
+"""The path along a schedule of weight decays."""

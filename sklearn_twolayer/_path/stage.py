@@ -1,0 +1,100 @@
+"""One stage of a path, and how it ends."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from sklearn_twolayer._certificate.certificate import certify
+from sklearn_twolayer._certificate.peaks import (
+    QUICK,
+    THOROUGH,
+    Effort,
+)
+from sklearn_twolayer._descent import Descent
+from sklearn_twolayer._network.network import Network
+from sklearn_twolayer._runtime.limits import out_of_time
+
+if TYPE_CHECKING:
+    from sklearn_twolayer._rows.rows import Rows
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """A network at one decay and what is known of it, in the coordinates of the fit.
+
+    There the targets have a mean square of one. ``refitted`` is the network refitted
+    without this decay, if it was; ``is_last`` tells that the path ends here.
+    """
+
+    lambda_: float
+    network: Network
+    refitted: Network | None
+    loss: float
+    objective: float
+    certificate: float
+    dual_gap: float
+    n_iter: int
+    stopped_by: str
+    seconds: float
+    is_last: bool = False
+
+    @property
+    def result(self) -> Network:
+        """The network that the stage stands for: the refitted one, if there is one."""
+        return self.refitted or self.network
+
+    @property
+    def relative_gap(self) -> float:
+        """Duality gap as a fraction of the objective; zero without a decay."""
+        if self.lambda_ == 0.0 or self.objective == 0.0:
+            return 0.0
+        return self.dual_gap / self.objective
+
+
+@dataclass(frozen=True, eq=False)
+class PathStart:
+    """Early-feature directions, and the least decay that leaves no neuron."""
+
+    directions: torch.Tensor
+    lambda_max: float
+
+
+def finish_stage(
+    rows: Rows,
+    descent: Descent,
+    lambda_: float,
+    began: float,
+    generator: torch.Generator,
+    effort: Effort = THOROUGH,
+    refitted: Network | None = None,
+) -> Stage:
+    """Record the stage; certify it if the descent has not.
+
+    Steps that run out early can end above the objective without neurons, the linear
+    model's: that one is then the better network.
+    """
+    effort = QUICK if out_of_time() else effort
+    known = descent.certificate
+    if known is None:
+        known = certify(rows, descent.network, lambda_, generator, effort, tol=0.0)
+    if refitted is None and known.objective > 0.5:
+        descent = replace(descent, network=Network.empty(rows))
+        known = certify(rows, descent.network, lambda_, generator, effort, tol=0.0)
+    peak = known.peaks.height
+    return Stage(
+        lambda_=lambda_,
+        network=descent.network,
+        refitted=refitted,
+        loss=known.loss,
+        objective=known.objective,
+        certificate=peak / lambda_ if lambda_ > 0 else math.inf,
+        dual_gap=known.dual_gap,
+        n_iter=descent.n_iter,
+        stopped_by=descent.stopped_by,
+        seconds=time.perf_counter() - began,
+    )

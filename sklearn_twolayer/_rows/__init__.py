@@ -1,0 +1,1 @@
+"""The data: where the rows are, their standardisation, sums over them."""

@@ -1,0 +1,48 @@
+"""Standardised rows in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from sklearn_twolayer._rows.blocks import row_blocks
+from sklearn_twolayer._rows.inputs import (
+    ArrayInputs,
+    DenseInputs,
+    SparseInputs,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Standardised rows in one place, on one device.
+
+    Parameters
+    ----------
+    inputs : DenseInputs, ArrayInputs or SparseInputs
+        Inputs, then the constant input.
+    targets : torch.Tensor of shape (n_rows, n_outputs)
+        Targets less their linear fit.
+    """
+
+    inputs: DenseInputs | ArrayInputs | SparseInputs
+    targets: torch.Tensor
+
+    def blocks(self, n_neurons: int) -> list[slice]:
+        """Slices of rows whose activations stay within ``BLOCK_ENTRIES``."""
+        row_entries = max(n_neurons, self.inputs.row_entries)
+        return row_blocks(len(self.targets), row_entries)
+
+    def cast(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Parameters, float64 on the CPU, as the rows need them."""
+        if tensor.dtype == self.targets.dtype and tensor.device == self.targets.device:
+            return tensor
+        return tensor.to(self.targets)
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Part:
+        """The part on a device and in a precision."""
+        return Part(
+            self.inputs.to(device=device, dtype=dtype),
+            self.targets.to(device=device, dtype=dtype),
+        )

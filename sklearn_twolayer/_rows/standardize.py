@@ -1,0 +1,173 @@
+"""Raw rows brought to the coordinates of the fit: means, scales, inputs."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from sklearn_twolayer._checks.data import check_magnitude
+from sklearn_twolayer._rows.inputs import (
+    ArrayInputs,
+    DenseInputs,
+    SparseInputs,
+    Standardization,
+    raw_block,
+    standardized_block,
+)
+from sklearn_twolayer._rows.linear_basis import CONSTANT
+from sklearn_twolayer._rows.part import Part
+from sklearn_twolayer._rows.parts import Parts
+from sklearn_twolayer._rows.raw import RawPart, Shares, is_mapped
+from sklearn_twolayer._rows.sums import added_up
+
+# Entries of the inputs up to which a standardised copy is kept, of arrays in memory and
+# of memory maps; above, blocks are standardised each time they are used, which takes
+# half as long again.
+KEPT_ENTRIES = 2**24
+KEPT_MAPPED_ENTRIES = 2**20
+
+
+def weight_facts(raw: RawPart) -> tuple[float, bool, float, int]:
+    """Largest weight, whether all are whole numbers, their sum, how many there are."""
+    weights = raw.sample_weight
+    whole = bool((weights == np.rint(weights)).all())
+    return weights.max(initial=0.0), whole, weights.sum(), len(weights)
+
+
+def relative_weight_sums(raw: RawPart, largest: float) -> tuple[float, float]:
+    """Sum of the weights relative to the largest, and of their squares."""
+    relative = raw.sample_weight / largest
+    return relative.sum(), np.square(relative).sum()
+
+
+def column_sums(
+    raw: RawPart, shares: Shares
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Shares of the means of columns and targets; the columns' least and largest."""
+    share = shares.of(raw.sample_weight)
+    target_mean = share @ raw.y
+    if sparse.issparse(raw.X):
+        least, most = raw.X.min(axis=0), raw.X.max(axis=0)  # of one dimension or two
+        low, high = least.toarray().ravel(), most.toarray().ravel()
+        return share @ raw.X, target_mean, low.astype(float), high.astype(float)
+    n_features = raw.X.shape[1]
+    mean, low, high = np.zeros(n_features), np.full(n_features, np.inf), None
+    high = -low
+    for rows in raw.blocks():
+        block = raw_block(raw.X, raw.index, rows)
+        mean += share[rows] @ block
+        np.minimum(low, block.min(axis=0, initial=np.inf), out=low)
+        np.maximum(high, block.max(axis=0, initial=-np.inf), out=high)
+    return mean, target_mean, low, high
+
+
+def centred_sums(
+    raw: RawPart, shares: Shares, mean: np.ndarray, size: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of ``(X - mean) / size`` and of its square, by share."""
+    share = shares.of(raw.sample_weight)
+    if sparse.issparse(raw.X):
+        return _sparse_centred_sums(raw.X, share, mean, size)
+    first, second = np.zeros((2, raw.X.shape[1]))
+    for rows in raw.blocks():
+        centred = (raw_block(raw.X, raw.index, rows) - mean) / size
+        first += share[rows] @ centred
+        second += share[rows] @ np.square(centred, out=centred)
+    return first, second
+
+
+def _sparse_centred_sums(
+    X: sparse.csr_array, share: np.ndarray, mean: np.ndarray, size: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    columns, n_features = X.indices, X.shape[1]
+    entry_share = np.repeat(share, np.diff(X.indptr))
+
+    def by_column(values: np.ndarray) -> np.ndarray:
+        return np.bincount(columns, weights=values, minlength=n_features)
+
+    centred = (X.data - mean[columns]) / size[columns]
+    zeros = share.sum() - by_column(entry_share)  # share of the entries not stored
+    first = by_column(entry_share * centred) - zeros * mean / size
+    second = by_column(entry_share * np.square(centred))
+    return first, second + zeros * np.square(mean / size)
+
+
+def standardized_inputs(
+    raw: RawPart, shares: Shares, standardization: Standardization
+) -> DenseInputs | ArrayInputs | SparseInputs:
+    """The part's inputs in the coordinates of the fit, float64, on the CPU."""
+    root = np.sqrt(shares.of(raw.sample_weight))
+    if sparse.issparse(raw.X):
+        return _sparse_inputs(raw.X, root, standardization)
+    n_entries = len(root) * (raw.X.shape[1] + 1)
+    if n_entries > (KEPT_MAPPED_ENTRIES if is_mapped(raw.X) else KEPT_ENTRIES):
+        cpu = torch.device("cpu")
+        return ArrayInputs(raw.X, raw.index, root, standardization, cpu, torch.float64)
+    values = torch.from_numpy(np.empty((len(root), raw.X.shape[1] + 1), order="F"))
+    for rows in raw.blocks():
+        block = raw_block(raw.X, raw.index, rows)
+        values[rows] = standardized_block(block, root[rows], standardization)
+    return DenseInputs(values, torch.from_numpy(standardization.offset))
+
+
+def _sparse_inputs(
+    X: sparse.csr_array, root: np.ndarray, standardization: Standardization
+) -> SparseInputs:
+    """Columns without a zero, which alone can be far from it, are shifted as they are.
+
+    What is left to the offset would otherwise cancel to no digits.
+    """
+    n_rows, n_features = X.shape
+    full = np.bincount(X.indices, minlength=n_features) == n_rows
+    shift = np.where(full, standardization.shift, 0.0)
+    values = (X.data - shift[X.indices]) / standardization.scale[X.indices]
+    values *= np.repeat(root, np.diff(X.indptr))
+    offset = standardization.offset
+    return SparseInputs(
+        sparse.csr_array((values, X.indices, X.indptr), shape=X.shape),
+        np.where(full, 0.0, offset),
+        np.where(full, offset, 0.0),
+        root,
+    )
+
+
+def find_standardization(
+    raw: Parts, shares: Shares, *, standardize: bool, hidden_bias: bool
+) -> tuple[Standardization, np.ndarray]:
+    """Weighted means and standard deviations, and the mean of the targets.
+
+    Without hidden biases the roots of the mean squares are the scale. A column without
+    scale gets one. The second pass over centred columns makes the means exact for large
+    offsets, and scaled ones do not overflow.
+    """
+    means, target_means, low, high = zip(*raw.gather(column_sums, shares), strict=True)
+    mean = sum(means)
+    largest = np.maximum(np.max(high, axis=0) - mean, mean - np.min(low, axis=0))
+    for j, value in enumerate(largest):
+        check_magnitude(f"Column {j} of X, less its mean,", value)
+    size = np.where(largest > 0, largest, 1.0)
+    first, second = added_up(raw.gather(centred_sums, shares, mean, size))
+    scale = size * np.sqrt(np.maximum(second - np.square(first), 0.0))
+    mean = mean + first * size
+    scale = np.where(scale > CONSTANT * np.abs(mean), scale, 0.0)
+    if not hidden_bias:
+        scale = np.hypot(mean, scale)
+    scale = np.where(standardize & (scale > 0), scale, 1.0)
+    return Standardization(mean, scale), sum(target_means)
+
+
+def standardized_part(
+    raw: RawPart,
+    shares: Shares,
+    standardization: Standardization,
+    target_mean: np.ndarray,
+) -> Part:
+    """A part in the coordinates of the fit, but for the linear fit and its scale."""
+    root = np.sqrt(shares.of(raw.sample_weight))[:, None]
+    targets = torch.from_numpy((raw.y - target_mean) * root)
+    return Part(standardized_inputs(raw, shares, standardization), targets)
+
+
+def mean_square(raw: RawPart, shares: Shares) -> float:
+    return float(shares.of(raw.sample_weight) @ np.square(raw.y).sum(axis=1))

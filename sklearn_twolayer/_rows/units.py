@@ -1,0 +1,193 @@
+"""From the coordinates of the fit to the units of X and y, and back. NumPy only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from scipy import sparse
+
+from sklearn_twolayer._rows.blocks import row_blocks
+
+
+@dataclass(frozen=True, eq=False)
+class FittedNetwork:
+    """A two-layer network in the units of ``X`` and ``y``.
+
+    The prediction is ``intercept + X @ coef.T + relu(X @ features.T +
+    feature_intercepts) @ amplitudes``.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_features_out, n_features_in)
+        Unit-norm directions, by decreasing mass.
+    feature_intercepts : ndarray of shape (n_features_out,)
+        Hidden biases.
+    amplitudes : ndarray of shape (n_features_out,) or (n_features_out, n_outputs)
+        Output weights.
+    coef : ndarray of shape (n_features_in,) or (n_outputs, n_features_in)
+        Coefficients of the linear part.
+    intercept : float or ndarray of shape (n_outputs,)
+        Constant of the linear part.
+    """
+
+    features: np.ndarray
+    feature_intercepts: np.ndarray
+    amplitudes: np.ndarray
+    coef: np.ndarray
+    intercept: float | np.ndarray
+
+    @property
+    def n_features(self) -> int:
+        """Number of features (living neurons)."""
+        return self.features.shape[0]
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of targets."""
+        return len(np.atleast_2d(self.coef))
+
+    def project(self, X: np.ndarray | sparse.csr_array) -> np.ndarray:
+        """Compute pre-activations ``X @ features.T + feature_intercepts``.
+
+        Parameters
+        ----------
+        X : {ndarray, sparse array} of shape (n_samples, n_features_in)
+            Inputs.
+
+        Returns
+        -------
+        projection : ndarray of shape (n_samples, n_features_out)
+            One column a feature.
+        """
+        projection = np.empty((X.shape[0], self.n_features))
+        for rows in row_blocks(X.shape[0], X.shape[1]):
+            projection[rows] = X[rows] @ self.features.T
+        projection += self.feature_intercepts
+        return projection
+
+    def predict(self, X: np.ndarray | sparse.csr_array) -> np.ndarray:
+        """Compute the outputs of the network, some rows at a time.
+
+        Parameters
+        ----------
+        X : {ndarray, sparse array} of shape (n_samples, n_features_in)
+            Inputs.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Predictions.
+        """
+        n_features, coef = self.n_features, np.atleast_2d(self.coef)
+        weights = np.ascontiguousarray(np.vstack([self.features, coef]).T)
+        biases = self.feature_intercepts[:, np.newaxis]
+        amplitudes = self.amplitudes.reshape(n_features, len(coef)).T
+        outputs = np.empty((X.shape[0], len(coef)))
+        for rows in row_blocks(X.shape[0], X.shape[1] + 2 * weights.shape[1]):
+            # One product for neurons and linear part. Then one neuron a row: loops
+            # over the few neurons of each sample would take longer than the product.
+            projection = np.ascontiguousarray((X[rows] @ weights).T)
+            activations = projection[:n_features]
+            activations += biases
+            np.maximum(activations, 0.0, out=activations)
+            outputs[rows] = (amplitudes @ activations + projection[n_features:]).T
+        outputs += self.intercept
+        return outputs.reshape((len(outputs), *self.coef.shape[:-1]))
+
+    def attributes(self) -> dict[str, object]:
+        """Fitted attributes of the estimator that predictions need.
+
+        Returns
+        -------
+        attributes : dict
+            By their names, with a trailing underscore.
+        """
+        return {f"{field.name}_": getattr(self, field.name) for field in fields(self)}
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """How inputs and targets were shifted and scaled for the fit.
+
+    The fit sees ``(X - shift) / scale`` and ``(y - target_mean - linear part) /
+    target_scale``; ``linear`` holds that linear part's coefficients on the scaled
+    inputs and the constant one.
+    """
+
+    shift: np.ndarray
+    scale: np.ndarray
+    linear: np.ndarray
+    target_mean: np.ndarray
+    target_scale: float
+    hidden_bias: bool
+
+    def to_user(
+        self,
+        weights: np.ndarray,
+        amplitudes: np.ndarray,
+        linear: np.ndarray,
+        *,
+        single_output: bool,
+    ) -> FittedNetwork:
+        """Bring a network in the coordinates of the fit to the units of the data.
+
+        ``linear`` of shape (n_features + 1, n_outputs) is the linear part that goes
+        with the neurons. The sign of each direction is made canonical (its largest
+        loading is positive): since ``relu(z) = z + relu(-z)``, turning a neuron adds
+        ``amplitude * z`` to the linear part (theory eq. 5).
+        """
+        n_features = self.shift.shape[0]
+        masses = np.linalg.norm(weights, axis=1) * np.linalg.norm(amplitudes, axis=1)
+        directions = weights[:, :n_features] / self.scale
+        norms = np.linalg.norm(directions, axis=1)
+        total = self.linear + linear * self.target_scale
+        if self.hidden_bias:
+            # A neuron that sees only its bias is a constant: the intercept's.
+            constant = np.maximum(weights[:, n_features], 0.0) * (norms == 0)
+            total[-1] += constant @ amplitudes * self.target_scale
+        order = np.argsort(-masses, kind="stable")
+        order = order[norms[order] > 0]
+        directions, norms = directions[order], norms[order]
+        features = directions / norms[:, None]
+        intercepts = np.zeros(len(features))
+        if self.hidden_bias:
+            intercepts = weights[order, n_features] / norms - features @ self.shift
+        effects = amplitudes[order] * norms[:, None] * self.target_scale
+        coef = (total[:-1].T) / self.scale
+        intercept = self.target_mean + total[-1] - coef @ self.shift
+
+        largest = np.abs(features).argmax(axis=1)
+        turned = features[np.arange(len(features)), largest] < 0
+        coef = coef + effects[turned].T @ features[turned]
+        intercept = intercept + intercepts[turned] @ effects[turned]
+        sign = np.where(turned, -1.0, 1.0)
+        features, intercepts = features * sign[:, None], intercepts * sign
+        if single_output:
+            return FittedNetwork(
+                features, intercepts, effects[:, 0], coef[0], float(intercept[0])
+            )
+        return FittedNetwork(features, intercepts, effects, coef, intercept)
+
+    def from_user(self, fitted: FittedNetwork) -> tuple[np.ndarray, np.ndarray]:
+        """Hidden weights and amplitudes, in the coordinates of the fit."""
+        weights = fitted.features * self.scale
+        if self.hidden_bias:
+            biases = fitted.feature_intercepts + fitted.features @ self.shift
+            weights = np.column_stack([weights, biases])
+        n_outputs = self.target_mean.shape[0]
+        amplitudes = fitted.amplitudes.reshape(len(weights), n_outputs)
+        return weights, amplitudes / self.target_scale
+
+
+def check_continues(
+    network: FittedNetwork, n_features_in: int, y_shape: tuple[int, ...]
+) -> None:
+    """Refuse to continue from a network on data of another shape."""
+    expected = (network.features.shape[1], network.coef.shape[:-1])
+    if expected != (n_features_in, y_shape[1:]):
+        raise ValueError(
+            "warm_start=True continues from the previous fit, which had "
+            f"{expected[0]} inputs and targets of shape {('n', *expected[1])}; got "
+            f"{n_features_in} inputs and targets of shape {y_shape}."
+        )

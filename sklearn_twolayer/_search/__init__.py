@@ -1,0 +1,1 @@
+"""The search without a schedule: exact networks, or neurons worth their price."""
