@@ -19,7 +19,7 @@ import torch
 from scipy import sparse
 
 from sklearn_twolayer import RegularizedTwoLayerRegressor
-from sklearn_twolayer._fit import problem
+from sklearn_twolayer._fit import searches
 from sklearn_twolayer._rows import parts
 from sklearn_twolayer.datasets import make_two_layer_regression
 from sklearn_twolayer.metrics import match_directions
@@ -104,7 +104,7 @@ def measure(arguments):
     X = np.load(path, mmap_mode="r" if kind == "map" else None)
     y = np.load(path.with_suffix(".y.npy"))
     if not arguments.get("sample", True):
-        problem.LARGEST_SHARE = 0.0
+        searches.LARGEST_SHARE = 0.0
     parameters = arguments.get("parameters", {})
     return fitted(X, y, teacher_of(X.shape[1]).directions, **parameters)
 

@@ -10,7 +10,8 @@ from sklearn_twolayer._network.objective import objective_at, residual_at
 from sklearn_twolayer._path.stage import Stage
 from sklearn_twolayer._rows.rows import Rows
 from sklearn_twolayer._runtime.threads import fit_threads
-from sklearn_twolayer._search.choose_neurons import FINAL, Candidate, descended
+from sklearn_twolayer._search.choose_neurons import Candidate, descend
+from sklearn_twolayer._search.tuning import DEFAULT_TUNING
 from sklearn_twolayer.datasets import make_two_layer_regression
 
 COMMON = {"deadline": None, "suppress_health_check": list(HealthCheck)}
@@ -103,9 +104,9 @@ def true_network(rows, teacher):
 
 def at_truth(rows, criterion, teacher):
     """Least squares started at the teacher."""
-    network, n_iter = descended(rows, true_network(rows, teacher), 0.0, FINAL)
+    network = descend(rows, true_network(rows, teacher), 0.0, DEFAULT_TUNING.final)
     loss = objective_at(rows, network, 0.0)[0]
-    return Candidate(network, criterion.value(loss, network.n_neurons), n_iter)
+    return Candidate(network, criterion.value(loss, network.n_neurons))
 
 
 def stage_of(network, lambda_, loss):

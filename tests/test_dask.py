@@ -13,8 +13,8 @@ from sklearn_twolayer import (
     ConstantSchedule,
     RegularizedTwoLayerRegressor,
     RegularizedTwoLayerRegressorCV,
-    _problem,
 )
+from sklearn_twolayer._fit import searches
 from sklearn_twolayer.datasets import make_two_layer_regression
 
 dask = pytest.importorskip("dask")
@@ -104,8 +104,8 @@ def test_targets_and_weights_may_be_in_memory(data):
 def test_a_sample_of_all_chunks_begins(monkeypatch, data):
     X, y = data
     expected = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
-    monkeypatch.setattr(_problem, "SAMPLED_ROWS", 100)
-    monkeypatch.setattr(_problem, "SAMPLED_PER_INPUT", 1)
+    monkeypatch.setattr(searches, "SAMPLED_ROWS", 100)
+    monkeypatch.setattr(searches, "SAMPLED_PER_INPUT", 1)
     model = RegularizedTwoLayerRegressor(random_state=0)
     model.fit(da.from_array(X, chunks=(100, 4)), da.from_array(y, chunks=100))
     assert len(model.features_) == len(expected.features_)

@@ -16,7 +16,7 @@ from scipy.optimize import approx_fprime
 from sklearn_twolayer._descent.hessian_product import curvature_product
 from sklearn_twolayer._network.fixed_directions import activation_moments
 from sklearn_twolayer._network.network import Network
-from sklearn_twolayer._network.noise import counted
+from sklearn_twolayer._network.noise import with_effective_size
 from sklearn_twolayer._network.objective import (
     correlations,
     evaluate,
@@ -165,28 +165,35 @@ def test_rows_are_counted_by_the_noise_of_those_of_large_weight(hidden_bias, mak
     residual = definition.residual(network.weights.numpy(), network.amplitudes.numpy())
     squares, share = (residual**2).sum(axis=1), definition.share
     expected = min(share @ squares / (share**2 @ squares), len(y))
-    np.testing.assert_allclose(counted(rows, network).n_effective, expected)
+    np.testing.assert_allclose(with_effective_size(rows, network).n_effective, expected)
 
 
-def test_rows_of_all_blocks_are_counted(monkeypatch):
+def test_rows_of_all_blocks_are_with_effective_size(monkeypatch):
     *_, rows, network = random_problem(0)
-    expected = counted(rows, network).n_effective
+    expected = with_effective_size(rows, network).n_effective
     monkeypatch.setattr("sklearn_twolayer._rows.blocks.BLOCK_ENTRIES", 30)
     assert len(rows.parts.part.blocks(1)) > 2
-    assert counted(rows, network).n_effective == pytest.approx(expected, rel=1e-12)
+    assert with_effective_size(rows, network).n_effective == pytest.approx(
+        expected, rel=1e-12
+    )
 
 
 def test_rows_that_leave_no_noise_are_counted_by_their_weights():
     X, _, weights, *_ = random_problem(0)
     rows = make_rows(X, X[:, 0], weights)
     expected = weights.sum() ** 2 / (weights**2).sum()
-    assert counted(rows, Network.empty(rows)).n_effective == pytest.approx(expected)
+    assert with_effective_size(rows, Network.empty(rows)).n_effective == pytest.approx(
+        expected
+    )
 
 
 def test_equal_weights_and_repetitions_count_as_they_are():
     X, y, weights, _, network = random_problem(1)
     for factor in (1.0, 0.3):
         rows = make_rows(X, y, np.full(len(y), factor))
-        assert counted(rows, network).n_effective == pytest.approx(len(y))
+        assert with_effective_size(rows, network).n_effective == pytest.approx(len(y))
     repeats = np.ceil(3 * weights)
-    assert counted(make_rows(X, y, repeats), network).n_effective == repeats.sum()
+    assert (
+        with_effective_size(make_rows(X, y, repeats), network).n_effective
+        == repeats.sum()
+    )

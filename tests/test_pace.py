@@ -6,7 +6,7 @@ import pytest
 from conftest import random_problem, stage_of
 
 from sklearn_twolayer import GeometricSchedule, StagedSchedule, two_layer_path
-from sklearn_twolayer._network.noise import counted, noise_level
+from sklearn_twolayer._network.noise import noise_level, with_effective_size
 from sklearn_twolayer._path.pace import data_end_path, next_index
 from sklearn_twolayer.datasets import make_two_layer_regression
 
@@ -57,7 +57,7 @@ def test_steps_grow_while_the_certificate_holds():
     assert following([0, 1], [2, 2], stopped_by="max_time") is None
     # Long steps are no way past the noise level.
     noise = (0.07 - 0.25 * 0.3 * lambdas[1] ** 2) / 0.75
-    counts = counted(rows, network.take(many))
+    counts = with_effective_size(rows, network.take(many))
     level = noise_level(counts, 2.0 * noise)
     assert lambdas[7] < level < lambdas[4]
     assert following([1, 3], [15, 15], loss=0.07) == np.sum(lambdas >= level) - 1

@@ -11,10 +11,10 @@ from sklearn_twolayer import (
     RegularizedTwoLayerRegressor,
     RegularizedTwoLayerRegressorCV,
     _blocks,
-    _problem,
     _raw,
     two_layer_path,
 )
+from sklearn_twolayer._fit import searches
 from sklearn_twolayer.datasets import make_two_layer_regression
 from sklearn_twolayer.metrics import match_directions
 
@@ -171,7 +171,7 @@ def test_a_sample_begins_and_all_rows_decide(monkeypatch, noise):
         4000, 4, n_directions=2, noise=noise, return_teacher=True, random_state=0
     )
     expected = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
-    monkeypatch.setattr(_problem, "SAMPLED_ROWS", 500)
+    monkeypatch.setattr(searches, "SAMPLED_ROWS", 500)
     model = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
     match = match_directions(model.features_, expected.features_)
     assert len(model.features_) == len(expected.features_) == len(teacher.directions)

@@ -17,10 +17,17 @@ from sklearn_twolayer._descent.gauss_newton import gauss_newton
 from sklearn_twolayer._network.network import Network
 from sklearn_twolayer._network.objective import objective_at, residual_at
 from sklearn_twolayer._path.path import start_path
+from sklearn_twolayer._runtime.limits import step_limit
 from sklearn_twolayer._search.bold_start import bold_start
-from sklearn_twolayer._search.choose_neurons import FINAL, descended, refit
+from sklearn_twolayer._search.choose_neurons import descend, refit
 from sklearn_twolayer._search.criterion import DEFAULT_PENALTY, Criterion
-from sklearn_twolayer._search.search import found_stage, search, shrunk, spread
+from sklearn_twolayer._search.search import (
+    certify_result,
+    restart_from_combinations,
+    search,
+    shrink,
+)
+from sklearn_twolayer._search.tuning import DEFAULT_TUNING as TUNING
 from sklearn_twolayer.datasets import make_two_layer_regression
 from sklearn_twolayer.metrics import match_directions
 
@@ -30,9 +37,10 @@ pytestmark = pytest.mark.usefixtures("threads_of_a_fit")
 def searched(rows, seed=0, penalty=DEFAULT_PENALTY):
     generator = seeded(seed)
     start = start_path(rows, 32, generator)
-    begin = bold_start(rows, start, generator)
-    found = search(rows, start, penalty, 2000, generator, begin)
-    return found_stage(rows, found, 0.0, generator)
+    with step_limit(2000) as progress:
+        begin = bold_start(rows, start, generator, TUNING)
+        result = search(rows, start, penalty, generator, begin, TUNING)
+        return certify_result(rows, result, progress, generator, TUNING)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -130,8 +138,8 @@ def test_the_last_decay_is_that_of_the_masses_and_the_noise(seed, n_targets):
     )
     rows = make_rows(X, y)
     network = searched(rows, penalty=3.5).network
-    plain, _ = descended(rows, network, 0.0, FINAL)
-    smaller, _ = shrunk(rows, plain)
+    plain = descend(rows, network, 0.0, TUNING.final)
+    smaller = shrink(rows, plain, TUNING)
     assert smaller.masses.sum() < plain.masses.sum()
     # Theory eq. (17), from the definition of each of its symbols.
     squares = residual_at(rows, plain).squares / n_targets
@@ -149,8 +157,8 @@ def test_the_last_decay_lowers_the_error_on_average():
     for seed in range(8):
         rows, teacher = teacher_rows(seed, n_samples=300, noise=0.5)
         network = true_network(rows, teacher)
-        plain, _ = descended(rows, network, 0.0, FINAL)
-        smaller, _ = shrunk(rows, plain)
+        plain = descend(rows, network, 0.0, TUNING.final)
+        smaller = shrink(rows, plain, TUNING)
         before = mean_excess(rows, plain, teacher)
         ratios.append(mean_excess(rows, smaller, teacher) / before)
     assert np.mean(ratios) < 0.97
@@ -158,9 +166,9 @@ def test_the_last_decay_lowers_the_error_on_average():
 
 def test_an_exact_network_is_not_shrunk():
     rows, teacher = teacher_rows(0, noise=0.0)
-    network, _ = shrunk(rows, true_network(rows, teacher))
+    network = shrink(rows, true_network(rows, teacher), TUNING)
     assert residual_at(rows, network).squares < rows.exact
-    assert shrunk(rows, Network.empty(rows))[0].n_neurons == 0
+    assert shrink(rows, Network.empty(rows), TUNING).n_neurons == 0
 
 
 @pytest.mark.parametrize("seed", [2, 3])
@@ -184,8 +192,8 @@ def test_directions_that_are_close_are_told_apart_without_noise(seed):
             "n_samples": 1000, "n_features": 10, "subspace_dim": 2, "n_directions": 6,
             "min_angle": 0.2,
         },
-        # Where the search ends nearly exact, with so many parameters that no shot
-        # was tried before it.
+        # Where the search ends nearly exact, with so many parameters that no
+        # refit was tried before it.
         {
             "n_samples": 5000, "n_features": 30, "subspace_dim": 2, "n_directions": 5,
             "min_angle": 0.2,
@@ -215,14 +223,19 @@ def test_what_the_choice_misses_in_the_span_is_found(seed):
     criterion = Criterion.of(rows, DEFAULT_PENALTY)
     start = start_path(rows, 32, seeded())
     truth = true_network(rows, teacher)
-    few = refit(rows, criterion, truth.take([0, 2, 4]), 0)
-    found = spread(rows, start, criterion, few, 2000, seeded())
+    few = refit(rows, criterion, truth.take([0, 2, 4]), TUNING)
+
+    def restarted(best):
+        return restart_from_combinations(rows, start, criterion, best, seeded(), TUNING)
+
+    found = restarted(few)
     assert found.network.n_neurons == 5
     assert found.value < few.value
-    assert found.has_grown
+    assert found.has_births
     # All of it has no more to give, and one direction has no span to look in.
-    best = refit(rows, criterion, truth, 0)
-    assert spread(rows, start, criterion, best, 2000, seeded()) is best
-    one = refit(rows, criterion, truth.take([0]), 0)
-    assert spread(rows, start, criterion, one, 2000, seeded()) is one
-    assert spread(rows, start, criterion, few, few.n_iter, seeded()) is few
+    best = refit(rows, criterion, truth, TUNING)
+    assert restarted(best) is best
+    one = refit(rows, criterion, truth.take([0]), TUNING)
+    assert restarted(one) is one
+    with step_limit(0):
+        assert restarted(few) is few

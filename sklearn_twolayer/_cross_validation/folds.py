@@ -15,6 +15,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_twolayer._options.path_options import PathOptions
 from sklearn_twolayer._options.schedule import StagedSchedule
+from sklearn_twolayer._runtime.limits import step_limit
 from sklearn_twolayer._runtime.threads import fit_threads
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def follow_folds(
     sample_weight: np.ndarray,
     splits: Sequence[tuple[np.ndarray, np.ndarray]],
     options: PathOptions,
-    penalty: float | None,
+    penalty: str | float | None,
     n_jobs: int | None,
 ) -> list[Fold]:
     """Follow the path in each fold, as far as all folds go.
@@ -135,7 +136,7 @@ def follow_fold(
     train: np.ndarray,
     test: np.ndarray,
     options: PathOptions,
-    penalty: float | None,
+    penalty: str | float | None,
     n_stages: int,
 ) -> Fold:
     """Follow the path on the rows ``train``; errors on the rows ``test``.
@@ -146,33 +147,34 @@ def follow_fold(
     their least, without debiased networks and with as much of both, or after
     ``n_stages``.
     """
-    # Imported here: who only predicts does without torch.
+    # Imported here, because predicting and unpickling do without torch.
     from sklearn_twolayer._fit.problem import PathProblem
+    from sklearn_twolayer._fit.searches import searches
+    from sklearn_twolayer._fit.stages import path_stages
     from sklearn_twolayer._rows.raw import RawRows
 
     n_lambdas = len(options.schedule.lambdas)
     n_features = np.full(n_lambdas, np.nan)
     errors = np.full((n_lambdas, len(SHARES)), np.nan)
-    with fit_threads(X.size):
+    with fit_threads(X.size), step_limit() as progress:
         problem = PathProblem.of(
             RawRows.local(X, y, _repeated(sample_weight, train)), options
         )
-        found = [] if penalty is None else problem.searches(penalty, PENALTIES)
-        debiased = tuple(problem.fitted(one.network) for one in found)
-        n_iter = sum(one.n_iter for one in found)
+        results = [] if penalty is None else searches(problem, penalty, PENALTIES)
+        debiased = tuple(problem.fitted(one.network) for one in results)
         rivals = [network.predict(X[test]) for network in debiased]
         averaged = np.mean(rivals, axis=0) if rivals else 0.0
         shares = SHARES if rivals else SHARES[:1]
         paths = [HeldOut(y[test], sample_weight[test]) for _ in shares]
-        for index, stage in enumerate(islice(problem.stages(), n_stages)):
-            n_iter += stage.n_iter
+        for index, stage in enumerate(islice(path_stages(problem), n_stages)):
             fitted = problem.fitted(stage.network)
             predicted = fitted.predict(X[test])
             n_features[index] = fitted.n_features
             for column, (share, path) in enumerate(zip(shares, paths, strict=True)):
                 blended = (1.0 - share) * predicted + share * averaged
                 errors[index, column] = path.add(blended)
-            if all(path.is_past for path in paths[::2]):  # the others are between
+            # Shares of 0 and 0.5 decide for the two that are not looked at here.
+            if all(path.is_past for path in paths[::2]):
                 break
     error = partial(mean_squared_error, y[test], sample_weight=sample_weight[test])
     return Fold(
@@ -182,7 +184,7 @@ def follow_fold(
         debiased_error=error(rivals[0]) if rivals else np.nan,
         averaged_error=error(averaged) if rivals else np.nan,
         weight=sample_weight[test].sum(),
-        n_iter=n_iter,
+        n_iter=progress.n_iter,
     )
 
 

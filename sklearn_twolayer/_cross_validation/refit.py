@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sklearn_twolayer._cross_validation.choice import Choice
 from sklearn_twolayer._cross_validation.folds import PENALTIES
+from sklearn_twolayer._runtime.limits import step_limit
 
 if TYPE_CHECKING:
     from sklearn_twolayer._fit.problem import PathProblem
@@ -16,19 +16,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Followed:
-    """What a choice has led to on all rows.
+class ChosenFit:
+    """The network of a choice, fitted on all rows, and how it was found.
 
     Parameters
     ----------
     network : Network
         In the coordinates of the fit.
     stages : list of Stage
-        To report: those of the path, if it has a share, or the one of the search.
+        The stages to report: those of the path, if it has a share, or the one of the
+        search.
     n_iter : int
-        Evaluations that it took.
+        Evaluations that the fit took.
     n_averaged : int
-        Number of debiased networks in it.
+        Number of debiased networks that the network is the mean of.
     """
 
     network: Network
@@ -37,34 +38,41 @@ class Followed:
     n_averaged: int
 
 
-def follow_choice(
-    problem: PathProblem, choice: Choice, penalty: float, *, to_tolerance: bool
-) -> Followed:
-    """What was chosen, on all rows.
+def fit_choice(
+    problem: PathProblem, choice: Choice, penalty: str | float, *, to_tolerance: bool
+) -> ChosenFit:
+    """Fit what was chosen on all rows.
 
     The last stage of a path is descended on, ``to_tolerance`` or for a while.
     """
+    # Imported here, because predicting and unpickling do without torch.
+    from sklearn_twolayer._fit.searches import mean_network, searches
+    from sklearn_twolayer._fit.stages import improve, path_stages
     from sklearn_twolayer._network.network import weighted_mean
+    from sklearn_twolayer._search.search import certify_result
 
-    began, n_iter, n_averaged = time.perf_counter(), 0, 0
-    share = choice.debiased_share
+    share, n_averaged = choice.debiased_share, 0
     networks, shares = [], []
-    if share > 0.0:
-        fractions = PENALTIES if choice.others else PENALTIES[:1]
-        found = problem.searches(penalty, fractions)
-        debiased, n_averaged = found[0].network, len(found) + len(choice.others)
-        if choice.others:
-            of_all_rows = [problem.fitted(one.network) for one in found]
-            debiased = problem.averaged([*of_all_rows, *choice.others])
-        n_iter += sum(one.n_iter for one in found)
-        networks.append(debiased)
-        shares.append(share)
-    if share == 1.0:
-        stages = [problem.found_stage(found[0], began)]
-    else:
-        stages = list(problem.stages())
-        stages[-1] = problem.improved(stages[-1], to_tolerance=to_tolerance)
-        n_iter += sum(stage.n_iter for stage in stages)
-        networks.append(stages[-1].network)
-        shares.append(1.0 - share)
-    return Followed(weighted_mean(networks, shares), stages, n_iter, n_averaged)
+    with step_limit() as progress:
+        if share > 0.0:
+            fractions = PENALTIES if choice.others else PENALTIES[:1]
+            results = searches(problem, penalty, fractions)
+            debiased = results[0].network
+            n_averaged = len(results) + len(choice.others)
+            if choice.others:
+                of_all_rows = [problem.fitted(one.network) for one in results]
+                debiased = mean_network(problem, [*of_all_rows, *choice.others])
+            networks.append(debiased)
+            shares.append(share)
+        if share == 1.0:
+            stage = certify_result(
+                problem.rows, results[0], progress, problem.generator, problem.tuning
+            )
+            stages = [stage]
+        else:
+            stages = list(path_stages(problem))
+            stages[-1] = improve(problem, stages[-1], to_tolerance=to_tolerance)
+            networks.append(stages[-1].network)
+            shares.append(1.0 - share)
+    network = weighted_mean(networks, shares)
+    return ChosenFit(network, stages, progress.n_iter, n_averaged)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from sklearn_twolayer._descent.fast import fast_descent, refine
 from sklearn_twolayer._descent.gradient import gradient_descent
 from sklearn_twolayer._descent.newton import newton_descent
-from sklearn_twolayer._descent.result import Descent, ended
+from sklearn_twolayer._descent.result import Descent
 
 DESCENTS = {"gd": gradient_descent, "newton": newton_descent, "fast": fast_descent}
 
-__all__ = ["DESCENTS", "Descent", "ended", "newton_descent", "refine"]
+__all__ = ["DESCENTS", "Descent", "newton_descent", "refine"]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sklearn_twolayer._certificate.certificate import certify
 from sklearn_twolayer._certificate.peaks import QUICK, Effort
 from sklearn_twolayer._descent.newton import give_birth
 from sklearn_twolayer._descent.quasi_newton import quasi_newton
-from sklearn_twolayer._descent.result import Descent, ended
+from sklearn_twolayer._descent.result import Descent
 from sklearn_twolayer._network.fixed_directions import refit_masses
+from sklearn_twolayer._runtime.limits import limit_reached
 
 if TYPE_CHECKING:
     import torch
@@ -41,12 +41,11 @@ def fast_descent(
     from the stage before, the gap is a few percent, more at small decays.
     ``options.tol`` is not used.
     """
-    network, n_iter = _descend(rows, network, lambda_, options)
+    network = _descend(rows, network, lambda_)
     if lambda_ == 0.0:
-        return Descent(network, n_iter, ended(n_iter, options.max_iter) or "tol")
+        return Descent(network, limit_reached() or "tol")
     network = refit_masses(rows, network, lambda_)  # drops neurons that L-BFGS fades
-    descent = _alternate(rows, network, lambda_, options, generator, ROUNDS, GLANCE)
-    return replace(descent, n_iter=n_iter + descent.n_iter)
+    return _alternate(rows, network, lambda_, generator, ROUNDS, GLANCE)
 
 
 def refine(
@@ -57,34 +56,27 @@ def refine(
     generator: torch.Generator,
 ) -> Descent:
     """Go on where a fast descent ended, for longer and looking harder."""
-    return _alternate(rows, network, lambda_, options, generator, KEPT_ROUNDS, QUICK)
+    return _alternate(rows, network, lambda_, generator, KEPT_ROUNDS, QUICK)
 
 
 def _alternate(
     rows: Rows,
     network: Network,
     lambda_: float,
-    options: PathOptions,
     generator: torch.Generator,
     n_rounds: int,
     effort: Effort,
 ) -> Descent:
     """Births and descent in turn, until a look finds a small gap."""
-    n_iter = 0
     state = certify(rows, network, lambda_, generator, effort)
     for _ in range(n_rounds):
-        if state.relative_gap <= TOLERANCE or ended(n_iter, options.max_iter):
+        if state.relative_gap <= TOLERANCE or limit_reached():
             break
         born = refit_masses(rows, give_birth(network, state.peaks, lambda_), lambda_)
-        network, used = _descend(rows, born, lambda_, options)
-        n_iter += used
+        network = _descend(rows, born, lambda_)
         state = certify(rows, network, lambda_, generator, effort)
-    stopped_by = ended(n_iter, options.max_iter)
-    return Descent(network, n_iter, stopped_by or "steps", state)
+    return Descent(network, limit_reached() or "steps", state)
 
 
-def _descend(
-    rows: Rows, network: Network, lambda_: float, options: PathOptions
-) -> tuple[Network, int]:
-    steps = min(STEPS, options.max_iter)
-    return quasi_newton(rows, network, lambda_, max_iter=steps, tol=1e-6)
+def _descend(rows: Rows, network: Network, lambda_: float) -> Network:
+    return quasi_newton(rows, network, lambda_, max_iter=STEPS, tol=1e-6)

@@ -11,7 +11,7 @@ import torch
 from sklearn_twolayer._network.network import balance
 from sklearn_twolayer._network.objective import evaluate
 from sklearn_twolayer._rows.sums import add, gram
-from sklearn_twolayer._runtime.limits import out_of_time
+from sklearn_twolayer._runtime.limits import count_step, limit_reached
 
 if TYPE_CHECKING:
     from sklearn_twolayer._network.network import Network
@@ -47,7 +47,7 @@ def gauss_newton(
     network = balance(network)
     current = evaluate(rows, network, lambda_)
     for n_iter in range(max_iter):
-        if current.objective <= ROUNDING or out_of_time():
+        if current.objective <= ROUNDING or limit_reached():
             return network, n_iter
         curvature = gauss_newton_matrix(rows, network)
         curvature.diagonal().add_(lambda_)
@@ -60,6 +60,7 @@ def gauss_newton(
             candidate = balance(network.moved_to(network.parameters - step.change))
             following = evaluate(rows, candidate, lambda_)
             lower = following.objective < current.objective
+        count_step()
         fall = current.objective - following.objective
         # Nielsen's rule: where half of what was promised came, the damping stays.
         damping *= max(0.1, 1.0 - (2.0 * fall / step.promise - 1.0) ** 3)

@@ -19,7 +19,7 @@ from sklearn_twolayer._descent.hessian_product import curvature_product
 from sklearn_twolayer._descent.result import Descent
 from sklearn_twolayer._network.network import balance, merge, prune
 from sklearn_twolayer._network.objective import evaluate
-from sklearn_twolayer._runtime.limits import out_of_time
+from sklearn_twolayer._runtime.limits import count_step, out_of_time
 
 if TYPE_CHECKING:
     import torch
@@ -68,16 +68,17 @@ def descend_plainly(
     for n_iter in range(max_iter):
         size = lambda_ * math.sqrt(network.squared_norm())
         if float(current.gradient.norm()) <= tol * size:
-            return Descent(network, n_iter, "tol")
+            return Descent(network, "tol")
         if out_of_time():
-            return Descent(network, n_iter, "max_time")
+            return Descent(network, "max_time")
         if n_iter > 0 and n_iter % STALL_STEPS == 0:
             if current.objective >= reference * (1.0 - STALL_FRACTION):
-                return Descent(network, n_iter, "stall")
+                return Descent(network, "stall")
             reference = current.objective
         if n_iter % CURVATURE_STEPS == 0:
             n_products = FIRST_PRODUCTS if n_iter == 0 else NEXT_PRODUCTS
             step, vector = _step(rows, network, lambda_, vector, n_products)
+        count_step()
         candidate = network.moved_to(
             network.parameters.sub(current.gradient, alpha=step)
         )
@@ -87,7 +88,7 @@ def descend_plainly(
             step = min(step / 2.0, safe)
             continue
         network, current = candidate, trial
-    return Descent(network, max_iter, "max_iter")
+    return Descent(network, "max_iter")
 
 
 def _step(

@@ -12,11 +12,11 @@ from sklearn_twolayer._certificate.certificate import certify
 from sklearn_twolayer._certificate.peaks import LAST, QUICK, THOROUGH
 from sklearn_twolayer._descent.gauss_newton import gauss_newton
 from sklearn_twolayer._descent.quasi_newton import quasi_newton
-from sklearn_twolayer._descent.result import Descent, ended
+from sklearn_twolayer._descent.result import Descent
 from sklearn_twolayer._descent.simplify import simplify
 from sklearn_twolayer._network.fixed_directions import refit_masses
 from sklearn_twolayer._network.network import Network
-from sklearn_twolayer._runtime.limits import out_of_time
+from sklearn_twolayer._runtime.limits import count_step, limit_reached, out_of_time
 
 if TYPE_CHECKING:
     from sklearn_twolayer._certificate.certificate import Certificate
@@ -57,41 +57,33 @@ def newton_descent(
     on. At the end neurons are merged as far as the gap stays within the tolerance.
     """
     if lambda_ == 0.0:
-        network, n_iter = descend_without_decay(rows, network, options.max_iter)
-        return Descent(network, n_iter, "max_time" if out_of_time() else "tol")
+        network = descend_without_decay(rows, network, options.max_iter)
+        return Descent(network, limit_reached() or "tol")
     tol = options.tol
-    network, n_iter = quasi_newton(
-        rows, network, lambda_, max_iter=min(FIRST_STEPS, options.max_iter), tol=1e-9
-    )
-    network, used = simplify(rows, network, lambda_, slack=tol)
-    n_iter += used
+    network = quasi_newton(rows, network, lambda_, max_iter=FIRST_STEPS, tol=1e-9)
+    network = simplify(rows, network, lambda_, slack=tol)
     state = _certify(rows, network, lambda_, tol, generator)
     slides, objective = True, math.inf
     for k in range(1, MOST_ROUNDS + 1):
-        if state.relative_gap <= tol or ended(n_iter, options.max_iter):
+        if state.relative_gap <= tol or limit_reached():
             break
         network = refit_masses(rows, give_birth(network, state.peaks, lambda_), lambda_)
         if slides and k % SLIDE_EVERY == 0:
             slides = state.objective < objective * (1.0 - LEAST_FALL * tol)
             objective = state.objective
-            network, used = quasi_newton(
+            network = quasi_newton(
                 rows, network, lambda_, max_iter=NEXT_STEPS, tol=1e-12
             )
-            n_iter += used
-        n_iter += 1
+        count_step()
         state = _certify(rows, network, lambda_, tol, generator)
     if state.relative_gap <= tol:
-        lean, used = simplify(rows, network, lambda_, slack=0.5 * tol)
-        n_iter += used
+        lean = simplify(rows, network, lambda_, slack=0.5 * tol)
         if lean.n_neurons < network.n_neurons:
             lean_state = _certify(rows, lean, lambda_, tol, generator)
             if lean_state.relative_gap <= tol:
                 network, state = lean, lean_state
-    if state.relative_gap <= tol:
-        stopped_by = "tol"
-    else:
-        stopped_by = ended(n_iter, options.max_iter) or "stall"
-    return Descent(network, n_iter, stopped_by, state)
+    stopped_by = limit_reached() or "stall" if state.relative_gap > tol else "tol"
+    return Descent(network, stopped_by, state)
 
 
 def _certify(
@@ -125,15 +117,12 @@ def _last_searches(tol: float) -> int:
     return max(3, round(5.0 * digits) - 12)
 
 
-def descend_without_decay(
-    rows: Rows, network: Network, max_iter: int
-) -> tuple[Network, int]:
+def descend_without_decay(rows: Rows, network: Network, max_iter: int) -> Network:
     """Quasi-Newton while the neurons are many, Gauss-Newton when they are few."""
-    network, n_iter = quasi_newton(rows, network, 0.0, max_iter=max_iter, tol=1e-9)
+    network = quasi_newton(rows, network, 0.0, max_iter=max_iter, tol=1e-9)
     if network.parameters.numel() <= MOST_PARAMETERS:
-        network, used = gauss_newton(rows, network, 0.0, max_iter=20, tol=1e-10)
-        n_iter += used
-    return network, n_iter
+        network, _ = gauss_newton(rows, network, 0.0, max_iter=20, tol=1e-10)
+    return network
 
 
 def give_birth(network: Network, peaks: Peaks, lambda_: float) -> Network:

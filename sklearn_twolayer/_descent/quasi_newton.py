@@ -12,7 +12,7 @@ from scipy.optimize import OptimizeResult, minimize
 from sklearn_twolayer._descent.gauss_newton import gauss_newton_matrix
 from sklearn_twolayer._network.network import balance
 from sklearn_twolayer._network.objective import evaluate
-from sklearn_twolayer._runtime.limits import out_of_time
+from sklearn_twolayer._runtime.limits import count_step, limit_reached
 
 if TYPE_CHECKING:
     from sklearn_twolayer._network.network import Network
@@ -33,16 +33,17 @@ def quasi_newton(
     tol: float,
     enough: float = -math.inf,
     scaled: bool = False,
-) -> tuple[Network, int]:
-    """SciPy's L-BFGS-B on all parameters; the balanced network and the evaluations.
+) -> Network:
+    """Descend by SciPy's L-BFGS-B on all parameters; return the balanced network.
 
-    It ends when a step lowers the objective by less than ``tol`` of it, or when the
-    objective is at most ``enough``. Monotone: the line search of L-BFGS-B accepts
-    decreases only. If ``scaled``, it works in the coordinates of theory eq. (19), which
-    costs one Gauss-Newton matrix and saves half of the evaluations.
+    The descent ends when a step lowers the objective by less than the fraction ``tol``,
+    when the objective is at most ``enough``, or when the stage has no steps left. It is
+    monotone, because the line search of L-BFGS-B accepts decreases only. If ``scaled``,
+    it works in the coordinates of theory eq. (19), which costs one Gauss-Newton matrix
+    and saves half of the evaluations.
     """
-    if network.n_neurons == 0:
-        return network, 0
+    if network.n_neurons == 0 or limit_reached():
+        return network
     start = _flat(network.parameters)
     scaling = _scaling(rows, network, lambda_) if scaled else None
 
@@ -53,6 +54,7 @@ def quasi_newton(
         return network.moved_to(parameters)
 
     def value_and_gradient(point: np.ndarray) -> tuple[float, np.ndarray]:
+        count_step()
         evaluation = evaluate(rows, network_at(point), lambda_)
         gradient = _flat(evaluation.gradient)
         if scaling is not None:
@@ -60,7 +62,7 @@ def quasi_newton(
         return evaluation.objective, gradient
 
     def stop(intermediate_result: OptimizeResult) -> None:
-        if intermediate_result.fun <= enough or out_of_time():
+        if intermediate_result.fun <= enough or limit_reached():
             raise StopIteration
 
     result = minimize(
@@ -76,7 +78,7 @@ def quasi_newton(
             "gtol": 0.0,
         },
     )
-    return balance(network_at(result.x)), int(result.nfev)
+    return balance(network_at(result.x))
 
 
 def _scaling(rows: Rows, network: Network, lambda_: float) -> np.ndarray | None:

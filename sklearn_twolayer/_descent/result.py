@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sklearn_twolayer._runtime.limits import out_of_time
-
 if TYPE_CHECKING:
     from sklearn_twolayer._certificate.certificate import Certificate
     from sklearn_twolayer._network.network import Network
@@ -20,8 +18,6 @@ class Descent:
     ----------
     network : Network
         Where the descent ended; the objective there is at most the one it began at.
-    n_iter : int
-        Steps taken.
     stopped_by : {"tol", "max_iter", "max_time", "stall", "steps"}
         What ended the descent: its tolerance, the limits on its steps or its time, that
         the objective no longer fell, or that a rough descent had taken its steps.
@@ -30,13 +26,5 @@ class Descent:
     """
 
     network: Network
-    n_iter: int
     stopped_by: str
     certificate: Certificate | None = None
-
-
-def ended(n_iter: int, max_iter: int) -> str | None:
-    """The limit that ends a descent after so many steps, if one does."""
-    if out_of_time():
-        return "max_time"
-    return "max_iter" if n_iter >= max_iter else None

@@ -28,15 +28,15 @@ def simplify(
     *,
     slack: float,
     to_the_end: bool = True,
-) -> tuple[Network, int]:
-    """Find the smallest merged network that is as good, and the evaluations used.
+) -> Network:
+    """Find the smallest merged network that is as good.
 
     Of the networks merged at each angle and re-optimised, it is the first whose
     objective is at most ``1 + slack`` times that of ``network``, or ``network``. If not
     ``to_the_end``, it is optimised no further than that.
     """
     limit = (1.0 + slack) * objective_at(rows, network, lambda_)[1]
-    n_evaluations, n_tried = 0, 0
+    n_tried = 0
     for angle in ANGLES:
         candidate = prune(merge(network, angle), LEAST_MASS)
         if candidate.n_neurons == n_tried:  # the angle before gave the same merges
@@ -44,7 +44,7 @@ def simplify(
         n_tried = candidate.n_neurons
         if n_tried == network.n_neurons:
             break
-        candidate, used = quasi_newton(
+        candidate = quasi_newton(
             rows,
             candidate,
             lambda_,
@@ -52,7 +52,6 @@ def simplify(
             tol=1e-9,
             enough=-math.inf if to_the_end else limit,
         )
-        n_evaluations += used
         if objective_at(rows, candidate, lambda_)[1] <= limit:
-            return candidate, n_evaluations
-    return network, n_evaluations
+            return candidate
+    return network

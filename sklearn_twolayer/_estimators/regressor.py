@@ -20,7 +20,11 @@ from sklearn_twolayer._checks.data import (
 from sklearn_twolayer._checks.parameters import check_criterion, check_flag
 from sklearn_twolayer._checks.state import unchanged_on_error
 from sklearn_twolayer._estimators.base import TwoLayerModel
-from sklearn_twolayer._fit.report import gap_message
+from sklearn_twolayer._fit.report import (
+    convergence_message,
+    fit_attributes,
+    progress_line,
+)
 from sklearn_twolayer._options.path_options import check_path_options
 from sklearn_twolayer._rows.dask import dask_rows
 from sklearn_twolayer._rows.units import check_continues
@@ -320,6 +324,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         self._check_feature_output()
         initial = self._fitted_network() if warm_start else None
         # Imported here: predicting and unpickling do without torch.
+        from sklearn_twolayer._fit import stages as run
         from sklearn_twolayer._fit.problem import PathProblem
         from sklearn_twolayer._rows.raw import RawRows
 
@@ -337,9 +342,10 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
             problem = PathProblem.of(data, options)
             if self.schedule is None and options.solver == "newton":
                 penalty = DEFAULT_PENALTY if criterion is None else criterion
-                path, most_stages = problem.search(penalty, initial), 1
+                path, most_stages = run.search_stage(problem, penalty, initial), 1
             else:  # the data may end the schedule early
-                path, most_stages = problem.stages(initial), len(problem.lambdas)
+                path = run.path_stages(problem, initial)
+                most_stages = len(problem.lambdas)
             context = self._init_callback_context(max_subtasks=most_stages)
             context.call_on_fit_task_begin(estimator=self, **task)
             stages: list[Stage] = []
@@ -350,19 +356,21 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
                 stage = next(path)
                 stages.append(stage)
                 if verbose:
-                    print(problem.progress_line(stage))
+                    print(progress_line(problem, stage))
                 stopped = stage_context.call_on_fit_task_end(
                     estimator=self,
                     **task,
                     reconstruction_attributes=lambda: _attributes(problem, stages),
                 )
-            kept = problem.kept(stages, criterion)
-            network = problem.debiased(kept) if debias else kept.result
+            kept = run.keep_stage(problem, stages, criterion)
+            network, debiased_by = kept.result, None
+            if debias:
+                network, debiased_by = run.debias(problem, kept)
             fitted = problem.fitted(network)
         vars(self).update(fitted.attributes())
-        vars(self).update(problem.attributes(stages, kept))
-        message = gap_message(kept, self.lambda_, options.tol)
-        if message and not debias:
+        vars(self).update(fit_attributes(problem, stages, kept))
+        message = convergence_message(kept, self.lambda_, options.tol, debiased_by)
+        if message:
             warnings.warn(message, ConvergenceWarning, stacklevel=4)
         context.call_on_fit_task_end(
             estimator=self, **task, reconstruction_attributes=fitted.attributes

@@ -31,12 +31,16 @@ from sklearn_twolayer._checks.parameters import (
 from sklearn_twolayer._checks.state import unchanged_on_error
 from sklearn_twolayer._cross_validation.choice import ambiguity, choose
 from sklearn_twolayer._cross_validation.folds import SHARES, follow_folds, path_options
-from sklearn_twolayer._cross_validation.refit import follow_choice
+from sklearn_twolayer._cross_validation.refit import fit_choice
 from sklearn_twolayer._estimators.base import TwoLayerModel
-from sklearn_twolayer._fit.report import gap_message
+from sklearn_twolayer._fit.report import (
+    convergence_message,
+    fit_attributes,
+    progress_line,
+)
 from sklearn_twolayer._options.path_options import check_path_options
 from sklearn_twolayer._runtime.threads import fit_threads
-from sklearn_twolayer._search.criterion import DEFAULT_PENALTY, penalty_per_parameter
+from sklearn_twolayer._search.criterion import DEFAULT_PENALTY
 
 if TYPE_CHECKING:
     from sklearn_twolayer._cross_validation.choice import Choice
@@ -294,10 +298,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         X = check_inputs(self, X, y)
         targets = check_targets(y, X.shape[0])
         weights = check_weights(sample_weight, X.shape[0])
-        penalty = penalty_per_parameter(
-            DEFAULT_PENALTY if criterion is None else criterion,
-            weights.sum() ** 2 / np.square(weights).sum(),
-        )
+        penalty = DEFAULT_PENALTY if criterion is None else criterion
         splitter = check_cv(self.cv)
         splits = list(splitter.split(X, targets, **self._split_params(params)))
         check_splits(splits, weights)
@@ -337,7 +338,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         options: PathOptions,
         fractions: np.ndarray,
         choice: Choice,
-        penalty: float,
+        penalty: str | float,
         verbose: int,
     ) -> None:
         """Follow the path on all rows, or search, or both, as chosen; store it."""
@@ -351,18 +352,18 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
                 RawRows.local(X, targets, weights),
                 path_options(options, fractions[:count]),
             )
-            followed = follow_choice(
+            followed = fit_choice(
                 problem, choice, penalty, to_tolerance=self.tol is not None
             )
             fitted = problem.fitted(followed.network)
         stages = followed.stages
         if verbose:
             for stage in stages:
-                print(problem.progress_line(stage))
+                print(progress_line(problem, stage))
         vars(self).update(fitted.attributes())
-        vars(self).update(problem.attributes(stages, stages[-1]))
+        vars(self).update(fit_attributes(problem, stages, stages[-1]))
         self.n_iter_, self.n_averaged_ = followed.n_iter, followed.n_averaged
-        message = gap_message(stages[-1], self.lambda_, options.tol)
+        message = convergence_message(stages[-1], self.lambda_, self.tol)
         if message:
             warnings.warn(message, ConvergenceWarning, stacklevel=4)
 

@@ -9,6 +9,9 @@ import numpy as np
 from sklearn_twolayer._checks.data import check_inputs, check_targets, check_weights
 from sklearn_twolayer._checks.parameters import check_flag
 from sklearn_twolayer._fit.problem import PathProblem
+from sklearn_twolayer._fit.report import history
+from sklearn_twolayer._fit.stages import debias as debias_stage
+from sklearn_twolayer._fit.stages import path_stages
 from sklearn_twolayer._options.path_options import check_path_options
 from sklearn_twolayer._rows.raw import RawRows
 from sklearn_twolayer._rows.units import FittedNetwork
@@ -110,8 +113,8 @@ def two_layer_path(
         File to write each finished stage to. If it is there already, from a fit of the
         same data with the same parameters, the fit goes on after its last stage and
         ends as it would have in one go; another one is refused. It holds plain arrays,
-        nothing in it is executed, and it is whole at any moment. Without a schedule a
-        fit is one stage. Delete it to begin anew.
+        nothing in it is executed, and it is whole at any moment. Delete it to
+        begin anew.
 
     Returns
     -------
@@ -159,16 +162,16 @@ def two_layer_path(
     weights = check_weights(sample_weight, X.shape[0])
     with fit_threads(X.size), time_limit(options.max_time):
         problem = PathProblem.of(RawRows.local(X, targets, weights), options)
-        stages = list(problem.stages())
+        stages = list(path_stages(problem))
         networks = tuple(problem.fitted(stage.network) for stage in stages)
         if debias:
-            companions = [problem.debiased(stage) for stage in stages]
-            debiased = tuple(problem.fitted(network) for network in companions)
-    history = problem.history(stages)
+            refitted = [debias_stage(problem, stage)[0] for stage in stages]
+            debiased = tuple(problem.fitted(network) for network in refitted)
+    of_stages = history(problem, stages)
     return TwoLayerPath(
         lambda_max=problem.lambda_max,
-        lambdas=history["lambda_"],
+        lambdas=of_stages["lambda_"],
         networks=networks,
         debiased=debiased if debias else None,
-        history=history,
+        history=of_stages,
     )

@@ -1,4 +1,4 @@
-"""What a fit tells of its stages: history, attributes, messages."""
+"""What a fit tells of its stages: history, attributes, messages. No torch here."""
 
 from __future__ import annotations
 
@@ -7,44 +7,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from scipy.optimize import linear_sum_assignment
 
-from sklearn_twolayer._network.network import Network
-
 if TYPE_CHECKING:
+    from sklearn_twolayer._fit.problem import PathProblem
+    from sklearn_twolayer._network.network import Network
     from sklearn_twolayer._path.stage import Stage
 
-SAME_LINE = 0.5  # radians that a direction may turn from one stage to the next
-
-
-def followed_masses(networks: Sequence[Network]) -> np.ndarray:
-    """Masses of (n_networks, n_lines): a neuron stays in its column while it lives.
-
-    A neuron continues the line of the one before whose direction is closest, up to
-    sign; one to one, and within ``SAME_LINE``. Zero where a line has no neuron.
-    """
-    lines: list[torch.Tensor] = []  # last direction of each
-    masses = np.zeros((len(networks), 0))
-    for k, network in enumerate(networks):
-        if network.n_neurons == 0:
-            continue
-        columns = np.full(network.n_neurons, -1)
-        if lines:
-            cosines = (network.directions @ torch.stack(lines).T).abs().numpy()
-            neurons, known = linear_sum_assignment(-cosines)
-            close = cosines[neurons, known] >= math.cos(SAME_LINE)
-            columns[neurons[close]] = known[close]
-        born = np.flatnonzero(columns < 0)
-        columns[born] = len(lines) + np.arange(len(born))
-        lines += [network.directions[j] for j in born]
-        for j in np.flatnonzero(columns < len(lines) - len(born)):
-            lines[columns[j]] = network.directions[j]
-        masses = np.pad(masses, [(0, 0), (0, len(born))])
-        masses[k, columns] = network.masses.numpy()
-    return masses
-
-
+# Radians that a direction may turn from one stage to the next (convention).
+SAME_LINE = 0.5
+LIMITS = ("max_iter", "max_time")
 # What to do about a gap above the tolerance, by what ended the descent.
 REMEDIES = {
     "tol": "with solver='gd' lower tol, a bound on the gradient there",
@@ -54,27 +26,111 @@ REMEDIES = {
 }
 
 
-def gap_message(stage: Stage, lambda_: float, tol: float) -> str | None:
-    """What to tell of a stage that was ended early, or whose gap is above ``tol``.
+def history(problem: PathProblem, stages: Sequence[Stage]) -> dict[str, np.ndarray]:
+    """What is known of the stages, in the units of the data, one entry a stage."""
+    scale = problem.rows.units.target_scale
+    return {
+        "lambda_": np.array([stage.lambda_ * scale for stage in stages]),
+        "loss": np.array([stage.loss * scale**2 for stage in stages]),
+        "objective": np.array([stage.objective * scale**2 for stage in stages]),
+        "n_neurons": np.array([stage.network.n_neurons for stage in stages]),
+        "certificate": np.array([stage.certificate for stage in stages]),
+        "dual_gap": np.array([stage.dual_gap * scale**2 for stage in stages]),
+        "n_iter": np.array([stage.n_iter for stage in stages]),
+        "seconds": np.array([stage.seconds for stage in stages]),
+        "masses": scale * followed_masses([stage.network for stage in stages]),
+    }
 
-    ``lambda_`` is the stage's decay in the units of the data.
+
+def fit_attributes(
+    problem: PathProblem, stages: Sequence[Stage], kept: Stage
+) -> dict[str, object]:
+    """Fitted attributes of the estimator that tell how the path went."""
+    of_stages = history(problem, stages)
+    index = stages.index(kept)
+    return {
+        "lambda_max_": problem.lambda_max,
+        "lambdas_": of_stages["lambda_"],
+        "lambda_": float(of_stages["lambda_"][index]),
+        "certificate_": float(of_stages["certificate"][index]),
+        "dual_gap_": float(of_stages["dual_gap"][index]),
+        "n_iter_": int(of_stages["n_iter"].sum()),
+        "history_": of_stages,
+    }
+
+
+def progress_line(problem: PathProblem, stage: Stage) -> str:
+    """One aligned line about a finished stage."""
+    fraction = stage.lambda_ / problem.start.lambda_max if stage.lambda_ else 0.0
+    return (
+        f"lambda/lambda_max {fraction:8.2e}  "
+        f"loss {2 * stage.loss:8.2e} of variance  "
+        f"neurons {stage.network.n_neurons:4d}  "
+        f"certificate {stage.certificate:7.4f}  "
+        f"steps {stage.n_iter:6d}  {stage.seconds:6.2f} s"
+    )
+
+
+def followed_masses(networks: Sequence[Network]) -> np.ndarray:
+    """Masses of shape (n_networks, n_lines), in which a neuron keeps its column.
+
+    A neuron continues the line of the earlier neuron whose direction is closest, up to
+    sign; one to one, and within ``SAME_LINE``. The mass is zero where a line has no
+    neuron.
     """
-    limited = stage.stopped_by in ("max_iter", "max_time")
-    if stage.refitted is not None:
-        if not limited:
-            return None
+    lines: list[np.ndarray] = []  # the last direction of each line
+    masses = np.zeros((len(networks), 0))
+    for k, network in enumerate(networks):
+        if network.n_neurons == 0:
+            continue
+        directions = network.directions.numpy()
+        columns = np.full(network.n_neurons, -1)
+        if lines:
+            cosines = np.abs(directions @ np.stack(lines).T)
+            neurons, known = linear_sum_assignment(-cosines)
+            is_same = cosines[neurons, known] >= math.cos(SAME_LINE)
+            columns[neurons[is_same]] = known[is_same]
+        born = np.flatnonzero(columns < 0)
+        columns[born] = len(lines) + np.arange(len(born))
+        lines += [directions[j] for j in born]
+        for j in np.flatnonzero(columns < len(lines) - len(born)):
+            lines[columns[j]] = directions[j]
+        masses = np.pad(masses, [(0, 0), (0, len(born))])
+        masses[k, columns] = network.masses.numpy()
+    return masses
+
+
+def convergence_message(
+    stage: Stage, lambda_: float, tol: float | None, debiased_by: str | None = None
+) -> str | None:
+    """What to tell of a stage that ended early, or whose gap is above ``tol``.
+
+    ``lambda_`` is the stage's decay in the units of the data, and ``debiased_by`` what
+    ended the refit without decay that takes the place of the stage, if there is one.
+    Then, without a ``tol`` and without a decay, only limits that were reached matter.
+    """
+    searched_by = stage.stopped_by if stage.refitted is not None else debiased_by
+    if searched_by in LIMITS:
         return (
-            f"The search for the number of neurons was ended by {stage.stopped_by}; at "
-            f"lambda_ = {lambda_:.3g} the relative duality gap of the network reached "
-            f"is {stage.relative_gap:.1e}: {REMEDIES[stage.stopped_by]} for a search "
-            "to the end."
+            f"The search for the number of neurons was ended by {searched_by}: raise "
+            f"{searched_by} for a search to the end."
+        )
+    if stage.refitted is not None:
+        return None
+    gap = f"a relative duality gap of {stage.relative_gap:.1e}"
+    if tol is None or lambda_ == 0.0 or debiased_by is not None:
+        if stage.stopped_by not in LIMITS:
+            return None
+        reached = "" if lambda_ == 0.0 else f" at {gap}"
+        return (
+            f"The stage at lambda_ = {lambda_:.3g} was ended by {stage.stopped_by}"
+            f"{reached}: raise {stage.stopped_by} to descend further."
         )
     if stage.relative_gap <= tol:
         return None
-    if stage.stopped_by == "steps":  # a rough descent, asked for as such
+    if stage.stopped_by == "steps":  # A rough descent was asked for.
         return None
     return (
-        f"The stage at lambda_ = {lambda_:.3g} has a relative duality gap of "
-        f"{stage.relative_gap:.1e}, above tol = {tol:.1e}: "
+        f"The stage at lambda_ = {lambda_:.3g} has {gap}, above tol = {tol:.1e}: "
         f"{REMEDIES[stage.stopped_by]}, or raise tol if the gap will do."
     )

@@ -16,9 +16,15 @@ if TYPE_CHECKING:
     from sklearn_twolayer._rows.part import Part
     from sklearn_twolayer._rows.rows import Rows
 
+# The noise level of the decay in units of sigma sqrt(n_inputs / n_samples). Peaks of
+# the certificate on pure noise are at 0.3 to 0.5 (benchmarks/tuning.py --peaks).
+# Measured on noisy teachers: twice this level ends a path one stage before the least
+# error on fresh data.
+NOISE_LEVEL = 0.35
 
-def counted(rows: Rows, network: Network) -> Rows:
-    """The rows, counted by the noise that the network leaves (theory eq. 16)."""
+
+def with_effective_size(rows: Rows, network: Network) -> Rows:
+    """The rows with the effective sample size under a network's noise (eq. 16)."""
     if rows.weights_repeat:
         return rows
     residual = residual_at(rows, network)
@@ -33,18 +39,13 @@ def _weighted_squares(part: Part, left: Left) -> float:
     """Sum of squares, each times the row's share of the weight."""
     squares = exact_copy(left.values).square().sum(dim=1)
     constant = torch.zeros(1, part.inputs.n_columns, device="cpu")
-    constant[:, -1] = 1.0  # whose input is the root of the share
+    constant[:, -1] = 1.0  # selects the constant input, sqrt(p_i)
     constant = part.cast(constant)
     total = 0.0
     for rows in part.blocks(1):
         roots = exact_copy(part.inputs.block(rows).project(constant))
         total += float(roots.square() @ squares[rows])
     return total
-
-
-# Measured on noisy teachers: 0.7, the height of the certificate's peak on pure noise,
-# ends the path one stage before the least error on fresh data.
-NOISE_LEVEL = 0.35
 
 
 def noise_level(rows: Rows, squares: float) -> float:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sklearn_twolayer._network.noise import counted, noise_level
+from sklearn_twolayer._network.noise import noise_level, with_effective_size
 
 if TYPE_CHECKING:
     from sklearn_twolayer._options.path_options import PathOptions
@@ -40,7 +40,7 @@ def next_index(
     index, stride = _index(lambdas, last), 1
     if previous is not None and _holds(last, previous, options.tol):
         stride = min(2 * (index - _index(lambdas, previous)), LONGEST_STRIDE)
-    rows = counted(rows, last.network)
+    rows = with_effective_size(rows, last.network)
     for candidate in range(min(index + stride, len(lambdas) - 1), index, -1):
         if not data_end_path(rows, previous, last, lambdas[candidate]):
             return candidate

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -24,16 +23,18 @@ from sklearn_twolayer._network.network import Network, merge
 from sklearn_twolayer._network.objective import target_residual
 from sklearn_twolayer._path.pace import next_index
 from sklearn_twolayer._path.stage import PathStart, Stage, finish_stage
+from sklearn_twolayer._runtime.limits import step_limit
 
 if TYPE_CHECKING:
     from sklearn_twolayer._options.path_options import PathOptions
     from sklearn_twolayer._rows.rows import Rows
 
-ROUNDING = 1e-12  # relative, of a decay in going to the units of the data and back
-# A least decay without neurons below this is none, for targets of mean square one.
-# Masses are up to its inverse, and the rounding of what they cancel would be larger
-# than the correlations that are compared with it.
-LEAST_DECAY = 1e-7
+# Relative rounding of a decay that is converted to the units of the data and back.
+DECAY_ROUNDING = 1e-12
+# A lambda_max below this counts as zero, for targets with a mean square of one. The
+# masses of neurons can be as large as its inverse, and the rounding errors of outputs
+# that cancel would then exceed the correlations that are compared with it.
+LEAST_LAMBDA_MAX = 1e-7
 
 
 def start_path(rows: Rows, n_neurons: int, generator: torch.Generator) -> PathStart:
@@ -41,7 +42,7 @@ def start_path(rows: Rows, n_neurons: int, generator: torch.Generator) -> PathSt
     targets = target_residual(rows)
     directions = early_directions(rows, targets, n_neurons, generator)
     peaks = find_peaks(rows, targets, directions, generator, OF_TARGETS)
-    lambda_max = peaks.height if peaks.height > LEAST_DECAY else 0.0
+    lambda_max = peaks.height if peaks.height > LEAST_LAMBDA_MAX else 0.0
     return PathStart(directions, lambda_max)
 
 
@@ -60,22 +61,25 @@ def follow_path(
     ``finished`` stages the path goes on from the last of them.
     """
     descend = DESCENTS[options.solver]
+    effort = QUICK if options.solver == "fast" else THOROUGH
     stages = list(finished)
     index = next_index(rows, lambdas, stages, options) if stages else 0
     while index is not None:
-        began, lambda_ = time.perf_counter(), lambdas[index]
+        lambda_ = lambdas[index]
         # An empty network has nothing to go on from.
         goes_on = len(stages) > 0 and stages[-1].network.n_neurons > 0
         network = stages[-1].network if goes_on else initial
-        # Not below lambda_max the empty network is optimal (theory eq. 6).
-        if lambda_ >= start.lambda_max * (1.0 - ROUNDING):
-            descent = Descent(Network.empty(rows), 0, "tol")
-        else:
-            if network is None:
-                network = fit_output_layer(rows, start.directions, lambda_)
-                network = merge(network, options.merge_angle)
-            descent = descend(rows, network, lambda_, options, generator)
-        effort = QUICK if options.solver == "fast" else THOROUGH
-        stages.append(finish_stage(rows, descent, lambda_, began, generator, effort))
+        with step_limit(options.max_iter) as progress:
+            # At lambda_max and above the empty network is optimal (theory eq. 6).
+            if lambda_ >= start.lambda_max * (1.0 - DECAY_ROUNDING):
+                descent = Descent(Network.empty(rows), "tol")
+            else:
+                if network is None:
+                    network = fit_output_layer(rows, start.directions, lambda_)
+                    network = merge(network, options.merge_angle)
+                descent = descend(rows, network, lambda_, options, generator)
+            stages.append(
+                finish_stage(rows, descent, lambda_, progress, generator, effort)
+            )
         index = next_index(rows, lambdas, stages, options)
         yield replace(stages[-1], is_last=index is None)

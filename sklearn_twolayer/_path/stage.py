@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from sklearn_twolayer._certificate.peaks import (
 )
 from sklearn_twolayer._descent import Descent
 from sklearn_twolayer._network.network import Network
-from sklearn_twolayer._runtime.limits import out_of_time
+from sklearn_twolayer._runtime.limits import Progress, out_of_time
 
 if TYPE_CHECKING:
     from sklearn_twolayer._rows.rows import Rows
@@ -68,7 +67,7 @@ def finish_stage(
     rows: Rows,
     descent: Descent,
     lambda_: float,
-    began: float,
+    progress: Progress,
     generator: torch.Generator,
     effort: Effort = THOROUGH,
     refitted: Network | None = None,
@@ -94,7 +93,7 @@ def finish_stage(
         objective=known.objective,
         certificate=peak / lambda_ if lambda_ > 0 else math.inf,
         dual_gap=known.dual_gap,
-        n_iter=descent.n_iter,
+        n_iter=progress.n_iter,
         stopped_by=descent.stopped_by,
-        seconds=time.perf_counter() - began,
+        seconds=progress.seconds,
     )

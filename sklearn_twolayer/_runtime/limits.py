@@ -1,4 +1,7 @@
-"""How long a fit may go on. Descents ask, so that each can end with what it has."""
+"""Limits on the time of a fit and on the steps of a stage.
+
+Descents ask for them between their steps, so that each can end with what it has.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,29 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Progress:
+    """How many steps a stage may take, how many it has taken, and when it began.
+
+    The steps count for the ``outer`` progress, too, if a stage is part of another.
+    """
+
+    max_iter: float = math.inf
+    outer: Progress | None = None
+    n_iter: int = 0
+    began: float = field(default_factory=time.perf_counter)
+
+    @property
+    def seconds(self) -> float:
+        """Time since the stage began."""
+        return time.perf_counter() - self.began
+
 
 _deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
+_progress: ContextVar[Progress | None] = ContextVar("progress", default=None)
 
 
 @contextmanager
@@ -22,6 +46,37 @@ def time_limit(seconds: float | None) -> Iterator[None]:
         _deadline.reset(token)
 
 
+@contextmanager
+def step_limit(max_iter: float = math.inf) -> Iterator[Progress]:
+    """Count the steps of all descents in this context, and allow so many together."""
+    progress = Progress(max_iter, outer=_progress.get())
+    token = _progress.set(progress)
+    try:
+        yield progress
+    finally:
+        _progress.reset(token)
+
+
+def count_step() -> None:
+    """Tell that a descent has taken a step or, quasi-Newton, an evaluation."""
+    progress = _progress.get()
+    while progress is not None:
+        progress.n_iter += 1
+        progress = progress.outer
+
+
 def out_of_time() -> bool:
     """Whether the time that the fit may take is over."""
     return time.monotonic() >= _deadline.get()
+
+
+def limit_reached() -> str | None:
+    """The name of the parameter whose limit is reached; None if none is."""
+    if out_of_time():
+        return "max_time"
+    progress = _progress.get()
+    while progress is not None:
+        if progress.n_iter >= progress.max_iter:
+            return "max_iter"
+        progress = progress.outer
+    return None

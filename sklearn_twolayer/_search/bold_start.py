@@ -8,72 +8,70 @@ from typing import TYPE_CHECKING
 from sklearn_twolayer._descent.quasi_newton import quasi_newton
 from sklearn_twolayer._network.fixed_directions import AmplitudeFit, fit_output_layer
 from sklearn_twolayer._network.network import Network
-from sklearn_twolayer._network.noise import counted, noise_level
+from sklearn_twolayer._network.noise import noise_level, with_effective_size
 from sklearn_twolayer._network.objective import objective_at
-from sklearn_twolayer._search.exact import coarsely_merged, find_exact, recover_exactly
+from sklearn_twolayer._search.exact import (
+    find_exact_network,
+    merge_coarsely,
+    recover_at_small_decays,
+)
 
 if TYPE_CHECKING:
     import torch
 
     from sklearn_twolayer._path.stage import PathStart
     from sklearn_twolayer._rows.rows import Rows
-
-FIRST_DECAY = 0.1  # of lambda_max, where the noise level is lower
-FIRST_STEPS = 12  # then a shot at an exact network
-NEXT_STEPS = 13
-# Share of the targets' variance left after the first descent above which the data are
-# noisy. Measured without noise: at most 0.08.
-NOISY = 0.1
+    from sklearn_twolayer._search.tuning import SearchTuning
 
 
 @dataclass(frozen=True, eq=False)
 class BoldStart:
-    """A network, its decay, the steps it took, and whether it is exact."""
+    """A network, the decay it was found at, and whether its residual is rounding."""
 
     network: Network
     lambda_: float
-    n_iter: int
     is_exact: bool = False
 
 
-def bold_start(rows: Rows, start: PathStart, generator: torch.Generator) -> BoldStart:
-    """A network at the noise level, or an exact one if the data allow it."""
+def bold_start(
+    rows: Rows, start: PathStart, generator: torch.Generator, tuning: SearchTuning
+) -> BoldStart:
+    """Find a network at the noise level, or an exact one if the data allow it."""
     if start.lambda_max == 0.0:
-        return BoldStart(Network.empty(rows), 0.0, 0, is_exact=True)
-    network, lambda_ = at_noise_level(rows, start)
-    network, n_iter = quasi_newton(
-        rows, network, lambda_, max_iter=FIRST_STEPS, tol=1e-7
+        return BoldStart(Network.empty(rows), 0.0, is_exact=True)
+    network, lambda_ = start_at_noise_level(rows, start, tuning)
+    network = quasi_newton(
+        rows, network, lambda_, max_iter=tuning.first_steps, tol=1e-7
     )
-    if not _is_noisy(rows, network):
-        few = coarsely_merged(network)
-        exact, used = find_exact(rows, start, few, generator)
-        n_iter += used
+    if not _is_noisy(rows, network, tuning):
+        few = merge_coarsely(network, tuning)
+        exact = find_exact_network(rows, start, few, generator, tuning)
         if exact is not None:
-            return BoldStart(exact, lambda_, n_iter, is_exact=True)
-    network, used = quasi_newton(rows, network, lambda_, max_iter=NEXT_STEPS, tol=1e-7)
-    n_iter += used
-    if not _is_noisy(rows, network):
-        exact, used = recover_exactly(rows, start, network, generator)
-        n_iter += used
+            return BoldStart(exact, 0.0, is_exact=True)
+    network = quasi_newton(rows, network, lambda_, max_iter=tuning.next_steps, tol=1e-7)
+    if not _is_noisy(rows, network, tuning):
+        exact = recover_at_small_decays(rows, start, network, generator, tuning)
         if exact is not None:
-            return BoldStart(exact, lambda_, n_iter, is_exact=True)
-    return BoldStart(network, lambda_, n_iter)
+            return BoldStart(exact, 0.0, is_exact=True)
+    return BoldStart(network, lambda_)
 
 
-def _is_noisy(rows: Rows, network: Network) -> bool:
+def _is_noisy(rows: Rows, network: Network, tuning: SearchTuning) -> bool:
     """Whether so much is left that no small network fits exactly."""
-    return AmplitudeFit.of(rows, network.directions).squares > NOISY
+    return AmplitudeFit.of(rows, network.directions).squares > tuning.noisy_share
 
 
-def at_noise_level(rows: Rows, start: PathStart) -> tuple[Network, float]:
+def start_at_noise_level(
+    rows: Rows, start: PathStart, tuning: SearchTuning
+) -> tuple[Network, float]:
     """Early features and output layer at the decay that the noise asks for.
 
-    The noise is estimated from what the early features leave, which is too much, but
-    any decay within a factor of two will do.
+    The noise is estimated from what the early features leave. That is too much, but any
+    decay within a factor of two will do.
     """
-    lambda_ = FIRST_DECAY * start.lambda_max
+    lambda_ = tuning.first_decay * start.lambda_max
     network = fit_output_layer(rows, start.directions, lambda_)
-    rows = counted(rows, network)
+    rows = with_effective_size(rows, network)
     level = noise_level(rows, 2.0 * objective_at(rows, network, 0.0)[0])
     if level > lambda_:
         lambda_ = level

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sklearn_twolayer._path.stage import Stage
     from sklearn_twolayer._rows.rows import Rows
+
 # Penalty per parameter. Measured (benchmarks/noise.py): 2 (AIC) keeps neurons that fit
 # noise, log(n_samples) (BIC) drops weak true ones; from 3 to 4 both are rare.
 DEFAULT_PENALTY = 3.5
@@ -32,10 +33,12 @@ class Criterion:
     n_values: float
 
     @classmethod
-    def of(cls, rows: Rows, penalty: str | float) -> Criterion:
+    def of(cls, rows: Rows, penalty: str | float, fraction: float = 1.0) -> Criterion:
+        """The criterion with a fraction of a penalty, given as a number or a name."""
         n_parameters = rows.n_inputs + rows.n_outputs - 1
+        per_parameter = fraction * penalty_per_parameter(penalty, rows.n_effective)
         return cls(
-            price=penalty_per_parameter(penalty, rows.n_effective) * n_parameters,
+            price=per_parameter * n_parameters,
             n_values=rows.n_effective * rows.n_outputs,
         )
 

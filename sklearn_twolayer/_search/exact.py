@@ -1,4 +1,9 @@
-"""Exact recovery of a noiseless teacher: a bold start instead of the way down."""
+"""Exact recovery of a noiseless teacher, instead of the way down from ``lambda_max``.
+
+A network is exact when its residual is rounding. Damped Gauss-Newton refits of a small
+network are tried first, with neurons added where the certificate peaks; then descents
+from many neurons in the span of those found; then descents at small decays.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +23,9 @@ from sklearn_twolayer._network.fixed_directions import (
     fit_output_layer,
 )
 from sklearn_twolayer._network.network import merge, merged_pairs, prune
-from sklearn_twolayer._network.noise import counted, noise_level
+from sklearn_twolayer._network.noise import noise_level, with_effective_size
 from sklearn_twolayer._network.objective import objective_at, residual_at
-from sklearn_twolayer._runtime.limits import out_of_time
+from sklearn_twolayer._runtime.limits import limit_reached
 
 if TYPE_CHECKING:
     from sklearn_twolayer._certificate.peaks import Peaks
@@ -28,269 +33,268 @@ if TYPE_CHECKING:
     from sklearn_twolayer._network.objective import Residual
     from sklearn_twolayer._path.stage import PathStart
     from sklearn_twolayer._rows.rows import Rows
-
-# Two decays, as fractions of lambda_max, small enough that no direction is lost, and
-# the most parameters at which Gauss-Newton is tried after each: its cost grows with
-# their square, and after the first decay many neurons may still be waiting to merge.
-DECAYS = ((1e-2, 600), (1e-4, 2000))
-STEPS = 60  # measured: 40 needs more rounds, 120 takes longer
-SHOT_ENTRIES = 1e8  # n_samples * n_parameters**2 up to which a shot is cheap
-LAST_ENTRIES = 2e9  # and up to which it is tried from where a search has ended
-SHOT_MERGE = 0.25  # radians
-MOST_SHOTS = 4  # measured: of 67 data sets where it is cheap 58 need one, 9 another
-SLACK = 0.02  # of the objective, for merges at these decays
-# Norm of a neuron's outputs less their linear fit, relative to that of a residual that
-# is rounding, below which it has no effect.
-IDLE = 100.0
-FIRST_MERGE = 0.1  # radians
-LEAST_MASS = 1e-2  # relative to the largest
-MOST_ROUNDS = 6
-PROBE_STEPS = 3  # of Gauss-Newton before the lightest neurons are tried without
-MOST_STEPS = 10  # after them
-LIGHT = 5e-2  # of the largest mass: neurons that are tried without
-CLOSE = 0.1  # radians between neurons that are tried as one
-PAIR = 0.3  # radians between two neurons of an exact network that are tried as one
-MOST_OF_VALUES = 0.5  # parameters of an exact network for each value that it fits
-BIRTHS_APART = 0.3  # radians
-BIRTHS_FROM_LIVING = 0.1
-N_COMBINED = 40  # random neurons in the span
-NOT_NOISE = 3.0  # times what they explain of noise
-# Their decay, as a fraction of lambda_max, or of the noise level: in a span of few
-# dimensions peaks of noise are lower. Measured: with ten times the first or all of the
-# second, true directions that are 0.2 radians apart are lost more often.
-SPAN_DECAY, SPAN_NOISE = 1e-3, 0.3
-
-
-def find_exact(
-    rows: Rows, start: PathStart, network: Network, generator: torch.Generator
-) -> tuple[Network | None, int]:
-    """An exact network near a small one, or else in the span of its neurons.
-
-    None if there is none, or if it is not cheap to look; the steps used.
-    """
-    shot = shoot(rows, network, generator, SHOT_ENTRIES)
-    n_iter = shot.n_iter
-    if not shot.is_exact and is_cheap(rows, network, SHOT_ENTRIES):
-        spread, used = spread_in_span(rows, start, shot.network, generator)
-        n_iter += used
-        if spread is not None:
-            shot = shoot(rows, spread, generator, SHOT_ENTRIES)
-            n_iter += shot.n_iter
-    return shot.network if shot.is_exact else None, n_iter
+    from sklearn_twolayer._search.tuning import SearchTuning
 
 
 @dataclass(frozen=True, eq=False)
-class Shot:
-    """Where Gauss-Newton steps led, and whether the residual there is rounding."""
+class ExactRefit:
+    """Where Gauss-Newton refits led, and whether the residual there is rounding."""
 
     network: Network
-    n_iter: int
     is_exact: bool = False
 
 
-def shoot(
-    rows: Rows, network: Network, generator: torch.Generator, most_entries: float
-) -> Shot:
-    """Gauss-Newton at once, where that is cheap.
+@dataclass(frozen=True, eq=False)
+class RefitOutcome:
+    """A network refitted without decay, and what is known of its residual.
 
-    From what coarse merges leave it hits more often than not. If it does not, neurons
-    are added where the certificate peaks.
+    ``peaks`` are the peaks of the correlation with the residual, None if the residual
+    is rounding.
     """
-    shot = Shot(network, 0)
-    for _ in range(MOST_SHOTS):
-        cheap = is_cheap(rows, network, most_entries)
-        if not (cheap and overdetermined(rows, network)):
+
+    network: Network
+    peaks: Peaks | None
+    is_noise: bool
+
+
+def find_exact_network(
+    rows: Rows,
+    start: PathStart,
+    network: Network,
+    generator: torch.Generator,
+    tuning: SearchTuning,
+) -> Network | None:
+    """Find an exact network near a small one, or in the span of its neurons.
+
+    Returns None if there is none, or if it would not be cheap to look for it.
+    """
+    cost = tuning.cheap_cost
+    refit = refit_with_births(rows, network, generator, tuning, cost)
+    if not refit.is_exact and gauss_newton_cost(rows, network) <= cost:
+        combined = descend_from_combinations(
+            rows, start, refit.network, generator, tuning
+        )
+        if combined is not None:
+            refit = refit_with_births(rows, combined, generator, tuning, cost)
+    return refit.network if refit.is_exact else None
+
+
+def refit_with_births(
+    rows: Rows,
+    network: Network,
+    generator: torch.Generator,
+    tuning: SearchTuning,
+    most_cost: float,
+) -> ExactRefit:
+    """Refit a network by damped Gauss-Newton steps, as long as these are cheap.
+
+    If a residual is left that does not look like noise, neurons are added where the
+    certificate peaks and the network is refitted again.
+    """
+    refit = ExactRefit(network)
+    for _ in range(tuning.most_refits):
+        cheap = gauss_newton_cost(rows, network) <= most_cost
+        if not (cheap and is_overdetermined(rows, network, tuning)):
             break
-        attempt = attempted(rows, network, generator)
-        n_iter = shot.n_iter + attempt.n_iter
-        shot = Shot(attempt.network, n_iter, is_exact=attempt.peaks is None)
-        if shot.is_exact or attempt.is_noise or out_of_time():
+        tested = refit_and_test(rows, network, generator, tuning)
+        refit = ExactRefit(tested.network, is_exact=tested.peaks is None)
+        if refit.is_exact or tested.is_noise or limit_reached():
             break
-        network = with_peaks(rows, attempt.network, attempt.peaks)
-    return shot
+        network = add_neurons_at_peaks(rows, tested.network, tested.peaks, tuning)
+    return refit
 
 
-def is_cheap(rows: Rows, network: Network, most_entries: float) -> bool:
-    """Whether a Gauss-Newton step costs little: entries that its products go over."""
-    return rows.n_samples * network.parameters.numel() ** 2 <= most_entries
+def gauss_newton_cost(rows: Rows, network: Network) -> int:
+    """Multiplications of one Gauss-Newton step, but for a factor."""
+    return rows.n_samples * network.parameters.numel() ** 2
 
 
-def overdetermined(rows: Rows, network: Network) -> bool:
-    """Whether an exact network of this size is more than an interpolation."""
+def is_overdetermined(rows: Rows, network: Network, tuning: SearchTuning) -> bool:
+    """Whether an exact network of this size would be more than an interpolation."""
     n_values = rows.n_effective * rows.n_outputs
-    return network.parameters.numel() <= MOST_OF_VALUES * n_values
+    return network.parameters.numel() <= tuning.parameters_per_value * n_values
 
 
-def spread_in_span(
-    rows: Rows, start: PathStart, network: Network, generator: torch.Generator
-) -> tuple[Network | None, int]:
-    """Descend again from many neurons in the span of those of a ``network``; merge.
+def descend_from_combinations(
+    rows: Rows,
+    start: PathStart,
+    network: Network,
+    generator: torch.Generator,
+    tuning: SearchTuning,
+) -> Network | None:
+    """Restart the descent from random combinations of a network's directions; merge.
 
-    None if that is no use; the steps used. Where true directions are close to one
-    another in a span of few dimensions, fewer neurons or misplaced ones fit nearly as
-    well, and what they leave has no high peak. But random neurons in the span explain
-    more of it than they would of noise.
+    Where true directions are close to one another in a span of few dimensions, fewer
+    neurons or misplaced ones fit nearly as well, and what they leave has no high peak.
+    But random neurons in the span explain more of it than they would of noise. Returns
+    None if they do not.
     """
-    directions = torch.cat(
-        [network.directions, combinations(network.directions, N_COMBINED, generator)]
-    )
-    rows = counted(rows, network)
+    n_combined = tuning.n_combined
+    combined = combinations(network.directions, n_combined, generator)
+    directions = torch.cat([network.directions, combined])
+    rows = with_effective_size(rows, network)
     left = AmplitudeFit.of(rows, directions).squares
     explained = 1.0 - left / residual_at(rows, network).squares
-    if explained < NOT_NOISE * N_COMBINED / rows.n_effective:
-        return None, 0
-    lambda_ = max(SPAN_DECAY * start.lambda_max, SPAN_NOISE * noise_level(rows, left))
+    if explained < tuning.more_than_noise * n_combined / rows.n_effective:
+        return None
+    lambda_ = max(
+        tuning.combined_decay * start.lambda_max,
+        tuning.combined_noise * noise_level(rows, left),
+    )
     network = fit_output_layer(rows, directions, lambda_)
-    network, n_iter = quasi_newton(rows, network, lambda_, max_iter=STEPS, tol=1e-8)
-    return prune(merge(network, FIRST_MERGE), LIGHT), n_iter
+    network = quasi_newton(
+        rows, network, lambda_, max_iter=tuning.small_decay_steps, tol=1e-8
+    )
+    return prune(merge(network, tuning.fine_angle), tuning.light_mass)
 
 
-def coarsely_merged(network: Network) -> Network:
-    """Few neurons of a wide network, to begin a shot with."""
-    return prune(merge(network, SHOT_MERGE), LIGHT)
+def merge_coarsely(network: Network, tuning: SearchTuning) -> Network:
+    """Few neurons of a wide network, to begin Gauss-Newton refits with."""
+    return prune(merge(network, tuning.coarse_angle), tuning.light_mass)
 
 
-def recover_exactly(
-    rows: Rows, start: PathStart, network: Network, generator: torch.Generator
-) -> tuple[Network | None, int]:
+def recover_at_small_decays(
+    rows: Rows,
+    start: PathStart,
+    network: Network,
+    generator: torch.Generator,
+    tuning: SearchTuning,
+) -> Network | None:
     """Look for a small network whose residual is rounding; None if there is none.
 
     From a wide ``network``: few quasi-Newton steps at a small decay, merges as the
     objective allows, then Gauss-Newton without decay. If a residual is left, neurons
     are added where the certificate peaks and all is repeated, unless the residual looks
     like noise or the neurons stay many: then only the way down from ``lambda_max`` can
-    tell how many there are. Returns the steps used, too.
+    tell how many there are.
     """
-    n_iter = 0
-    network = prune(merge(network, FIRST_MERGE), LEAST_MASS)
-    for _ in range(MOST_ROUNDS):
+    network = prune(merge(network, tuning.fine_angle), tuning.least_mass)
+    for _ in range(tuning.small_decay_rounds):
         few_neurons = False
-        for decay, most_parameters in DECAYS:
+        for decay, most_parameters in tuning.small_decays:
             lambda_ = decay * start.lambda_max
-            network, used = quasi_newton(
-                rows, network, lambda_, max_iter=STEPS, tol=1e-8
+            network = quasi_newton(
+                rows, network, lambda_, max_iter=tuning.small_decay_steps, tol=1e-8
             )
-            n_iter += used
-            network, used = simplify(
-                rows, network, lambda_, slack=SLACK, to_the_end=False
+            network = simplify(
+                rows, network, lambda_, slack=tuning.merge_slack, to_the_end=False
             )
-            n_iter += used
             is_small = network.parameters.numel() <= most_parameters
-            if not is_small or not overdetermined(rows, network):
+            if not is_small or not is_overdetermined(rows, network, tuning):
                 continue
             few_neurons = True
-            attempt = attempted(rows, network, generator)
-            n_iter += attempt.n_iter
-            if attempt.peaks is None:
-                return attempt.network, n_iter
-            if attempt.is_noise:
-                return None, n_iter
-        if not few_neurons or out_of_time():
-            return None, n_iter
+            tested = refit_and_test(rows, network, generator, tuning)
+            if tested.peaks is None:
+                return tested.network
+            if tested.is_noise:
+                return None
+        if not few_neurons or limit_reached():
+            return None
         residual = residual_at(rows, network)
         peaks = find_peaks(rows, residual, network.directions, generator, FOR_BIRTHS)
-        network = with_peaks(rows, network, peaks)
-    return None, n_iter
+        network = add_neurons_at_peaks(rows, network, peaks, tuning)
+    return None
 
 
-@dataclass(frozen=True, eq=False)
-class Attempt:
-    """A polished network, and what it leaves.
-
-    ``peaks`` are those of the residual, None where it is rounding.
-    """
-
-    network: Network
-    n_iter: int
-    peaks: Peaks | None
-    is_noise: bool
-
-
-def attempted(rows: Rows, network: Network, generator: torch.Generator) -> Attempt:
-    """Polish a network and look at its residual."""
-    network, n_iter = polish(rows, network)
+def refit_and_test(
+    rows: Rows, network: Network, generator: torch.Generator, tuning: SearchTuning
+) -> RefitOutcome:
+    """Refit a small network without decay and look at its residual."""
+    network = refit_without_decay(rows, network, tuning)
     residual = residual_at(rows, network)
     if residual.squares < rows.exact:
-        network, used = fewest(rows, network)
-        return Attempt(network, n_iter + used, peaks=None, is_noise=False)
+        network = merge_while_exact(rows, network, tuning)
+        return RefitOutcome(network, peaks=None, is_noise=False)
     peaks = find_peaks(rows, residual, network.directions, generator, FOR_BIRTHS)
-    is_noise = looks_like_noise(rows, residual, network, peaks)
-    return Attempt(network, n_iter, peaks, is_noise)
+    is_noise = looks_like_noise(rows, residual, network, peaks, tuning)
+    return RefitOutcome(network, peaks, is_noise)
 
 
-def fewest(rows: Rows, network: Network) -> tuple[Network, int]:
-    """An exact network with pairs of neurons made one as long as it stays exact.
+def merge_while_exact(rows: Rows, network: Network, tuning: SearchTuning) -> Network:
+    """Merge pairs of neurons of an exact network as long as it stays exact.
 
     Few rows leave room for two neurons where one would do.
     """
-    n_iter = 0
-    for lean in merged_pairs(network, PAIR):
-        lean, used = gauss_newton(rows, lean, 0.0, max_iter=MOST_STEPS, tol=0.3)
-        n_iter += used
-        if residual_at(rows, lean).squares < rows.exact:
-            lean, used = fewest(rows, lean)
-            return lean, n_iter + used
-    return network, n_iter
+    for merged in merged_pairs(network, tuning.births_apart):
+        merged, _ = gauss_newton(
+            rows, merged, 0.0, max_iter=tuning.refit_steps, tol=tuning.refit_fall
+        )
+        if residual_at(rows, merged).squares < rows.exact:
+            return merge_while_exact(rows, merged, tuning)
+    return network
 
 
-def polish(rows: Rows, network: Network) -> tuple[Network, int]:
-    """Refit a small network without decay, with as few neurons as are as good.
+def refit_without_decay(rows: Rows, network: Network, tuning: SearchTuning) -> Network:
+    """Refit by Gauss-Newton, with as few neurons as are as good.
 
-    A neuron too many makes the minimum degenerate: a Gauss-Newton step only halves its
-    mass, and the objective falls by a factor of 16 instead of quadratically. Neurons
-    are therefore tried without after the first steps, and not only at the end.
+    A neuron too many makes the minimum degenerate: a Gauss-Newton step then only halves
+    its mass, and the objective falls by a factor of 16 instead of quadratically. The
+    lightest neurons are therefore tried without after the first steps, and not only at
+    the end.
     """
-    network, n_iter = gauss_newton(rows, network, 0.0, max_iter=PROBE_STEPS, tol=0.3)
-    still_falls = n_iter == PROBE_STEPS
-    lean, used = lightened(rows, network)
-    n_iter += used
-    if not still_falls and lean is network:
-        return network, n_iter
-    network, used = gauss_newton(rows, lean, 0.0, max_iter=MOST_STEPS, tol=0.3)
-    n_iter += used
-    network, used = lightened(rows, network)
-    return network, n_iter + used
+    network, n_steps = gauss_newton(
+        rows, network, 0.0, max_iter=tuning.probe_steps, tol=tuning.refit_fall
+    )
+    still_falls = n_steps == tuning.probe_steps
+    lighter = refit_without_lightest(rows, network, tuning)
+    if not still_falls and lighter is network:
+        return network
+    network, _ = gauss_newton(
+        rows, lighter, 0.0, max_iter=tuning.refit_steps, tol=tuning.refit_fall
+    )
+    return refit_without_lightest(rows, network, tuning)
 
 
-def lightened(rows: Rows, network: Network) -> tuple[Network, int]:
-    """The network refitted without its lightest neurons, unless that is worse."""
-    lean = prune(merge(drop_idle(rows, network), CLOSE), LIGHT)
-    if lean.n_neurons == network.n_neurons:
-        return network, 0
-    lean, used = gauss_newton(rows, lean, 0.0, max_iter=MOST_STEPS, tol=0.3)
+def refit_without_lightest(
+    rows: Rows, network: Network, tuning: SearchTuning
+) -> Network:
+    """Refit a network without its lightest neurons, unless that is worse."""
+    fewer = drop_linear_neurons(rows, network, tuning)
+    fewer = prune(merge(fewer, tuning.fine_angle), tuning.light_mass)
+    if fewer.n_neurons == network.n_neurons:
+        return network
+    fewer, _ = gauss_newton(
+        rows, fewer, 0.0, max_iter=tuning.refit_steps, tol=tuning.refit_fall
+    )
     limit = max(objective_at(rows, network, 0.0)[0], 0.5 * rows.exact)
-    return (lean if objective_at(rows, lean, 0.0)[0] <= limit else network), used
+    return fewer if objective_at(rows, fewer, 0.0)[0] <= limit else network
 
 
-def drop_idle(rows: Rows, network: Network) -> Network:
+def drop_linear_neurons(rows: Rows, network: Network, tuning: SearchTuning) -> Network:
     """Drop neurons whose outputs are linear on the data, as far as can be seen."""
     if network.n_neurons == 0:
         return network
     gram, _ = activation_moments(rows, network.weights)
     effects = network.amplitudes.norm(dim=1) * gram.diagonal().clamp_min(0.0).sqrt()
-    return network.take(effects > IDLE * math.sqrt(rows.exact))
+    return network.take(effects > tuning.linear_outputs * math.sqrt(rows.exact))
 
 
 def looks_like_noise(
-    rows: Rows, residual: Residual, network: Network, peaks: Peaks
+    rows: Rows,
+    residual: Residual,
+    network: Network,
+    peaks: Peaks,
+    tuning: SearchTuning,
 ) -> bool:
     """Whether no direction explains more of the residual than noise would allow.
 
-    For independent noise of size ``sigma`` the peak of ``||v(u)||`` is about ``0.7
-    sigma sqrt(n_inputs / n_samples)``; one missing neuron gives ``0.3 sigma``.
-    ``network`` is the one that left the residual, without decay.
+    For independent noise of size ``sigma`` the peak of ``||v(u)||`` is between 0.3 and
+    0.5 times ``sigma sqrt(n_inputs / n_samples)``; a missing neuron gives about 0.3
+    times its own size. ``network`` is the one that left the residual, without decay.
     """
-    n_effective = counted(rows, network).n_effective
+    n_effective = with_effective_size(rows, network).n_effective
     noise = math.sqrt(residual.squares * rows.n_inputs / n_effective)
-    return peaks.height < noise
+    return peaks.height < tuning.noise_peak * noise
 
 
-def with_peaks(rows: Rows, network: Network, peaks: Peaks) -> Network:
-    """Add neurons at the peaks that are away from the living and each other.
+def add_neurons_at_peaks(
+    rows: Rows, network: Network, peaks: Peaks, tuning: SearchTuning
+) -> Network:
+    """Add neurons at the peaks that are away from living neurons and each other.
 
-    All with the best amplitudes: from small ones, Gauss-Newton takes more steps.
+    All get the best amplitudes: from small ones, Gauss-Newton takes more steps.
     """
     cosines = (peaks.directions @ network.directions.T).abs()
-    away = peaks.take((cosines <= math.cos(BIRTHS_FROM_LIVING)).all(dim=1))
-    directions = torch.cat([network.directions, away.distinct(BIRTHS_APART).directions])
-    return AmplitudeFit.of(rows, directions).network()
+    is_away = (cosines <= math.cos(tuning.births_from_living)).all(dim=1)
+    born = peaks.take(is_away).distinct(tuning.births_apart).directions
+    return AmplitudeFit.of(rows, torch.cat([network.directions, born])).network()

@@ -1,0 +1,127 @@
+"""Searches of a fit: where they begin, and several at falling penalties."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sklearn_twolayer._fit.problem import PathProblem
+from sklearn_twolayer._network.network import Network, weighted_mean
+from sklearn_twolayer._network.objective import residual_at
+from sklearn_twolayer._options.path_options import PathOptions
+from sklearn_twolayer._rows.raw import RawPart, RawRows, sampled, stacked
+from sklearn_twolayer._rows.units import FittedNetwork
+from sklearn_twolayer._runtime.limits import step_limit
+from sklearn_twolayer._search.bold_start import BoldStart, bold_start
+from sklearn_twolayer._search.search import SearchResult, search
+from sklearn_twolayer._search.tuning import SearchTuning
+
+# Rows on which the search without a schedule begins, and the largest share of all rows
+# that this may be (benchmarks/scale.py).
+SAMPLED_ROWS = 2**15
+SAMPLED_PER_INPUT = 50
+LARGEST_SHARE = 0.4
+
+
+def begin_search(problem: PathProblem, penalty: str | float) -> Network | BoldStart:
+    """Where searches begin: a bold start, or what is found on a sample.
+
+    With many rows, a search on a sample of them leaves little to do with all of them.
+    """
+    found = _found_on_sample(problem, penalty) if begins_on_sample(problem) else None
+    return found or bold_start(
+        problem.rows, problem.start, problem.generator, problem.tuning
+    )
+
+
+def search_from(
+    problem: PathProblem,
+    begin: Network | BoldStart,
+    penalty: str | float,
+    *,
+    fraction: float = 1.0,
+    removals: bool = True,
+    births: bool = True,
+) -> SearchResult:
+    """What the criterion chooses from there; not certified."""
+    return search(
+        problem.rows,
+        problem.start,
+        penalty,
+        problem.generator,
+        begin,
+        problem.tuning,
+        fraction=fraction,
+        removals=removals,
+        births=births,
+    )
+
+
+def searches(
+    problem: PathProblem, penalty: str | float, fractions: Sequence[float]
+) -> list[SearchResult]:
+    """What the criterion chooses at fractions of a penalty, the first of which is one.
+
+    Births, which cost most, are tried again where they helped the first search, and
+    then from the network before, whose neurons are worth a lower price all the more.
+    Otherwise neurons are dropped from the same beginning. Only where much noise is left
+    are there more than two searches, because averaging helps against noise.
+    """
+    max_iter = problem.options.max_iter
+    with step_limit(max_iter):
+        begin = begin_search(problem, penalty)
+        results = [search_from(problem, begin, penalty, fraction=fractions[0])]
+    left = residual_at(problem.rows, results[0].network).squares
+    is_noisy = left > problem.tuning.noisy_share
+    births = results[0].has_births
+    for fraction in fractions[1:] if is_noisy else fractions[1:2]:
+        with step_limit(max_iter):
+            result = search_from(
+                problem,
+                results[-1].network if births else begin,
+                penalty,
+                fraction=fraction,
+                removals=not births,
+                births=births,
+            )
+        results.append(result)
+    return results
+
+
+def mean_network(problem: PathProblem, fitted: Sequence[FittedNetwork]) -> Network:
+    """The mean of networks, wherever they were fitted."""
+    empty = Network.empty(problem.rows)
+    networks = [problem.network_of(one) or empty for one in fitted]
+    return weighted_mean(networks, [1.0 / len(networks)] * len(networks))
+
+
+def begins_on_sample(problem: PathProblem) -> bool:
+    """Whether there are so many rows that a search begins on some of them."""
+    return _sampled_share(problem) <= LARGEST_SHARE
+
+
+def _sampled_share(problem: PathProblem) -> float:
+    n_sampled = max(SAMPLED_ROWS, SAMPLED_PER_INPUT * problem.rows.n_inputs)
+    return n_sampled / problem.rows.n_samples
+
+
+def _found_on_sample(problem: PathProblem, penalty: str | float) -> Network | None:
+    parts, seed = problem.raw.parts, problem.options.seed
+    samples = parts.keep(sampled, _sampled_share(problem), seed)
+    options = replace(problem.options, checkpoint=None)
+    fitted = parts.joined(_search_sample, samples, options, penalty, problem.tuning)
+    return problem.network_of(fitted)
+
+
+def _search_sample(
+    samples: list[RawPart],
+    options: PathOptions,
+    penalty: str | float,
+    tuning: SearchTuning,
+) -> FittedNetwork:
+    """What the search finds on some of the rows, in one place."""
+    problem = PathProblem.of(RawRows.local(*stacked(samples)), options, tuning)
+    with step_limit(options.max_iter):
+        begin = begin_search(problem, penalty)
+        result = search_from(problem, begin, penalty)
+    return problem.fitted(result.network)

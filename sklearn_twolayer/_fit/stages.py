@@ -1,0 +1,157 @@
+"""The stages of a fit: along its schedule, or the one of a search; kept in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sklearn_twolayer._descent import newton_descent, refine
+from sklearn_twolayer._fit.checkpoint import continued
+from sklearn_twolayer._fit.searches import begin_search, search_from
+from sklearn_twolayer._network.network import Network
+from sklearn_twolayer._network.noise import with_effective_size
+from sklearn_twolayer._path.path import follow_path
+from sklearn_twolayer._path.stage import Stage, finish_stage
+from sklearn_twolayer._runtime.limits import limit_reached, step_limit
+from sklearn_twolayer._search.choose_neurons import (
+    choose_neurons,
+    descend,
+    merge_and_drop,
+)
+from sklearn_twolayer._search.criterion import (
+    DEFAULT_PENALTY,
+    Criterion,
+    select_stage,
+)
+from sklearn_twolayer._search.search import certify_result
+
+if TYPE_CHECKING:
+    from sklearn_twolayer._fit.problem import PathProblem
+    from sklearn_twolayer._rows.units import FittedNetwork
+
+
+def path_stages(
+    problem: PathProblem, initial: FittedNetwork | None = None
+) -> Iterator[Stage]:
+    """Run the path along the schedule, from an earlier network if one is given."""
+    network = problem.network_of(initial)
+
+    def run(finished: Sequence[Stage]) -> Iterator[Stage]:
+        return follow_path(
+            problem.rows,
+            problem.start,
+            problem.lambdas,
+            problem.options,
+            problem.generator,
+            network,
+            finished,
+        )
+
+    settings = problem.options.settings(problem.options.schedule, None)
+    return _with_checkpoint(problem, run, settings, network)
+
+
+def search_stage(
+    problem: PathProblem, penalty: str | float, initial: FittedNetwork | None = None
+) -> Iterator[Stage]:
+    """The one stage that an information criterion chooses, without a schedule."""
+    network = problem.network_of(initial)
+
+    def run(_: Sequence[Stage]) -> Iterator[Stage]:
+        with step_limit(problem.options.max_iter) as progress:
+            begin = begin_search(problem, penalty) if network is None else network
+            result = search_from(problem, begin, penalty)
+            stage = certify_result(
+                problem.rows, result, progress, problem.generator, problem.tuning
+            )
+        yield replace(stage, is_last=True)
+
+    settings = problem.options.settings(None, penalty)
+    return _with_checkpoint(problem, run, settings, network)
+
+
+def _with_checkpoint(
+    problem: PathProblem,
+    run: Callable[[Sequence[Stage]], Iterator[Stage]],
+    settings: dict[str, object],
+    initial: Network | None,
+) -> Iterator[Stage]:
+    """The stages of a checkpoint, then those that are run, each written there."""
+    path = problem.options.checkpoint
+    if path is None:
+        yield from run([])
+        return
+    checkpoint = continued(path, settings, _data_fingerprint(problem, initial))
+    yield from checkpoint.stages
+    if checkpoint.stages and checkpoint.stages[-1].is_last:
+        return
+    checkpoint.restore(problem.generator)
+    for stage in run(checkpoint.stages):
+        if stage.stopped_by != "max_time":  # With more time the stage would go on.
+            checkpoint = checkpoint.with_stage(stage, problem.generator)
+            checkpoint.write(path)
+        yield stage
+
+
+def _data_fingerprint(
+    problem: PathProblem, initial: Network | None
+) -> list[np.ndarray | list[float]]:
+    """Numbers that differ for other data, other decays or another initial network."""
+    units = problem.rows.units
+    return [
+        units.shift / units.scale,
+        np.log(units.scale),
+        units.target_mean / units.target_scale,
+        np.log([units.target_scale]),
+        [problem.rows.n_samples, problem.start.lambda_max],
+        problem.lambdas,
+        [] if initial is None else initial.parameters.numpy(),
+    ]
+
+
+def keep_stage(
+    problem: PathProblem, stages: Sequence[Stage], penalty: str | float | None
+) -> Stage:
+    """The last stage, or the one that an information criterion chooses."""
+    if penalty is None:
+        return stages[-1]
+    rows = with_effective_size(problem.rows, stages[-1].network)
+    return select_stage(stages, Criterion.of(rows, penalty))
+
+
+def debias(problem: PathProblem, stage: Stage) -> tuple[Network, str]:
+    """The stage's network refitted without decay, its neurons chosen anew.
+
+    Returns the network and what ended the refit, as in ``Stage.stopped_by``.
+    """
+    if stage.refitted is not None:
+        return stage.refitted, stage.stopped_by
+    rows = with_effective_size(problem.rows, stage.network)
+    criterion = Criterion.of(rows, DEFAULT_PENALTY)
+    tuning = problem.tuning
+    with step_limit(problem.options.max_iter):
+        few = merge_and_drop(rows, criterion, stage.network, tuning)
+        chosen = choose_neurons(rows, criterion, few, problem.generator, tuning)
+        network = descend(rows, chosen.network, 0.0, tuning.final)
+        return network, limit_reached() or "tol"
+
+
+def improve(problem: PathProblem, stage: Stage, *, to_tolerance: bool) -> Stage:
+    """The stage descended on further: for a while, or until ``options.tol``."""
+    if stage.network.n_neurons == 0:
+        return stage
+    descent_method = newton_descent if to_tolerance else refine
+    with step_limit(problem.options.max_iter) as progress:
+        descent = descent_method(
+            problem.rows,
+            stage.network,
+            stage.lambda_,
+            problem.options,
+            problem.generator,
+        )
+        return finish_stage(
+            problem.rows, descent, stage.lambda_, progress, problem.generator
+        )
