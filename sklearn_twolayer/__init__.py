@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from sklearn_twolayer._estimators.regressor import RegularizedTwoLayerRegressor
@@ -28,6 +29,21 @@ __all__ = [
     "TwoLayerPath",
     "two_layer_path",
 ]
+
+# Public classes are pickled by their public names, so that private files can move.
+for _public in (
+    ConstantSchedule,
+    FittedNetwork,
+    GeometricSchedule,
+    RegularizedTwoLayerRegressor,
+    RegularizedTwoLayerRegressorCV,
+    StagedSchedule,
+):
+    # Early pickles of 0.1.0.dev0 name the files that held the classes at the time.
+    _early = f"{__name__}._{_public.__module__.rpartition('.')[2]}"
+    if _public.__module__ != __name__:
+        sys.modules[_early] = sys.modules[_public.__module__]
+    _public.__module__ = __name__
 
 
 def __getattr__(name: str) -> object:

@@ -17,8 +17,10 @@ from sklearn_twolayer._checks.parameters import (
 
 __all__ = ["Teacher", "make_two_layer_regression"]
 
-MOST_DRAWS = 10_000  # of a direction, before the angle asked for is called too large
-TAIL_DEGREES = 3.0  # degrees of freedom of the heavy-tailed inputs
+# Draws for each direction before min_angle is reported as too large (convention).
+MOST_DRAWS = 10_000
+# Degrees of freedom of the heavy-tailed inputs (convention).
+TAIL_DEGREES = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,9 +107,9 @@ def make_two_layer_regression(
         Distribution of the independent inputs, of mean 0 and variance 1.
         "heavy-tailed" is Student's t with 3 degrees of freedom.
     condition_number : float, default=1.0
-        At least 1. If above, the inputs are correlated: they are multiplied by a
-        random symmetric matrix, their covariance then has this condition number, and
-        its eigenvalues run geometrically around 1.
+        Condition number of the covariance of the inputs, at least 1. If it is above 1,
+        the inputs are correlated: they are multiplied by a random symmetric matrix, and
+        the eigenvalues of their covariance form a geometric sequence around 1.
     return_teacher : bool, default=False
         Whether to return the teacher as well.
     random_state : int, RandomState instance or None, default=None
@@ -200,7 +202,10 @@ def _separated_directions(
     min_angle: float,
     generator: np.random.RandomState,
 ) -> np.ndarray:
-    """Uniform random lines, each drawn again until far enough from the others."""
+    """Uniform random directions with at least ``min_angle`` between their lines.
+
+    A direction that is too near to the ones before it is drawn again.
+    """
     directions = np.empty((0, dimension))
     for _ in range(MOST_DRAWS * n_directions):
         candidate = generator.standard_normal(dimension)
@@ -234,7 +239,7 @@ def _draw_inputs(
 def _mixing(
     n_features: int, condition_number: float, generator: np.random.RandomState
 ) -> np.ndarray:
-    """A random symmetric matrix; its square has the given condition number."""
+    """A random symmetric matrix whose square has the given condition number."""
     rotation, _ = np.linalg.qr(generator.standard_normal((n_features, n_features)))
     exponents = np.linspace(-0.25, 0.25, n_features)
     return (rotation * condition_number**exponents) @ rotation.T

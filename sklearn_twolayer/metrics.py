@@ -1,4 +1,4 @@
-"""How well directions were recovered."""
+"""Comparison of fitted directions with the true ones."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _unit_directions(
         raise ValueError(
             f"{name} has {checked.shape[1]} columns, true_directions has {n_columns}."
         )
-    # Dividing by the largest entry first keeps tiny and huge directions finite.
+    # Dividing by the largest entry first avoids overflow and underflow of the norm.
     largest = np.abs(checked).max(axis=1, initial=0.0, keepdims=True)
     if (largest == 0).any():
         raise ValueError(f"{name} has a row of zeros, which is no direction.")

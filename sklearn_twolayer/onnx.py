@@ -1,11 +1,17 @@
-"""Fitted estimators as ONNX graphs, through skl2onnx (extra ``onnx``)."""
+"""Conversion of fitted estimators to ONNX graphs by skl2onnx (extra ``onnx``)."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sklearn_twolayer._estimators.regressor import RegularizedTwoLayerRegressor
 from sklearn_twolayer._estimators.regressor_cv import RegularizedTwoLayerRegressorCV
+
+if TYPE_CHECKING:
+    from skl2onnx.common._container import ModelComponentContainer
+    from skl2onnx.common._topology import Operator, Scope
 
 __all__ = ["register_onnx_converters"]
 
@@ -14,8 +20,8 @@ def register_onnx_converters() -> None:
     """Make skl2onnx convert the predictions of this package's estimators.
 
     Afterwards `skl2onnx.to_onnx` takes them alone or as the last step of a Pipeline.
-    Graphs compute in the precision of their inputs: for predictions equal to
-    scikit-learn's give double inputs. Calling this twice does no harm.
+    Graphs compute in the precision of their inputs: only with double inputs are the
+    predictions equal to those of the estimator. Calling this twice does no harm.
 
     Raises
     ------
@@ -45,8 +51,8 @@ def register_onnx_converters() -> None:
         )
 
 
-def _shape(operator: object) -> None:
-    """Kind and shape of the predictions, which have the precision of the inputs."""
+def _shape(operator: Operator) -> None:
+    """Declare type and shape of the predictions, in the precision of the inputs."""
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 
     source = operator.inputs[0].type
@@ -55,8 +61,10 @@ def _shape(operator: object) -> None:
     operator.outputs[0].type = kind([source.shape[0], n_outputs])
 
 
-def _convert(scope: object, operator: object, container: object) -> None:
-    """One product for features and linear part, as in the estimator's predict."""
+def _convert(
+    scope: Scope, operator: Operator, container: ModelComponentContainer
+) -> None:
+    """Add the network to the graph: the linear part, and the hidden layer if any."""
     from skl2onnx.algebra.onnx_ops import (
         OnnxAdd,
         OnnxCast,

@@ -7,7 +7,7 @@ from conftest import Definition, random_problem, seeded
 from scipy.optimize import lsq_linear
 
 from sklearn_twolayer._certificate import ascent
-from sklearn_twolayer._certificate.ascent import climb
+from sklearn_twolayer._certificate.ascent import bfgs_ascent
 from sklearn_twolayer._certificate.peaks import early_directions
 from sklearn_twolayer._network.objective import correlations, in_single, residual_at
 
@@ -30,7 +30,7 @@ def heights_of(rows, residual, directions):
 @pytest.mark.parametrize("seed", range(3))
 def test_ascents_end_where_no_direction_leads_up(seed, n_outputs):
     rows, residual, starts, defined, values = ascents(seed, n_outputs=n_outputs)
-    ends, index = climb(rows, residual, starts, 150, len(starts))
+    ends, index = bfgs_ascent(rows, residual, starts, 150, len(starts))
     assert sorted(index.tolist()) == list(range(len(starts)))
     heights = heights_of(rows, residual, ends)
     assert (heights >= heights_of(rows, residual, starts[index])).all()
@@ -55,13 +55,13 @@ def test_ascents_end_where_no_direction_leads_up(seed, n_outputs):
 
 def test_ascents_in_groups_are_those_of_one_group(monkeypatch):
     rows, residual, starts, *_ = ascents(0)
-    together, order = climb(rows, residual, starts, 6, len(starts))
-    monkeypatch.setattr(ascent, "MOST_REMEMBERED", 7 * rows.n_inputs**2)
-    apart, group_order = climb(rows, residual, starts, 6, len(starts))
+    together, order = bfgs_ascent(rows, residual, starts, 6, len(starts))
+    monkeypatch.setattr(ascent, "MOST_MATRIX_ENTRIES", 7 * rows.n_inputs**2)
+    apart, group_order = bfgs_ascent(rows, residual, starts, 6, len(starts))
     sorted_apart = apart[group_order.argsort()]
     torch.testing.assert_close(sorted_apart, together[order.argsort()])
     # Of each group, its share of the highest goes on.
-    kept, index = climb(rows, residual, starts, 6, 10)
+    kept, index = bfgs_ascent(rows, residual, starts, 6, 10)
     assert 10 <= len(kept) <= 12
     assert len(set(index.tolist())) == len(kept)
 
@@ -74,7 +74,7 @@ def test_a_residual_may_be_tiny_in_single_precision(scale, most_inputs, monkeypa
     left = residual.values
     tiny = replace(residual, values=replace(left, values=left.values * scale))
     single = rows.in_single(), in_single(rows, tiny), starts.float()
-    ends, index = climb(*single, 60, len(starts))
+    ends, index = bfgs_ascent(*single, 60, len(starts))
     assert ends.isfinite().all()
     heights = heights_of(rows, residual, ends)
     begun = heights_of(rows, residual, starts[index])
@@ -85,9 +85,9 @@ def test_a_residual_may_be_tiny_in_single_precision(scale, most_inputs, monkeypa
 
 def test_with_many_inputs_gradient_steps_climb_too(monkeypatch):
     rows, residual, starts, *_ = ascents(0)
-    highest, _ = climb(rows, residual, starts, 40, len(starts))
+    highest, _ = bfgs_ascent(rows, residual, starts, 40, len(starts))
     monkeypatch.setattr(ascent, "MOST_INPUTS", rows.n_inputs - 1)
-    ends, index = climb(rows, residual, starts, 40, len(starts))
+    ends, index = bfgs_ascent(rows, residual, starts, 40, len(starts))
     heights = heights_of(rows, residual, ends)
     assert (heights >= heights_of(rows, residual, starts[index])).all()
     best = float(heights_of(rows, residual, highest).max())
@@ -109,7 +109,7 @@ def test_with_a_goal_only_what_may_reach_it_goes_on(seed, n_outputs, monkeypatch
 
     def ends(goal):
         n_looks.clear()
-        found, index = climb(rows, residual, starts, 100, len(starts), goal)
+        found, index = bfgs_ascent(rows, residual, starts, 100, len(starts), goal)
         heights = heights_of(rows, residual, found)
         assert (heights >= heights_of(rows, residual, starts[index])).all()
         return heights, sum(n_looks)

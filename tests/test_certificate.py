@@ -18,7 +18,7 @@ from sklearn_twolayer._certificate.peaks import (
 )
 from sklearn_twolayer._network.network import balance
 from sklearn_twolayer._network.objective import (
-    Left,
+    PartResidual,
     Residual,
     correlations,
     residual_at,
@@ -88,7 +88,9 @@ def test_gap_is_its_definition_and_bounds_the_excess(lambda_):
 
 def test_a_residual_of_zero_has_no_peak():
     *_, rows, network = random_problem(0)
-    zero = Residual(Left(torch.zeros_like(targets_of(rows)), None, None), 0.0, 0.0)
+    zero = Residual(
+        PartResidual(torch.zeros_like(targets_of(rows)), None, None), 0.0, 0.0
+    )
     assert find_peaks(rows, zero, network.directions, seeded()).height == 0.0
 
 

@@ -32,7 +32,7 @@ def pools():
 
 
 def test_limits_of_fits_that_overlap_end_with_the_last(monkeypatch):
-    monkeypatch.setattr("sklearn_twolayer._runtime.threads.PATIENCE", 0.01)
+    monkeypatch.setattr("sklearn_twolayer._runtime.threads.TURN_SECONDS", 0.01)
     before, steps = pools(), Barrier(2)
     with fit_threads(10):  # must not keep other threads from limits of their own
         pass
@@ -59,7 +59,7 @@ def test_limits_of_fits_that_overlap_end_with_the_last(monkeypatch):
 
 def entered(patience, monkeypatch, wait):
     """Whether a second fit begins while another thread's lasts."""
-    monkeypatch.setattr("sklearn_twolayer._runtime.threads.PATIENCE", patience)
+    monkeypatch.setattr("sklearn_twolayer._runtime.threads.TURN_SECONDS", patience)
     begun = Event()
 
     def second():

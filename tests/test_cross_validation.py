@@ -3,7 +3,7 @@ import pytest
 
 from sklearn_twolayer import RegularizedTwoLayerRegressorCV
 from sklearn_twolayer._cross_validation.choice import (
-    ROUNDING,
+    SAME_ERROR,
     SPARSE,
     Choice,
     ambiguity,
@@ -83,7 +83,7 @@ def test_few_features_are_kept_unless_something_is_clearly_better():
     assert len(best(1.0, 1.0, 1.1 * SPARSE).others) == 9
     assert len(best(1.0, 1.0 - 1.1 * SPARSE, 0.0).others) == 9
     # Networks that are exact are not averaged, whatever rounding says.
-    assert best(ROUNDING, 0.0, 2 * ROUNDING) == Choice(None, 1.0)
+    assert best(SAME_ERROR, 0.0, 2 * SAME_ERROR) == Choice(None, 1.0)
     # The share's square of the gain counts for a mean with a regularised network.
     blended = [[5.0] * 3, [1.1] * 3]
     folds = folds_of(

@@ -3,6 +3,7 @@
 import json
 import pickle
 import warnings
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -15,6 +16,7 @@ from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+import sklearn_twolayer
 from sklearn_twolayer import (
     GeometricSchedule,
     RegularizedTwoLayerRegressor,
@@ -266,3 +268,64 @@ def test_dumps_predict_the_same(data, tmp_path):
         pickle.loads(pickle.dumps(model)),
     ]:
         np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+
+
+DATA = Path(__file__).parent / "data"
+
+
+def test_pickles_name_no_private_file_and_tell_the_version(data):
+    X, y = data[:2]
+    model = RegularizedTwoLayerRegressor(
+        schedule=StagedSchedule([0.5]), solver="fast", random_state=0
+    ).fit(X, y)
+    for one in (model, RegularizedTwoLayerRegressorCV(), model._fitted_network()):
+        text = pickle.dumps(one)
+        assert b"sklearn_twolayer._" not in text
+        assert type(pickle.loads(text)) is type(one)
+    assert sklearn_twolayer.__version__.encode() in pickle.dumps(model)
+    np.testing.assert_array_equal(
+        pickle.loads(pickle.dumps(model)).predict(X), model.predict(X)
+    )
+
+
+def test_pickles_of_before_the_folders_still_load():
+    """Written when each class lay in a file of its own beside ``__init__``."""
+    with open(DATA / "before_folders.pickle", "rb") as file:
+        models, network, X, predictions = pickle.load(file)
+    for model, predicted in zip(models, predictions, strict=True):
+        np.testing.assert_allclose(model.predict(X), predicted, rtol=1e-12)
+        assert type(model).from_dict(model.to_dict()).get_params()
+    assert models[1].schedule.lambdas == [0.5, 0.2]
+    assert network.predict(X).shape == (len(X),)
+
+
+def test_pickles_that_lack_an_attribute_are_refused(data):
+    model = RegularizedTwoLayerRegressor(max_time=10.0, random_state=0).fit(*data[:2])
+    del model.amplitudes_
+    text = pickle.dumps(model)
+    with pytest.raises(ValueError, match=r"version .* lacks \['amplitudes_'\]"):
+        pickle.loads(text)
+
+
+def test_json_holds_paths_and_arrays_of_any_precision(data, tmp_path):
+    X, y = data[:2]
+    schedule = StagedSchedule(np.array([0.5, 0.25], dtype=np.float32))
+    model = RegularizedTwoLayerRegressor(
+        schedule=schedule, solver="fast", checkpoint=tmp_path / "fit.npz",
+        random_state=np.int32(3),
+    )  # fmt: skip
+    again = RegularizedTwoLayerRegressor.from_dict(
+        json.loads(json.dumps(model.fit(X, y).to_dict()))
+    )
+    assert again.checkpoint == str(tmp_path / "fit.npz")
+    np.testing.assert_array_equal(again.schedule.lambdas, schedule.lambdas)
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+
+
+def test_json_of_another_format_tells_who_wrote_it(data):
+    plain = RegularizedTwoLayerRegressor(random_state=0).fit(*data[:2]).to_dict()
+    assert plain["package_version"] == sklearn_twolayer.__version__
+    with pytest.raises(ValueError, match=r"written by sklearn_twolayer 9\.9"):
+        RegularizedTwoLayerRegressor.from_dict(
+            {**plain, "version": 99, "package_version": "9.9"}
+        )

@@ -1,1 +1,1 @@
-"""The dual certificate: search for its peaks, duality gap."""
+"""The dual certificate: the search for its peaks, and the duality gap."""

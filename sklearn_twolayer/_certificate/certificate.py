@@ -1,4 +1,4 @@
-"""How far from optimal: the dual certificate and the duality gap."""
+"""The dual certificate and the duality gap, which bound the distance to the optimum."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Certificate:
-    """What is known of a balanced network at one decay.
+    """Loss, objective, dual certificate and duality gap of a balanced network.
 
     Parameters
     ----------
     loss, objective : float
-        Half the mean squared residual; with the decay.
+        Half the mean squared residual; the same plus the decay term.
     peaks : Peaks
-        Maxima of ``||v(u)||``; their height over the decay is the certificate.
+        Maxima of ``||v(u)||``; the largest divided by the decay is the certificate.
     dual_gap : float
-        Bound on the excess objective over networks of any width.
+        Bound on how far the objective is above the optimum over networks of any width.
     """
 
     loss: float
@@ -37,11 +37,11 @@ class Certificate:
 
     @property
     def relative_gap(self) -> float:
-        """Duality gap as a fraction of the objective; zero where both are."""
+        """Duality gap as a fraction of the objective; zero if the objective is zero."""
         return self.dual_gap / self.objective if self.objective > 0 else 0.0
 
     def joined_by(self, other: Certificate) -> Certificate:
-        """What two searches know of the same network."""
+        """The certificate from the peaks of two searches on the same network."""
         gap = max(self.dual_gap, other.dual_gap)
         return replace(self, peaks=self.peaks.joined_by(other.peaks), dual_gap=gap)
 
@@ -57,8 +57,11 @@ def certify(
     """Loss, objective, certificate and duality gap of a balanced network.
 
     A certificate of at most one proves that no network of any width has a lower
-    objective, as far as the search for the peak found it; a value above one disproves
-    it for certain.
+    objective, provided that the search has found the highest peak. A value above one
+    proves for certain that some network has.
+
+    With ``tol``, the search gives up ascents that are not expected to rise above
+    ``1 + tol / 2`` or to become the highest.
     """
     residual = residual_at(rows, network)
     loss = 0.5 * residual.squares
@@ -72,10 +75,11 @@ def certify(
 def duality_gap(
     residual: Residual, objective: float, lambda_: float, peak: float
 ) -> float:
-    """Bound on the excess objective over networks of any width (theory eq. 7).
+    """Bound on how far the objective is above the optimum (theory eq. 7).
 
-    ``peak`` is the largest ``||v(u)||``; the residual shrunk by ``lambda / peak``,
-    if that is below one, is feasible for the dual problem.
+    The optimum is over networks of any width. ``peak`` is the largest ``||v(u)||``; the
+    residual multiplied by ``lambda / peak``, if that is below one, is feasible for the
+    dual problem.
     """
     shrink = 1.0 if peak <= lambda_ else lambda_ / peak
     dual = shrink * residual.inner - 0.5 * shrink**2 * residual.squares

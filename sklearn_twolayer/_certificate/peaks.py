@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sklearn_twolayer._certificate.ascent import climb
+from sklearn_twolayer._certificate.ascent import bfgs_ascent
 from sklearn_twolayer._network.network import Network, balance, row_norms, unit_rows
 from sklearn_twolayer._network.objective import correlations, in_single
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Effort:
-    """How hard to look for the peak.
+    """Numbers of starts and steps in the search for the highest peak.
 
     Parameters
     ----------
     n_random, n_random_each : int
-        Random directions, of which one gradient step makes early-feature directions;
-        how many at least, and how many more for each of the given starts.
+        Number of early-feature directions: one gradient step from random directions.
+        There are ``n_random``, and ``n_random_each`` more for each given start.
     n_nearby : int
-        Random directions near each of the given starts, at distances from thousandths
-        of a radian to a whole one, as many at each scale.
+        Number of random directions near each given start. Their angles to it are
+        log-uniform between 0.005 and 1 radian.
     n_combined_each : int
-        Random combinations of the given starts, so many for each.
+        Number of random combinations of the given starts, for each given start.
     n_refined : int
-        Highest starts that are followed to the end.
+        Number of ascents that are followed to the end, the highest ones.
     n_steps : int
-        Steps of the ascent; half as many before the highest are chosen.
+        Steps of these ascents, after half as many steps of all ascents.
     in_single : bool
-        Whether to climb in single precision, which takes half the time; where that
-        leads is looked at in full precision.
+        Whether the ascents are in single precision, which takes half the time. The
+        heights of their ends are evaluated in full precision.
     """
 
     n_random: int
@@ -49,16 +49,18 @@ class Effort:
     n_combined_each: int = 0
 
 
-ALL = 2**30  # starts, more than there are
-# Measured: on targets, of which the starts are early features, OF_TARGETS is short by
-# 2e-5 in the median, with much noise by up to 5e-3. Near the optimum many peaks are
-# almost as high as the highest, most of them within a few hundredths of a radian of
-# living neurons: there THOROUGH finds hundreds at once (theory, "Births"). Others are
-# where hardly any neuron is, and one start in thousands leads to them: LAST looks for
-# these, half again as often with success if it drops no start half-way (5000 x 30). Its
-# kinds of start find different ones: early features at 1e-3, combinations of neurons
-# and directions near them at 1e-5, after searches that began elsewhere found no more.
-# FOR_BIRTHS is for neurons that are refitted at once: more effort finds no better ones.
+ALL = 2**30  # a number of starts that no search has (convention)
+# Measured. OF_TARGETS is for the targets, with early features as starts: the peak that
+# it finds is too low by 2e-5 in the median, with much noise by up to 5e-3. FOR_BIRTHS
+# is for neurons that are refitted at once: more effort finds no better ones. QUICK is
+# for large gaps, and where time is short. Near the optimum many peaks are almost as
+# high as the highest, most of them within a few hundredths of a radian of living
+# neurons: THOROUGH finds hundreds of these at once (theory, "Births"). Other peaks are
+# far from all neurons, and one start in thousands leads to them. LAST searches for
+# these; it succeeds 1.5 times as often because it refines all starts (5000 x 30). Its
+# kinds of start find different peaks, after searches from other starts have found no
+# more: early features at a tolerance of 1e-3, combinations of neurons and directions
+# near them at 1e-5.
 OF_TARGETS = Effort(n_random=16, n_nearby=0, n_refined=8, n_steps=10)
 FOR_BIRTHS = Effort(n_random=24, n_nearby=0, n_refined=8, n_steps=7)
 QUICK = Effort(n_random=48, n_nearby=0, n_refined=16, n_steps=12)
@@ -67,7 +69,7 @@ LAST = Effort(
     n_random=64, n_nearby=4, n_refined=ALL, n_steps=100, in_single=True,
     n_random_each=4, n_combined_each=4,
 )  # fmt: skip
-NEARBY = (0.005, 1.0)  # radians
+NEARBY = (0.005, 1.0)  # smallest and largest angle, in radians (convention)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +81,7 @@ class Peaks:
     directions : torch.Tensor of shape (n_peaks, n_inputs)
         Unit directions.
     correlations : torch.Tensor of shape (n_peaks, n_outputs)
-        ``v(u) = mean r relu(u.x)`` at each.
+        ``v(u) = mean r relu(u.x)`` at each direction.
     """
 
     directions: torch.Tensor
@@ -91,7 +93,7 @@ class Peaks:
         return float(row_norms(self.correlations).max())
 
     def distinct(self, apart: float) -> Peaks:
-        """The highest of those whose lines are within ``apart`` radians."""
+        """One peak, the highest, of all whose lines are within ``apart`` radians."""
         cosines = (self.directions @ self.directions.T).abs()
         close = cosines > math.cos(apart)
         kept: list[int] = []
@@ -113,7 +115,7 @@ class Peaks:
         return Peaks(self.directions[index], self.correlations[index])
 
     def neurons(self, mass: float) -> Network:
-        """Balanced neurons along the peaks, which lower the objective if light."""
+        """Balanced neurons along the peaks; a small ``mass`` lowers the objective."""
         return balance(
             Network.from_parts(self.directions, unit_rows(self.correlations) * mass)
         )
@@ -125,10 +127,10 @@ def early_directions(
     """Directions after one gradient step that cancels the initial weights.
 
     Stage 1 of the algorithm (theory eq. 9). From unit weights ``w`` and small
-    amplitudes along ``v(w)``, the step leaves a multiple of ``mean (r.v) relu'(w.x)
+    amplitudes along ``v(w)``, the step leads to a multiple of ``mean (r.v) relu'(w.x)
     x``, which lies near the span of the relevant directions. The other half of a
-    symmetric initialisation, ``(-a, w)``, ends on the opposite direction, hence on
-    the same line, and is left out.
+    symmetric initialisation, ``(-a, w)``, would end on the opposite direction, hence on
+    the same line, and is omitted.
     """
     initial = _random_directions(rows, n_directions, generator)
     return unit_rows(correlations(rows, residual, initial)[1])
@@ -137,7 +139,7 @@ def early_directions(
 def combinations(
     directions: torch.Tensor, n_directions: int, generator: torch.Generator
 ) -> torch.Tensor:
-    """Random directions in the span of those given, mostly where these are many."""
+    """Random directions in the span of ``directions``, as Gaussian combinations."""
     shape = (n_directions, len(directions))
     normal = torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu")
     return unit_rows(normal @ directions)
@@ -153,24 +155,26 @@ def find_peaks(
 ) -> Peaks:
     """Search for the maxima of ``||mean r relu(u.x)||`` from several kinds of start.
 
-    Monotone ascent from ``starts``, from near them and combinations of them, and from
-    one gradient step off random directions, all as one product; with a ``goal``,
-    ascents that will reach neither it nor the highest are given up early. Opposite
-    directions have the same height, since the residual has no linear part. The fixed
-    point ``u <- gradient / ||gradient||`` is not monotone and can end far below where
-    it passed.
+    Monotone ascents start from ``starts``, from directions near them, from combinations
+    of them, and from early-feature directions; all ascents are evaluated together as
+    one matrix product. With a ``goal``, ascents that are expected to reach neither it
+    nor the highest are given up early. Opposite directions have the same height, since
+    the residual has no linear part. The fixed-point iteration ``u <- gradient /
+    ||gradient||`` is not used, because it is not monotone and can end far below the
+    heights that it has passed.
     """
     n_random = effort.n_random + effort.n_random_each * len(starts)
     early = early_directions(rows, residual, n_random, generator)
     nearby = [_nearby(rows, starts, generator) for _ in range(effort.n_nearby)]
     combined = combinations(starts, effort.n_combined_each * len(starts), generator)
     starts = torch.cat([starts, early, *nearby, combined])
-    place = rows, residual, starts
+    problem = rows, residual, starts
     if effort.in_single:
-        place = rows.in_single(), in_single(rows, residual), starts.float()
-    found, index = climb(*place, effort.n_steps, effort.n_refined, goal)
+        problem = rows.in_single(), in_single(rows, residual), starts.float()
+    found, index = bfgs_ascent(*problem, effort.n_steps, effort.n_refined, goal)
     values, _ = correlations(rows, residual, found)
-    if effort.in_single:  # where that led, if it is higher in full precision
+    if effort.in_single:
+        # In full precision an end may be lower than its start, which is then returned.
         begun, _ = correlations(rows, residual, starts[index])
         higher = row_norms(values) > row_norms(begun)
         found = torch.where(higher, found, starts[index])
@@ -182,7 +186,7 @@ def find_peaks(
 def _random_directions(
     rows: Rows, n_directions: int, generator: torch.Generator
 ) -> torch.Tensor:
-    """Uniform unit directions, without share in inputs that are zero on all rows."""
+    """Uniform unit directions, with weight zero on inputs that are zero on all rows."""
     shape = (n_directions, rows.n_inputs)
     normal = torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu")
     return unit_rows(normal * rows.input_varies)
@@ -191,10 +195,10 @@ def _random_directions(
 def _nearby(
     rows: Rows, directions: torch.Tensor, generator: torch.Generator
 ) -> torch.Tensor:
-    """Each direction turned into a random one, by an angle that is log-uniform."""
+    """Each direction turned towards a random one, by a log-uniform angle."""
     shape = (len(directions), 1)
-    share = torch.rand(shape, generator=generator, dtype=torch.float64, device="cpu")
+    fraction = torch.rand(shape, generator=generator, dtype=torch.float64, device="cpu")
     nearest, farthest = NEARBY
-    angles = nearest * (farthest / nearest) ** share
+    angles = nearest * (farthest / nearest) ** fraction
     turns = _random_directions(rows, len(directions), generator)
     return unit_rows(directions + angles * turns)

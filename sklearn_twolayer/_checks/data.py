@@ -1,21 +1,27 @@
-"""Checks of parameters and data; every error names the offender. No torch here."""
+"""Validation of ``X``, ``y``, sample weights and folds. No torch here.
+
+Every error message names the argument that is wrong.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
-LARGEST = 1e150  # of inputs and targets, so that their squares are numbers
+# Largest absolute value of inputs, targets and weights, so that float64 holds squares;
+# if all are smaller than its inverse, they are refused, too (convention).
+LARGEST = 1e150
 
 
 def check_numbers(name: str, data: object, **options: object) -> np.ndarray:
-    """``data`` as a finite float array, by ``check_array`` with ``options``."""
+    """``data`` as a finite float array, from ``check_array`` with ``options``."""
     with named_errors(name, data):
         return check_array(data, input_name=name, **{"dtype": np.float64, **options})
 
@@ -32,15 +38,15 @@ def check_inputs(
     *,
     reset: bool = True,
 ) -> np.ndarray:
-    """``X`` as an array of numbers with two rows at least, or for predicting one.
+    """``X`` as an array of numbers; sparse ``X`` becomes CSR.
 
-    Sparse ``X`` becomes CSR.
-
-    ``reset=False`` compares it with what ``estimator`` was fitted on. ``y`` is only
-    looked at to see whether it was forgotten.
+    With ``reset=True``, for fitting, it must have at least two rows. With
+    ``reset=False``, for predicting, one row is enough, and its columns must be those
+    that ``estimator`` was fitted on. ``y`` is used only to raise an error if it is
+    None.
     """
     options = {
-        "dtype": "numeric",  # blocks of rows are converted when they are used
+        "dtype": "numeric",  # Blocks of rows are converted when they are used.
         "accept_sparse": "csr",
         "ensure_min_samples": 2 if reset else 1,
     }
@@ -76,7 +82,7 @@ def check_targets(y: object, n_samples: int) -> np.ndarray:
 
 
 def check_magnitude(name: str, largest: float) -> None:
-    """Refuse numbers whose squares over- or underflow."""
+    """Raise if the square of the largest absolute value overflows or underflows."""
     if largest > LARGEST or 0.0 < largest < 1.0 / LARGEST:
         raise ValueError(
             f"{name} has a largest absolute value of {largest:.3g}, whose square "
@@ -86,20 +92,23 @@ def check_magnitude(name: str, largest: float) -> None:
 
 
 def check_weights(sample_weight: object, n_samples: int) -> np.ndarray:
-    """Sample weights as a float array; ones for None, repeated for a number."""
+    """Sample weights as in ``check_signs``, at least one of them positive."""
     weights = check_signs(sample_weight, n_samples)
     check_total(weights.max(initial=0.0))
     return weights
 
 
 def check_total(total: float) -> None:
-    """Refuse sample weights with a sum, or a largest one, of zero."""
+    """Raise if ``total``, the sum of the sample weights or the largest, is zero."""
     if total == 0:
         raise ValueError("sample_weight must not be all zero.")
 
 
 def check_signs(sample_weight: object, n_samples: int) -> np.ndarray:
-    """Sample weights of some of the rows, which may all be zero."""
+    """Sample weights as a float array, which may all be zero.
+
+    None stands for ones; a number is the weight of every row.
+    """
     if is_dask(sample_weight):
         raise TypeError(
             "sample_weight is a Dask collection but X is not; sample_weight.compute() "
@@ -124,7 +133,7 @@ def check_signs(sample_weight: object, n_samples: int) -> np.ndarray:
 def check_splits(
     splits: list[tuple[np.ndarray, np.ndarray]], weights: np.ndarray
 ) -> None:
-    """Refuse folds that cannot be fitted or judged."""
+    """Raise if the training or the held-out rows of a fold have no weight."""
     if not splits:
         raise ValueError("cv must give at least one pair of train and test indices.")
     for train, test in splits:
@@ -137,7 +146,11 @@ def check_splits(
 
 @contextmanager
 def named_errors(name: str, data: object) -> Iterator[None]:
-    """Add ``name``, and the columns that are not numbers, to an error without it."""
+    """Add to errors in this context the name of the argument and what is wrong.
+
+    The message then lists the columns that are not numbers, and begins with ``name``
+    unless it contains it already.
+    """
     try:
         yield
     except (TypeError, ValueError) as error:
@@ -152,10 +165,11 @@ def named_errors(name: str, data: object) -> Iterator[None]:
 
 def _columns_not_numbers(data: object) -> list[object]:
     """Names of a dataframe's columns that cannot be read as floats."""
-    refused = []
-    for column in getattr(data, "columns", []):
+    refused: list[object] = []
+    frame: Any = data
+    for column in getattr(frame, "columns", []):
         try:
-            np.asarray(data[column], dtype=np.float64)
+            np.asarray(frame[column], dtype=np.float64)
         except (TypeError, ValueError):
             refused.append(column)
     return refused

@@ -14,8 +14,8 @@ from sklearn.utils import check_random_state, check_scalar
 from sklearn_twolayer._checks.data import check_numbers, named_errors
 
 
-def check_option(name: str, value: object, options: Sequence[object]) -> object:
-    """One of a few values, told apart from look-alikes of other types."""
+def check_option(name: str, value: object, options: Sequence[str]) -> str:
+    """One of a few strings; values of other types that compare equal are refused."""
     if not isinstance(value, str) or value not in options:
         raise ValueError(f"{name} must be one of {list(options)}, got {value!r}.")
     return value
@@ -68,19 +68,17 @@ def check_checkpoint(checkpoint: object) -> Path | None:
     return path
 
 
-def check_criterion(criterion: object) -> object:
+def check_criterion(criterion: object) -> str | float | None:
     """None, "aic", "bic" or a penalty per parameter of at least zero."""
-    if criterion is None or isinstance(criterion, str):
-        return (
-            None
-            if criterion is None
-            else check_option("criterion", criterion, ["aic", "bic"])
-        )
+    if criterion is None:
+        return None
+    if isinstance(criterion, str):
+        return check_option("criterion", criterion, ["aic", "bic"])
     return check_real("criterion", criterion, min_val=0.0)
 
 
 def check_fractions(lambdas: object, eps: object) -> np.ndarray:
-    """A decreasing grid of positive fractions, given or equally spaced down to eps."""
+    """Decreasing fractions of ``lambda_max``: given, or a geometric grid to ``eps``."""
     if isinstance(lambdas, Integral) and not isinstance(lambdas, bool):
         eps = check_real(
             "eps", eps, min_val=0.0, max_val=1.0, include_boundaries="neither"
@@ -96,9 +94,10 @@ def check_fractions(lambdas: object, eps: object) -> np.ndarray:
 
 
 def check_generator(random_state: object) -> np.random.RandomState:
-    """scikit-learn's, but None stands for a new seed of the operating system.
+    """The generator of scikit-learn's ``check_random_state``, except for None.
 
-    So that NumPy's global generator is neither used nor changed.
+    None stands for a new seed from the operating system, so that NumPy's global
+    generator is neither used nor changed.
     """
     if random_state is None:
         return np.random.RandomState()
@@ -107,7 +106,7 @@ def check_generator(random_state: object) -> np.random.RandomState:
 
 
 def check_decays(decays: object) -> np.ndarray:
-    """What the `stages` of a schedule returned: decays, none above the one before."""
+    """Decays that the ``stages`` of a schedule returned: finite and not increasing."""
     try:
         checked = np.asarray(decays, dtype=np.float64)
     except (TypeError, ValueError):

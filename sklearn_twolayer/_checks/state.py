@@ -1,4 +1,4 @@
-"""What an estimator is left as if its fit fails."""
+"""State of an estimator after a fit that failed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def unchanged_on_error(estimator: object) -> Iterator[None]:
-    """Leave the estimator as it was if the block raises, Ctrl-C included."""
+    """Restore the attributes of the estimator if the block raises, even by Ctrl-C."""
     before = dict(vars(estimator))
     try:
         yield

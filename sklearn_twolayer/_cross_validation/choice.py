@@ -12,16 +12,20 @@ from sklearn_twolayer._cross_validation.folds import SHARES, Fold, standard_erro
 
 if TYPE_CHECKING:
     from sklearn_twolayer._rows.units import FittedNetwork
+
 # How much lower, as a fraction, the error of anything else must be than that of the
 # debiased network, which has few features. Measured on the noisy problems: the mean of
 # the folds' networks is lower by about one percent even where all of them are right; at
 # two percent, more of the debiased networks that are kept have missed a neuron.
 SPARSE = 0.015
-ROUNDING = 1e-9  # of the linear model's error: exact networks do not differ
+# Errors that differ by less than this fraction of the linear model's are the same, so
+# that exact networks are not told apart by rounding (convention).
+SAME_ERROR = 1e-9
 # A network must beat the one at the largest decay, the linear model, by this many
 # standard errors of the paired difference over the folds, unless the criterion finds
-# features in every fold: Student's 97.5 % for five of them. For two or three, Student's
-# would ask for more than strong signals give.
+# features in every fold. It is the 97.5 % quantile of Student's distribution for five
+# folds. The quantiles for two or three folds would ask for more than strong signals
+# give.
 BEATS_FIRST = 2.78
 
 
@@ -82,7 +86,7 @@ def choose(folds: Sequence[Fold], ambiguity: float, one_standard_error: bool) ->
     known = np.where(np.isnan(blends), np.inf, blends)
     index, column = np.unravel_index(np.argmin(known), known.shape)
     least = np.fmin(known[index, column], mean)
-    same = SPARSE * max(least, 0.0) + ROUNDING * (errors[0, 0] @ of_fold)
+    same = SPARSE * max(least, 0.0) + SAME_ERROR * (errors[0, 0] @ of_fold)
     if debiased @ of_fold <= least + same:
         best, chosen = Choice(None, 1.0), debiased
     elif mean == least:

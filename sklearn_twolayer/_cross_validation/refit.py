@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from sklearn_twolayer._cross_validation.choice import Choice
-from sklearn_twolayer._cross_validation.folds import PENALTIES
+from sklearn_twolayer._cross_validation.folds import PENALTIES, path_options
 from sklearn_twolayer._runtime.limits import step_limit
+from sklearn_twolayer._runtime.threads import fit_threads
 
 if TYPE_CHECKING:
     from sklearn_twolayer._fit.problem import PathProblem
-    from sklearn_twolayer._network.network import Network
+    from sklearn_twolayer._options.path_options import PathOptions
     from sklearn_twolayer._path.stage import Stage
+    from sklearn_twolayer._rows.units import FittedNetwork
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,8 +25,10 @@ class ChosenFit:
 
     Parameters
     ----------
-    network : Network
-        In the coordinates of the fit.
+    network : FittedNetwork
+        The network, in the units of the data.
+    problem : PathProblem
+        What the fit worked on.
     stages : list of Stage
         The stages to report: those of the path, if it has a share, or the one of the
         search.
@@ -32,28 +38,44 @@ class ChosenFit:
         Number of debiased networks that the network is the mean of.
     """
 
-    network: Network
+    network: FittedNetwork
+    problem: PathProblem
     stages: list[Stage]
     n_iter: int
     n_averaged: int
 
 
 def fit_choice(
-    problem: PathProblem, choice: Choice, penalty: str | float, *, to_tolerance: bool
+    X: np.ndarray,
+    y: np.ndarray,
+    sample_weight: np.ndarray,
+    options: PathOptions,
+    fractions: np.ndarray,
+    choice: Choice,
+    penalty: str | float,
+    *,
+    to_tolerance: bool,
 ) -> ChosenFit:
     """Fit what was chosen on all rows.
 
     The last stage of a path is descended on, ``to_tolerance`` or for a while.
     """
     # Imported here, because predicting and unpickling do without torch.
+    from sklearn_twolayer._fit.problem import PathProblem
     from sklearn_twolayer._fit.searches import mean_network, searches
     from sklearn_twolayer._fit.stages import improve, path_stages
     from sklearn_twolayer._network.network import weighted_mean
+    from sklearn_twolayer._rows.raw import RawRows
     from sklearn_twolayer._search.search import certify_result
 
+    n_stages = None if choice.index is None else choice.index + 1
     share, n_averaged = choice.debiased_share, 0
     networks, shares = [], []
-    with step_limit() as progress:
+    with fit_threads(X.size), step_limit() as progress:
+        problem = PathProblem.of(
+            RawRows.local(X, y, sample_weight),
+            path_options(options, fractions[:n_stages]),
+        )
         if share > 0.0:
             fractions = PENALTIES if choice.others else PENALTIES[:1]
             results = searches(problem, penalty, fractions)
@@ -74,5 +96,5 @@ def fit_choice(
             stages[-1] = improve(problem, stages[-1], to_tolerance=to_tolerance)
             networks.append(stages[-1].network)
             shares.append(1.0 - share)
-    network = weighted_mean(networks, shares)
-    return ChosenFit(network, stages, progress.n_iter, n_averaged)
+        fitted = problem.fitted(weighted_mean(networks, shares))
+    return ChosenFit(fitted, problem, stages, progress.n_iter, n_averaged)

@@ -1,7 +1,7 @@
-"""Descents: ways to minimise the objective from a network at a fixed decay.
+"""Descents: methods that minimise the objective from a network at a fixed decay.
 
-One file each, one protocol: ``descend(rows, network, lambda_, options, generator)``
-returns a :class:`Descent` with a balanced network.
+Each method has its own file, and all have the same signature: ``descend(rows, network,
+lambda_, options, generator)`` returns a :class:`Descent` with a balanced network.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from sklearn_twolayer._descent.gradient import gradient_descent
 from sklearn_twolayer._descent.newton import newton_descent
 from sklearn_twolayer._descent.result import Descent
 
+# The descent for each value of ``PathOptions.solver``.
 DESCENTS = {"gd": gradient_descent, "newton": newton_descent, "fast": fast_descent}
 
 __all__ = ["DESCENTS", "Descent", "newton_descent", "refine"]

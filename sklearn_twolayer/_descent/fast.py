@@ -1,4 +1,4 @@
-"""A rough descent: close to the optimum of a stage for a tenth of the time."""
+"""A rough descent: close to the optimum of a stage in a tenth of the time."""
 
 from __future__ import annotations
 
@@ -19,10 +19,14 @@ if TYPE_CHECKING:
     from sklearn_twolayer._options.path_options import PathOptions
     from sklearn_twolayer._rows.rows import Rows
 
-STEPS = 15  # of quasi-Newton descent before, and after each round of births
-ROUNDS = 2
-TOLERANCE = 0.05  # relative gap, as far as a quick look shows, that needs no births
-GLANCE = Effort(n_random=32, n_nearby=0, n_refined=16, n_steps=4)
+# Quasi-Newton steps before the first round of births and after each (convention).
+STEPS_PER_ROUND = 15
+ROUNDS = 2  # rounds of births in a stage of a path (convention)
+# If the relative gap that a short search shows is at most this, there are no further
+# births (convention).
+TOLERANCE = 0.05
+# The search for peaks between two rounds (convention).
+SHORTEST = Effort(n_random=32, n_nearby=0, n_refined=16, n_steps=4)
 # Rounds for the one network that is kept. Measured on tables with little noise: they
 # raise R2 by about 0.003 in half a second; 25 raise it no more.
 KEPT_ROUNDS = 15
@@ -35,17 +39,18 @@ def fast_descent(
     options: PathOptions,
     generator: torch.Generator,
 ) -> Descent:
-    """Few quasi-Newton steps and two rounds of births, whatever gap that leaves.
+    """A few quasi-Newton steps and two rounds of births, whatever the gap is then.
 
-    For paths whose stages are compared with each other on held-out rows: warm-started
-    from the stage before, the gap is a few percent, more at small decays.
-    ``options.tol`` is not used.
+    This is for paths whose stages are compared with each other on held-out rows. When
+    a stage starts from the network of the stage before, its gap is a few percent, more
+    at small decays. ``options.tol`` is not used.
     """
     network = _descend(rows, network, lambda_)
     if lambda_ == 0.0:
         return Descent(network, limit_reached() or "tol")
-    network = refit_masses(rows, network, lambda_)  # drops neurons that L-BFGS fades
-    return _alternate(rows, network, lambda_, generator, ROUNDS, GLANCE)
+    # L-BFGS brings masses near zero but not to it; this drops such neurons.
+    network = refit_masses(rows, network, lambda_)
+    return _alternate(rows, network, lambda_, generator, ROUNDS, SHORTEST)
 
 
 def refine(
@@ -55,7 +60,7 @@ def refine(
     options: PathOptions,
     generator: torch.Generator,
 ) -> Descent:
-    """Go on where a fast descent ended, for longer and looking harder."""
+    """Continue a fast descent with more rounds and a larger effort in the search."""
     return _alternate(rows, network, lambda_, generator, KEPT_ROUNDS, QUICK)
 
 
@@ -67,7 +72,7 @@ def _alternate(
     n_rounds: int,
     effort: Effort,
 ) -> Descent:
-    """Births and descent in turn, until a look finds a small gap."""
+    """Alternate births and descents until a search shows a small gap."""
     state = certify(rows, network, lambda_, generator, effort)
     for _ in range(n_rounds):
         if state.relative_gap <= TOLERANCE or limit_reached():
@@ -79,4 +84,4 @@ def _alternate(
 
 
 def _descend(rows: Rows, network: Network, lambda_: float) -> Network:
-    return quasi_newton(rows, network, lambda_, max_iter=STEPS, tol=1e-6)
+    return quasi_newton(rows, network, lambda_, max_iter=STEPS_PER_ROUND, tol=1e-6)

@@ -1,4 +1,4 @@
-"""Damped Gauss-Newton descent: quadratic convergence once few neurons live."""
+"""Damped Gauss-Newton descent, which converges quadratically with few neurons."""
 
 from __future__ import annotations
 
@@ -18,13 +18,17 @@ if TYPE_CHECKING:
     from sklearn_twolayer._rows.part import Part
     from sklearn_twolayer._rows.rows import Rows
 
-# Damping, relative to the mean curvature. With the most of it a step is hardly one.
+# Damping at the start and its limits, relative to the mean curvature (convention). With
+# the largest damping a step hardly changes the parameters.
 FIRST_DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-4, 1e-15, 1e3
-# A refused step is followed by one that promises at most this fraction of its fall.
-# Measured on noisy data, where damping below 1e-2 hardly changes a step: half the
-# evaluations of ten times the damping after each refusal.
+# After a refused step, the damping is raised until the slope promises at most this
+# fraction of the fall that it promised for the refused one. Measured on noisy data,
+# where a damping below 1e-2 hardly changes a step: this takes half the evaluations of
+# ten times the damping after each refusal.
 PROMISES = 0.8
-ROUNDING = 1e-27  # objective, relative to that of the targets, that is rounding's
+# An objective below this consists of rounding errors, for targets with a mean square of
+# one (convention).
+OBJECTIVE_ROUNDING = 1e-27
 
 
 def gauss_newton(
@@ -32,9 +36,9 @@ def gauss_newton(
 ) -> tuple[Network, int]:
     """Levenberg-Marquardt steps with the linear part eliminated.
 
-    Theory eq. (14). It ends when a step lowers the objective by less than ``tol`` of
-    it, or when no damping makes a step lower it. Returns the balanced network and the
-    number of steps. Monotone.
+    Theory eq. (14). The descent is monotone. It ends when a step lowers the objective
+    by at most the fraction ``tol``, or when no damping gives a step that lowers it.
+    Returns the balanced network and the number of steps.
 
     References
     ----------
@@ -47,22 +51,24 @@ def gauss_newton(
     network = balance(network)
     current = evaluate(rows, network, lambda_)
     for n_iter in range(max_iter):
-        if current.objective <= ROUNDING or limit_reached():
+        if current.objective <= OBJECTIVE_ROUNDING or limit_reached():
             return network, n_iter
         curvature = gauss_newton_matrix(rows, network)
         curvature.diagonal().add_(lambda_)
-        step, lower = None, False
-        while not lower:
+        step: Step | None = None
+        while True:
             step = next_step(curvature, current.gradient, damping, step)
             if step is None:
                 return network, n_iter
             damping = step.damping
             candidate = balance(network.moved_to(network.parameters - step.change))
             following = evaluate(rows, candidate, lambda_)
-            lower = following.objective < current.objective
+            if following.objective < current.objective:
+                break
         count_step()
         fall = current.objective - following.objective
-        # Nielsen's rule: where half of what was promised came, the damping stays.
+        # Nielsen's rule: the damping stays the same if the objective fell by half of
+        # the promise, and is reduced if it fell by more.
         damping *= max(0.1, 1.0 - (2.0 * fall / step.promise - 1.0) ** 3)
         damping = max(damping, LEAST_DAMPING)
         is_small = fall <= tol * current.objective
@@ -74,9 +80,19 @@ def gauss_newton(
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """What to subtract from the parameters, how it was damped, and the fall promised.
+    """A step of Gauss-Newton descent.
 
-    The ``slope`` is the fall that the gradient alone promises.
+    Parameters
+    ----------
+    change : torch.Tensor
+        What to subtract from the parameters.
+    damping : float
+        The damping relative to the mean curvature.
+    slope : float
+        Fall of the objective to first order: the gradient's inner product with
+        ``change``.
+    promise : float
+        Fall of the objective in the quadratic model.
     """
 
     change: torch.Tensor
@@ -91,9 +107,10 @@ def next_step(
     damping: float,
     refused: Step | None,
 ) -> Step | None:
-    """The least damped step that differs from one that was refused.
+    """The least damped step that differs enough from the one that was refused.
 
-    None if none does, or if the gradient is zero.
+    ``refused`` is None for a first try. The result is None if no damping gives such a
+    step, or if the gradient is zero.
     """
     mean, largest_slope = float(curvature.diagonal().mean()), math.inf
     if refused is not None:
@@ -115,12 +132,15 @@ def next_step(
 
 
 def _more(damping: float) -> float:
-    """Ten times as much; the least of it may be less than the curvature's rounding."""
+    """Ten times the damping, and at least 1e-10: less could be lost in rounding."""
     return max(10.0 * damping, 1e-10)
 
 
 def gauss_newton_matrix(rows: Rows, network: Network) -> torch.Tensor:
-    """``J'J``, J the derivative of the outputs less its linear fit (theory eq. 14)."""
+    """``J'J``, where J is the outputs' derivative less its linear fit.
+
+    This is the Gauss-Newton matrix of theory eq. (14).
+    """
     matrix, *linear = rows.total(_moments, network.weights, network.amplitudes)
     for moments in linear:
         fit = rows.linear_basis.T @ moments
@@ -131,13 +151,15 @@ def gauss_newton_matrix(rows: Rows, network: Network) -> torch.Tensor:
 def _moments(
     part: Part, weights: torch.Tensor, amplitudes: torch.Tensor
 ) -> tuple[torch.Tensor, ...]:
-    """``J'J`` and ``X'J``, the latter for each output, J with the linear part."""
+    """``J'J`` and, for each output, ``X'J``, where J still has its linear fit."""
     (n_neurons, n_inputs), n_outputs = weights.shape, amplitudes.shape[1]
     n_columns, size = n_outputs + n_inputs, n_neurons * (n_outputs + n_inputs)
-    matrix, linear = None, [None] * n_outputs
+    matrix = None
+    linear: list[torch.Tensor | None] = [None] * n_outputs
     weights, amplitudes = part.cast(weights), part.cast(amplitudes)
     for rows in part.blocks(size):
-        # One parameter a row, so that the products run along the memory.
+        # The Jacobian has one row for each parameter, so that the products read the
+        # memory in order.
         block = part.inputs.block(rows)
         inputs = block.dense(n_inputs).T
         activations = block.project(weights).clamp_min_(0.0)
@@ -152,4 +174,5 @@ def _moments(
             matrix = add(matrix, gram(flat))
             moments = block.pull_back(flat, part.inputs.n_columns)
             linear[k] = add(linear[k], moments)
-    return matrix, *(moments.T for moments in linear)
+    assert matrix is not None  # there is at least one block
+    return matrix, *(moments.T for moments in linear if moments is not None)

@@ -1,12 +1,12 @@
 """Plain gradient descent on all neurons: the reference, Algorithm 1 as reconstructed.
 
-Every step has the length one over the largest curvature (theory eq. 11), found anew
-every few steps by power iteration on Hessian products: no constant has to be set, and
-rescaled data take the same steps. Also tried: steps from the change of the gradient
-along the last one (Malitsky and Mishchenko, arXiv:2308.02261). They are a quarter
-faster, but the kinks of the empirical objective, where a row leaves a neuron's
-half-space, read as curvature: steps shrink, descent stalls above the minimum, and
-rounding is magnified until equal problems end in different places.
+The step size is one over the largest curvature (theory eq. 11), which is computed anew
+every few steps by power iteration on Hessian products. So no step size has to be
+chosen, and rescaled data lead to the same steps. Also tried: step sizes from the change
+of the gradient along the last step (Malitsky and Mishchenko, arXiv:2308.02261). They
+are a quarter faster, but they mistake the kinks of the empirical objective, where a row
+leaves a neuron's half-space, for curvature: steps shrink, the descent stalls above the
+minimum, and rounding errors grow until equal problems end in different places.
 """
 
 from __future__ import annotations
@@ -28,14 +28,16 @@ if TYPE_CHECKING:
     from sklearn_twolayer._options.path_options import PathOptions
     from sklearn_twolayer._rows.rows import Rows
 
-FIRST_PRODUCTS = 10  # power iterations before the first step
-NEXT_PRODUCTS = 2  # and every CURVATURE_STEPS, from the last eigenvector
+# Power iterations before the first step, and then every CURVATURE_STEPS steps, from the
+# last eigenvector (convention).
+FIRST_PRODUCTS = 10
+NEXT_PRODUCTS = 2
 CURVATURE_STEPS = 50
-# Near a kink the objective goes up and down a little; more than this fraction means
-# that the curvature has grown.
-RISE = 1e-6
-# At a minimum on a kink the gradient does not vanish: these many steps that together
-# gain less than this fraction end the descent.
+# Near a kink the objective goes up and down a little; a rise by more than this fraction
+# means that the curvature has grown (convention).
+OBJECTIVE_RISE = 1e-6
+# At a minimum on a kink the gradient is not zero. So the descent ends if STALL_STEPS
+# steps together lower the objective by less than STALL_FRACTION of it (convention).
 STALL_STEPS = 200
 STALL_FRACTION = 1e-9
 
@@ -47,7 +49,7 @@ def gradient_descent(
     options: PathOptions,
     generator: torch.Generator,
 ) -> Descent:
-    """Descend, balance, then merge and prune by the tolerances given."""
+    """Descend, balance, then merge and prune with the tolerances of the options."""
     descent = descend_plainly(
         rows, network, lambda_, max_iter=options.max_iter, tol=options.tol
     )
@@ -83,7 +85,7 @@ def descend_plainly(
             network.parameters.sub(current.gradient, alpha=step)
         )
         trial = evaluate(rows, candidate, lambda_)
-        if trial.objective > current.objective * (1.0 + RISE):
+        if trial.objective > current.objective * (1.0 + OBJECTIVE_RISE):
             safe, vector = _step(rows, network, lambda_, vector, NEXT_PRODUCTS)
             step = min(step / 2.0, safe)
             continue
@@ -98,7 +100,10 @@ def _step(
     vector: torch.Tensor,
     n_products: int,
 ) -> tuple[float, torch.Tensor]:
-    """One over the largest curvature, and its direction, by power iteration."""
+    """One over the largest curvature, and its eigenvector, by power iteration.
+
+    The eigenvector has the length of the curvature.
+    """
     for _ in range(n_products):
         norm = float(vector.norm())
         if norm == 0.0:

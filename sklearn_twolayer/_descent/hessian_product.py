@@ -8,7 +8,7 @@ import torch
 
 from sklearn_twolayer._network.network import Network
 from sklearn_twolayer._network.objective import (
-    Left,
+    PartResidual,
     linear_moments,
     relu_activations,
     residual_at,
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 def curvature_product(
     rows: Rows, network: Network, lambda_: float, direction: torch.Tensor
 ) -> torch.Tensor:
-    """Hessian of the objective times ``direction``, where no row is on a kink.
+    """Hessian of the objective times ``direction``, for networks with no row on a kink.
 
-    Theory eq. (11); ``direction`` and the result have the layout of
+    Theory eq. (11). ``direction`` and the result have the layout of
     ``Network.parameters``.
     """
     parts = network.weights, network.amplitudes
@@ -44,8 +44,11 @@ def _change(
     amplitudes: torch.Tensor,
     moved_weights: torch.Tensor,
     moved_amplitudes: torch.Tensor,
-) -> Left:
-    """How the outputs change as the parameters move, and its moments."""
+) -> PartResidual:
+    """Derivative of the outputs along the direction, and its moments.
+
+    The direction is given by ``moved_weights`` and ``moved_amplitudes``.
+    """
     weights, amplitudes = part.cast(weights), part.cast(amplitudes)
     moved_weights = part.cast(moved_weights)
     moved_amplitudes = part.cast(moved_amplitudes)
@@ -58,20 +61,20 @@ def _change(
         tangent = activations.sign_().mul_(block.project(moved_weights))
         values[rows] += tangent.T @ amplitudes
         moments = add(moments, block.moments(values[rows]))
-    return Left(values, moments, None)
+    return PartResidual(values, moments, None)
 
 
 def _curvature(
     part: Part,
-    residual: Left,
-    change: Left,
+    residual: PartResidual,
+    change: PartResidual,
     linear: torch.Tensor,
     weights: torch.Tensor,
     amplitudes: torch.Tensor,
     moved_weights: torch.Tensor,
     moved_amplitudes: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The loss's part of a Hessian product, for amplitudes and weights."""
+    """The Hessian product of the loss alone, for amplitudes and weights."""
     into_amplitudes = into_weights = None
     n_inputs = weights.shape[1]
     weights, amplitudes = part.cast(weights), part.cast(amplitudes)
@@ -80,13 +83,16 @@ def _curvature(
     fit = part.cast(linear)
     for rows in part.blocks(len(weights)):
         block = part.inputs.block(rows)
-        left = residual.values[rows]
+        values = residual.values[rows]
         changed = block.without(change.values[rows], fit)
         activations = relu_activations(block, weights)
         into_amplitudes = add(into_amplitudes, activations @ changed)
         slopes = activations.sign_()
         tangent = slopes * block.project(moved_weights)
-        into_amplitudes = add(into_amplitudes, -(tangent @ left))
-        slopes.mul_(amplitudes @ changed.T - moved_amplitudes @ left.T)
+        into_amplitudes = add(into_amplitudes, -(tangent @ values))
+        slopes.mul_(amplitudes @ changed.T - moved_amplitudes @ values.T)
         into_weights = add(into_weights, block.pull_back(slopes, n_inputs))
+    # There is at least one block.
+    assert into_amplitudes is not None
+    assert into_weights is not None
     return into_amplitudes, into_weights

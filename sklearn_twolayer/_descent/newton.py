@@ -1,4 +1,4 @@
-"""Second-order descent with births, certified by the duality gap."""
+"""Quasi-Newton descent with births of neurons, certified by the duality gap."""
 
 from __future__ import annotations
 
@@ -24,19 +24,24 @@ if TYPE_CHECKING:
     from sklearn_twolayer._options.path_options import PathOptions
     from sklearn_twolayer._rows.rows import Rows
 
-FIRST_STEPS = 150
-NEXT_STEPS = 60
-SLIDE_EVERY = 3  # rounds of births between two quasi-Newton descents
-# Fall of the objective from one of them to the next, in tolerances, below which births
-# alone are faster: each descent raises the peaks, which the births after it take down.
+FIRST_STEPS = 150  # most steps of the first quasi-Newton descent (convention)
+NEXT_STEPS = 60  # most steps of each later one (convention)
+# Rounds of births from one quasi-Newton descent to the next (convention).
+SLIDE_EVERY = 3
+# If from one of these descents to the next the objective falls by less than this many
+# tolerances, there are no more of them. Births alone are then faster, because each
+# descent raises peaks that the births after it have to lower again (convention).
 LEAST_FALL = 0.3
-# Gap, if above the tolerance, that a quick search is enough to go on from. Below it the
-# peaks that are left are many, and those that a thorough one finds at once save rounds.
+# While the gap is above this and above the tolerance, the peaks of a quick search are
+# enough to go on. Below it many peaks remain, and a thorough search, which finds them
+# at once, saves rounds (convention).
 LARGE_GAP = 1e-3
-MOST_ROUNDS = 300
-MOST_PARAMETERS = 2000  # above it a Gauss-Newton step costs more than it gains
-# Births closer to one another than this are one; closer to a living neuron they are
-# not, since the optimum of the empirical problem may need several nearby atoms.
+MOST_ROUNDS = 300  # rounds of births after which the descent stops (convention)
+# With more parameters a Gauss-Newton step costs more than it gains (convention).
+MOST_PARAMETERS = 2000
+# Among peaks within this angle only the highest becomes a neuron. A peak this close to
+# a living neuron becomes one too, since the optimum of the empirical problem may need
+# several neurons close to each other (convention).
 BIRTH_ANGLE = 1e-3
 
 
@@ -49,12 +54,13 @@ def newton_descent(
 ) -> Descent:
     """Descend until the relative duality gap is at most ``options.tol``.
 
-    A sliding Frank-Wolfe method (theory, "Births"): quasi-Newton descent on all
-    parameters, then in turn new neurons where the certificate peaks above one, all
-    masses re-optimised at once, and every few rounds, while it helps, another descent.
-    The objective is rough where rows leave half-spaces, so that descent alone stops
-    above the minimum; the re-optimisation of the masses is smooth and convex and goes
-    on. At the end neurons are merged as far as the gap stays within the tolerance.
+    This is a sliding Frank-Wolfe method (theory, "Births"). After a quasi-Newton
+    descent on all parameters, each round adds neurons at the peaks of the certificate
+    that are above one, and re-optimises all masses at once; every few rounds, while it
+    helps, there is another descent. The objective has kinks where rows leave
+    half-spaces, so that descent alone stops above the minimum; the problem in the
+    masses is smooth and convex and leads on. At the end neurons are merged as long as
+    the gap stays within the tolerance.
     """
     if lambda_ == 0.0:
         network = descend_without_decay(rows, network, options.max_iter)
@@ -89,11 +95,12 @@ def newton_descent(
 def _certify(
     rows: Rows, network: Network, lambda_: float, tol: float, generator: torch.Generator
 ) -> Certificate:
-    """Look quickly while the gap is large; before believing a small one, thoroughly.
+    """Certify by a quick search and, only if its gap is small, by further searches.
 
-    Then for what others have not found, with the peaks of all: descent goes on until
-    the searches find nothing, so that what ends it is in part luck, the less the more
-    of them there are.
+    These are a thorough search and then searches for what others may have missed; the
+    peaks of all are joined. The first search whose peaks make the gap too large is the
+    last. The descent ends when no search finds such a peak, which can happen by chance;
+    the more searches there are, the less likely that is.
     """
     state = certify(rows, network, lambda_, generator, QUICK)
     if state.relative_gap > max(tol, LARGE_GAP):
@@ -107,18 +114,19 @@ def _certify(
 
 
 def _last_searches(tol: float) -> int:
-    """Searches in a row that must find nothing: three at 1e-3, five more a digit.
+    """Number of last searches that must find nothing.
 
-    The smaller the tolerance, which may be zero, the more and the rarer are the peaks
-    above it. Measured at 5000 x 30: at 1e-5 eight were too few in one stage of six; the
-    births take the time, and twelve took no longer.
+    It is three at a tolerance of 1e-3 and five more for each further digit, because
+    peaks above a smaller tolerance are more and rarer; the tolerance may be zero.
+    Measured at 5000 x 30: at 1e-5 eight were too few in one stage of six, and twelve
+    took no longer, since births take most of the time.
     """
     digits = -math.log10(max(tol, np.finfo(float).eps))
     return max(3, round(5.0 * digits) - 12)
 
 
 def descend_without_decay(rows: Rows, network: Network, max_iter: int) -> Network:
-    """Quasi-Newton while the neurons are many, Gauss-Newton when they are few."""
+    """Quasi-Newton descent; then Gauss-Newton if there are few parameters."""
     network = quasi_newton(rows, network, 0.0, max_iter=max_iter, tol=1e-9)
     if network.parameters.numel() <= MOST_PARAMETERS:
         network, _ = gauss_newton(rows, network, 0.0, max_iter=20, tol=1e-10)
@@ -126,9 +134,10 @@ def descend_without_decay(rows: Rows, network: Network, max_iter: int) -> Networ
 
 
 def give_birth(network: Network, peaks: Peaks, lambda_: float) -> Network:
-    """Add neurons where the certificate is above one; ``refit_masses`` gives them mass.
+    """Add a neuron at each peak where the certificate is above one.
 
-    They carry the output direction ``v / ||v||`` along which they lower the objective.
+    Its output direction is ``v / ||v||``, along which it lowers the objective. The mass
+    is provisional: ``refit_masses`` replaces it.
     """
     above = peaks.take(peaks.correlations.norm(dim=1) > lambda_)
     return network.joined_by(above.distinct(BIRTH_ANGLE).neurons(mass=lambda_))

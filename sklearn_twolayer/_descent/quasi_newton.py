@@ -1,4 +1,4 @@
-"""Limited-memory quasi-Newton descent: cheap steps while the network is wide."""
+"""Limited-memory quasi-Newton descent (L-BFGS), whose steps are cheap."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from sklearn_twolayer._network.network import Network
     from sklearn_twolayer._rows.rows import Rows
 
-MEMORY = 20  # pairs of steps and gradient changes that model the curvature
-# Of the Gauss-Newton matrix, relative to its mean curvature. Measured on tables: from
-# 1e-2 to 1e-1 as good, with 1 hardly better than without the matrix.
+# Pairs of steps and gradient changes from which L-BFGS models the curvature
+# (convention).
+MEMORY = 20
+# Damping of the Gauss-Newton matrix, relative to its mean curvature. Measured on
+# tables: from 1e-2 to 1e-1 all values are as good; 1 is hardly better than no matrix.
 DAMPING = 3e-2
 
 
@@ -36,8 +38,9 @@ def quasi_newton(
 ) -> Network:
     """Descend by SciPy's L-BFGS-B on all parameters; return the balanced network.
 
-    The descent ends when a step lowers the objective by less than the fraction ``tol``,
-    when the objective is at most ``enough``, or when the stage has no steps left. It is
+    The descent ends when a step lowers the objective by at most ``tol`` (times the
+    objective, if that is above one), when the objective is at most ``enough``, after
+    ``max_iter`` steps, or when a limit of the stage or of the fit is reached. It is
     monotone, because the line search of L-BFGS-B accepts decreases only. If ``scaled``,
     it works in the coordinates of theory eq. (19), which costs one Gauss-Newton matrix
     and saves half of the evaluations.
@@ -48,7 +51,7 @@ def quasi_newton(
     scaling = _scaling(rows, network, lambda_) if scaled else None
 
     def network_at(point: np.ndarray) -> Network:
-        # The solver reuses its array; a copy keeps the network apart from it.
+        # The solver overwrites its array, so the network needs a copy of it.
         flat = point.copy() if scaling is None else start + point @ scaling
         parameters = torch.from_numpy(flat).reshape(network.parameters.shape)
         return network.moved_to(parameters)
@@ -82,14 +85,18 @@ def quasi_newton(
 
 
 def _scaling(rows: Rows, network: Network, lambda_: float) -> np.ndarray | None:
-    """Inverse of the Gauss-Newton matrix's Cholesky factor; None if it has none."""
+    """Inverse Cholesky factor of the damped Gauss-Newton matrix (theory eq. 19).
+
+    None if the matrix is not positive definite.
+    """
     matrix = gauss_newton_matrix(rows, network)
     matrix.diagonal().add_(lambda_ + DAMPING * float(matrix.diagonal().mean()))
     factor, failed = torch.linalg.cholesky_ex(matrix)
     if failed:
         return None
     identity = torch.eye(len(factor), dtype=factor.dtype, device="cpu")
-    return torch.linalg.solve_triangular(factor, identity, upper=False).numpy()
+    inverse: torch.Tensor = torch.linalg.solve_triangular(factor, identity, upper=False)
+    return inverse.numpy()
 
 
 def _flat(tensor: torch.Tensor) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What every descent returns."""
+"""The result that every descent returns."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ class Descent:
     Parameters
     ----------
     network : Network
-        Where the descent ended; the objective there is at most the one it began at.
+        Network at the end of the descent. Up to the tolerances of the descent and of
+        its merges, its objective is at most that at the start.
     stopped_by : {"tol", "max_iter", "max_time", "stall", "steps"}
-        What ended the descent: its tolerance, the limits on its steps or its time, that
-        the objective no longer fell, or that a rough descent had taken its steps.
+        Why the descent ended: it reached its tolerance, the limit on steps or the limit
+        on time; the objective no longer fell; or a rough descent had taken its steps.
     certificate : Certificate or None
-        What is known of the network, if the descent found out.
+        Certificate of the network, if the descent has computed it.
     """
 
     network: Network

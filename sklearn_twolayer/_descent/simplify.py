@@ -1,4 +1,4 @@
-"""Safe pruning and merging: kept only if the re-optimised objective allows it."""
+"""Safe pruning and merging: accepted only if the objective does not get worse."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ if TYPE_CHECKING:
     from sklearn_twolayer._network.network import Network
     from sklearn_twolayer._rows.rows import Rows
 
-# Merges are tried from coarse to fine. A coarse one that merges two true directions
-# fails the test of the objective; one that is too fine leaves neurons that share a
-# direction, which the next steps would have to tell apart.
+# Angles of the merges, in radians, tried from coarse to fine (convention). A merge that
+# is too coarse joins two true directions, which the objective after it shows. A merge
+# that is too fine leaves several neurons along one direction, and the descents after it
+# would have to tell them apart.
 ANGLES = (0.5, 0.35, 0.25, 0.15, 0.08, 0.04, 0.02, 0.01)
-LEAST_MASS = 1e-2  # relative to the largest: lighter neurons are tried without
-STEPS = 60
+# Candidates are pruned: neurons with a mass below this fraction of the largest are
+# dropped (convention).
+CANDIDATE_PRUNE_TOL = 1e-2
+REFIT_STEPS = 60  # most quasi-Newton steps for each candidate (convention)
 
 
 def simplify(
@@ -29,17 +32,18 @@ def simplify(
     slack: float,
     to_the_end: bool = True,
 ) -> Network:
-    """Find the smallest merged network that is as good.
+    """Find the smallest merged network whose objective is not worse.
 
-    Of the networks merged at each angle and re-optimised, it is the first whose
-    objective is at most ``1 + slack`` times that of ``network``, or ``network``. If not
-    ``to_the_end``, it is optimised no further than that.
+    The candidates are the network merged at each angle and re-optimised. The result is
+    the first whose objective is at most ``1 + slack`` times that of ``network``, or
+    ``network`` if none is. Unless ``to_the_end``, the re-optimisation stops as soon as
+    the objective is that low.
     """
     limit = (1.0 + slack) * objective_at(rows, network, lambda_)[1]
     n_tried = 0
     for angle in ANGLES:
-        candidate = prune(merge(network, angle), LEAST_MASS)
-        if candidate.n_neurons == n_tried:  # the angle before gave the same merges
+        candidate = prune(merge(network, angle), CANDIDATE_PRUNE_TOL)
+        if candidate.n_neurons == n_tried:  # the last angle gave the same candidate
             continue
         n_tried = candidate.n_neurons
         if n_tried == network.n_neurons:
@@ -48,7 +52,7 @@ def simplify(
             rows,
             candidate,
             lambda_,
-            max_iter=STEPS,
+            max_iter=REFIT_STEPS,
             tol=1e-9,
             enough=-math.inf if to_the_end else limit,
         )

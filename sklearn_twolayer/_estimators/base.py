@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import fields
 from typing import Self
 
@@ -23,10 +22,12 @@ from sklearn_twolayer._export.plain import from_plain, to_plain
 from sklearn_twolayer._export.summary import shares_of_variance, summarized
 from sklearn_twolayer._rows.dask import check_columns, dask_apply
 from sklearn_twolayer._rows.units import FittedNetwork
+from sklearn_twolayer._runtime.warn import warn_caller
 from sklearn_twolayer.exceptions import NoFeaturesWarning
 
 # What predictions need; an estimator that lacks any of it is not fitted.
 FITTED = [f"{field.name}_" for field in fields(FittedNetwork)]
+VERSION_KEY = "_sklearn_twolayer_version"  # of a pickled estimator
 
 
 class TwoLayerModel(
@@ -44,6 +45,26 @@ class TwoLayerModel(
         "https://sklearn-twolayer.readthedocs.io/en/latest/generated/"
         "{estimator_module}.{estimator_name}.html"
     )
+
+    def __getstate__(self) -> dict[str, object]:
+        """Record the version of the package beside the attributes."""
+        from sklearn_twolayer import __version__
+
+        return {**super().__getstate__(), VERSION_KEY: __version__}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        """Refuse a fitted estimator of a version whose attributes are others."""
+        from sklearn_twolayer import __version__
+
+        version = state.get(VERSION_KEY, "0.1.0.dev0 or earlier")
+        super().__setstate__({k: v for k, v in state.items() if k != VERSION_KEY})
+        missing = [name for name in FITTED if not hasattr(self, name)]
+        if 0 < len(missing) < len(FITTED):
+            raise ValueError(
+                f"This {type(self).__name__} was pickled by version {version} of "
+                f"sklearn_twolayer and lacks {missing}, which version {__version__} "
+                "needs: fit it anew, or load it with that version and use to_dict."
+            )
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -101,12 +122,11 @@ class TwoLayerModel(
         else:
             projection = network.project(check_inputs(self, X, reset=False))
         if self._n_features_out == 0:
-            warnings.warn(
+            warn_caller(
                 "The fitted model is linear: there are no features to project on, "
                 "and the result of transform has no columns. With smaller decays "
                 "(parameter schedule) there may be some.",
                 NoFeaturesWarning,
-                stacklevel=2,
             )
         if feature_output == "activation":
             return np.maximum(projection, 0.0)
@@ -135,11 +155,11 @@ class TwoLayerModel(
         names = getattr(self, "feature_names_in_", None)
         if names is None:
             names = [f"x{i}" for i in range(self.n_features_in_)]
+        certificate = f"{self.certificate_:.4f}" if self.lambda_ > 0 else "none"
         facts = {
             "features": f"{network.n_features} of {self.n_features_in_} inputs",
             "decay": f"{self.lambda_:.4g} (lambda_max {self.lambda_max_:.4g})",
-            "certificate": f"{self.certificate_:.4f} (duality gap "
-            f"{self.dual_gap_:.2e})",
+            "certificate": f"{certificate} (duality gap {self.dual_gap_:.2e})",
             "stages": f"{len(self.history_['lambda_'])} ({self.n_iter_} steps, "
             f"{self.history_['seconds'].sum():.2f} s)",
         }

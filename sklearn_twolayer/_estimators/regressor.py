@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from numbers import Integral
 from typing import TYPE_CHECKING, Self
 
@@ -30,6 +29,7 @@ from sklearn_twolayer._rows.dask import dask_rows
 from sklearn_twolayer._rows.units import check_continues
 from sklearn_twolayer._runtime.limits import time_limit
 from sklearn_twolayer._runtime.threads import fit_threads
+from sklearn_twolayer._runtime.warn import warn_caller
 from sklearn_twolayer._search.criterion import DEFAULT_PENALTY
 
 if TYPE_CHECKING:
@@ -110,7 +110,9 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         What `transform` returns: ``X @ features_.T + feature_intercepts_`` or its
         ReLU.
     max_iter : int, default=2000
-        Most descent steps ("gd") or about as many evaluations ("newton") in one stage.
+        Most descent steps ("gd") or about as many evaluations ("newton") in one stage;
+        a line search may take a few more. Without a schedule the whole search is one
+        stage, and with `debias` the refit is one more.
     max_time : float, default=None
         Seconds after which the fit ends with what it has reached, a usable model; None
         for no limit. Looked at between steps: standardising the data, early features
@@ -180,7 +182,9 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         of the best network of any width by no more than this, as far as the search
         for the certificate's peak found it. In squared units of `y`. Without a
         schedule, certificate and gap are those of the network itself at `lambda_`,
-        the noise level that the search began at.
+        the noise level that the search began at. An exact network has no decay: there
+        `lambda_` is 0, the certificate, which is relative to it, is infinite, and the
+        gap is the loss, which is rounding.
     history_ : dict of str to ndarray of shape (n_stages,)
         ``lambda_``, ``loss``, ``objective``, ``n_neurons``, ``certificate``,
         ``dual_gap``, ``n_iter`` and ``seconds`` of each stage; ``masses`` of shape
@@ -371,7 +375,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         vars(self).update(fit_attributes(problem, stages, kept))
         message = convergence_message(kept, self.lambda_, options.tol, debiased_by)
         if message:
-            warnings.warn(message, ConvergenceWarning, stacklevel=4)
+            warn_caller(message, ConvergenceWarning)
         context.call_on_fit_task_end(
             estimator=self, **task, reconstruction_attributes=fitted.attributes
         )

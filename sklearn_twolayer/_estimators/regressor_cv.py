@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral
 from typing import TYPE_CHECKING, Self
 
-import numpy as np
 from sklearn import get_config
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import check_cv
@@ -30,7 +28,11 @@ from sklearn_twolayer._checks.parameters import (
 )
 from sklearn_twolayer._checks.state import unchanged_on_error
 from sklearn_twolayer._cross_validation.choice import ambiguity, choose
-from sklearn_twolayer._cross_validation.folds import SHARES, follow_folds, path_options
+from sklearn_twolayer._cross_validation.folds import (
+    fold_attributes,
+    follow_folds,
+    path_options,
+)
 from sklearn_twolayer._cross_validation.refit import fit_choice
 from sklearn_twolayer._estimators.base import TwoLayerModel
 from sklearn_twolayer._fit.report import (
@@ -39,11 +41,10 @@ from sklearn_twolayer._fit.report import (
     progress_line,
 )
 from sklearn_twolayer._options.path_options import check_path_options
-from sklearn_twolayer._runtime.threads import fit_threads
+from sklearn_twolayer._runtime.warn import warn_caller
 from sklearn_twolayer._search.criterion import DEFAULT_PENALTY
 
 if TYPE_CHECKING:
-    from sklearn_twolayer._cross_validation.choice import Choice
     from sklearn_twolayer._options.path_options import PathOptions
 
 
@@ -314,58 +315,31 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         )
         gain = ambiguity(folds, X, weights)
         choice = choose(folds, gain, one_standard_error)
-        self._fit_all(X, targets, weights, options, fractions, choice, penalty, verbose)
-        errors = np.stack([fold.errors for fold in folds], axis=1)
+        refit = fit_choice(
+            X,
+            targets,
+            weights,
+            options,
+            fractions,
+            choice,
+            penalty,
+            to_tolerance=self.tol is not None,
+        )
+        if verbose:
+            for stage in refit.stages:
+                print(progress_line(refit.problem, stage))
+        kept = refit.stages[-1]
+        vars(self).update(refit.network.attributes())
+        vars(self).update(fit_attributes(refit.problem, refit.stages, kept))
+        vars(self).update(fold_attributes(folds, gain))
         self.lambdas_ = self.lambda_max_ * fractions
         self.debiased_share_ = choice.debiased_share
-        self.n_iter_ += sum(fold.n_iter for fold in folds)
-        self.mse_path_ = errors[:, :, 0]
-        self.n_features_path_ = np.stack([fold.n_features for fold in folds], axis=1)
-        self.blended_mse_path_ = errors[:, :, 1:] - np.square(SHARES[1:]) * gain
-        self.debiased_mse_ = np.array([fold.debiased_error for fold in folds])
-        self.debiased_n_features_ = np.array(
-            [fold.debiased_n_features for fold in folds]
-        )
-        self.averaged_mse_ = np.array([fold.averaged_error - gain for fold in folds])
-        self.ambiguity_ = gain
-        return self
-
-    def _fit_all(
-        self,
-        X: np.ndarray,
-        targets: np.ndarray,
-        weights: np.ndarray,
-        options: PathOptions,
-        fractions: np.ndarray,
-        choice: Choice,
-        penalty: str | float,
-        verbose: int,
-    ) -> None:
-        """Follow the path on all rows, or search, or both, as chosen; store it."""
-        # Imported here: predicting and unpickling do without torch.
-        from sklearn_twolayer._fit.problem import PathProblem
-        from sklearn_twolayer._rows.raw import RawRows
-
-        count = None if choice.index is None else choice.index + 1
-        with fit_threads(X.size):
-            problem = PathProblem.of(
-                RawRows.local(X, targets, weights),
-                path_options(options, fractions[:count]),
-            )
-            followed = fit_choice(
-                problem, choice, penalty, to_tolerance=self.tol is not None
-            )
-            fitted = problem.fitted(followed.network)
-        stages = followed.stages
-        if verbose:
-            for stage in stages:
-                print(progress_line(problem, stage))
-        vars(self).update(fitted.attributes())
-        vars(self).update(fit_attributes(problem, stages, stages[-1]))
-        self.n_iter_, self.n_averaged_ = followed.n_iter, followed.n_averaged
-        message = convergence_message(stages[-1], self.lambda_, self.tol)
+        self.n_iter_ = refit.n_iter + sum(fold.n_iter for fold in folds)
+        self.n_averaged_ = refit.n_averaged
+        message = convergence_message(kept, self.lambda_, self.tol)
         if message:
-            warnings.warn(message, ConvergenceWarning, stacklevel=4)
+            warn_caller(message, ConvergenceWarning)
+        return self
 
     def _check_options(self) -> PathOptions:
         return check_path_options(

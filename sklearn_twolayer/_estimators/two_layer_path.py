@@ -45,6 +45,9 @@ class TwoLayerPath:
     history: dict[str, np.ndarray]
 
 
+TwoLayerPath.__module__ = "sklearn_twolayer"  # The public name, as of the estimators.
+
+
 def two_layer_path(
     X: object,
     y: object,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -19,11 +20,17 @@ SCHEDULES = {
     kind.__name__: kind
     for kind in (ConstantSchedule, GeometricSchedule, StagedSchedule)
 }
-KINDS = ["float64", "int64", "bool", "str"]
+# What arrays of each of NumPy's kinds of dtype are stored as.
+KINDS = {
+    "f": "float64", "i": "int64", "u": "int64", "b": "bool",
+    "O": "str", "U": "str", "T": "str",
+}  # fmt: skip
 
 
 def to_plain(estimator: BaseEstimator) -> dict[str, object]:
     """Class, parameters and fitted attributes."""
+    from sklearn_twolayer import __version__
+
     fitted = {
         name: _plain(name, value)
         for name, value in vars(estimator).items()
@@ -33,6 +40,7 @@ def to_plain(estimator: BaseEstimator) -> dict[str, object]:
     return {
         "format": FORMAT,
         "version": FORMAT_VERSION,
+        "package_version": __version__,
         "class": type(estimator).__name__,
         "parameters": {name: _plain(name, v) for name, v in parameters.items()},
         "fitted": fitted,
@@ -47,8 +55,10 @@ def from_plain(kind: type[BaseEstimator], plain: object) -> BaseEstimator:
         )
     if plain.get("version") != FORMAT_VERSION:
         raise ValueError(
-            f"data has version {plain.get('version')!r}, this release reads version "
-            f"{FORMAT_VERSION}."
+            f"data has the format version {plain.get('version')!r} and was written by "
+            f"sklearn_twolayer {plain.get('package_version', 'of unknown version')}; "
+            f"this release reads the format version {FORMAT_VERSION}: fit anew, or use "
+            "that release."
         )
     if plain.get("class") != kind.__name__:
         raise ValueError(
@@ -98,12 +108,15 @@ def _plain(name: str, value: object) -> object:
     if isinstance(value, float):
         return value if math.isfinite(value) else {"number": repr(value)}
     if isinstance(value, np.ndarray):
-        kind = "str" if value.dtype.kind in "OUT" else value.dtype.name
-        if kind in KINDS:
+        kind = KINDS.get(value.dtype.kind)
+        if kind is not None:
+            value = value.astype(object if kind == "str" else kind)
             data = [_plain(name, item) for item in value.ravel().tolist()]
             return {"array": data, "shape": list(value.shape), "dtype": kind}
     if isinstance(value, dict):
         return {"mapping": {k: _plain(f"{name}[{k!r}]", v) for k, v in value.items()}}
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     if isinstance(value, (list, tuple)):
         return [_plain(name, item) for item in value]
     if type(value).__name__ in SCHEDULES:
@@ -133,7 +146,7 @@ def _restored(name: str, plain: object) -> object:
             own = plain["parameters"].items()
             kind = SCHEDULES[plain["schedule"]]
             return kind(**{key: _restored(key, v) for key, v in own})
-        if plain["dtype"] not in KINDS:
+        if plain["dtype"] not in KINDS.values():
             raise ValueError(f"dtype {plain['dtype']!r}")
         dtype = object if plain["dtype"] == "str" else plain["dtype"]
         data = [_restored(name, item) for item in plain["array"]]

@@ -21,7 +21,7 @@ import torch
 from sklearn_twolayer._network.network import Network
 from sklearn_twolayer._path.stage import Stage
 
-FORMAT = "sklearn_twolayer checkpoint 1"
+CHECKPOINT_FORMAT = "sklearn_twolayer checkpoint 1"
 NETWORKS = ("network", "refitted")
 NUMBERS = tuple(f.name for f in fields(Stage) if f.name not in NETWORKS)
 SAME = 1e-9  # relative, of what is told of the same data with other numbers of threads
@@ -68,9 +68,12 @@ class Checkpoint:
         os.replace(temporary, path)
 
     def _arrays(self) -> dict[str, np.ndarray]:
+        from sklearn_twolayer import __version__
+
         networks = [stage.network for stage in self.stages]
         return {
-            "format": np.array(FORMAT),
+            "format": np.array(CHECKPOINT_FORMAT),
+            "version": np.array(__version__),
             "settings": np.array(json.dumps(self.settings)),
             "data": self.data,
             "generator": self.generator,
@@ -120,8 +123,12 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
 
 
 def _checkpoint(arrays: dict[str, np.ndarray]) -> Checkpoint:
-    if str(arrays["format"]) != FORMAT:
-        raise ValueError(f"it has the format {str(arrays['format'])!r}, not {FORMAT!r}")
+    if str(arrays["format"]) != CHECKPOINT_FORMAT:
+        version = arrays.get("version", "of unknown version")
+        raise ValueError(
+            f"it has the format {str(arrays['format'])!r}, written by sklearn_twolayer "
+            f"{version}, not {CHECKPOINT_FORMAT!r}"
+        )
     settings = json.loads(str(arrays["settings"]))
     counts, parameters = arrays["n_neurons"], arrays["parameters"]
     n_outputs = int(arrays["n_outputs"])

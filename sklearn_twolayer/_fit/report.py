@@ -109,15 +109,16 @@ def convergence_message(
     ended the refit without decay that takes the place of the stage, if there is one.
     Then, without a ``tol`` and without a decay, only limits that were reached matter.
     """
+    gap = f"a relative duality gap of {stage.relative_gap:.1e}"
     searched_by = stage.stopped_by if stage.refitted is not None else debiased_by
     if searched_by in LIMITS:
         return (
-            f"The search for the number of neurons was ended by {searched_by}: raise "
-            f"{searched_by} for a search to the end."
+            f"The search for the number of neurons was ended by {searched_by}; at "
+            f"lambda_ = {lambda_:.3g} there is {gap}: raise {searched_by} for a search "
+            "to the end."
         )
     if stage.refitted is not None:
         return None
-    gap = f"a relative duality gap of {stage.relative_gap:.1e}"
     if tol is None or lambda_ == 0.0 or debiased_by is not None:
         if stage.stopped_by not in LIMITS:
             return None

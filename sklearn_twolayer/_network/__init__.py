@@ -1,1 +1,1 @@
-"""The network, its objective, and what is solved at fixed directions."""
+"""The network, its objective, and the problems solved exactly at fixed directions."""

@@ -1,4 +1,4 @@
-"""Neurons as arrays: balance, pruning, merging."""
+"""The network as an array of neurons: balancing, pruning and merging."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Network:
     Parameters
     ----------
     parameters : torch.Tensor of shape (n_neurons, n_outputs + n_inputs)
-        One neuron a row: its amplitudes, then its hidden weights. The last hidden
-        weight multiplies the constant input when the network has hidden biases.
+        Each row is one neuron: its amplitudes, followed by its hidden weights. The
+        last hidden weight multiplies the constant input if there are hidden biases.
     n_outputs : int
         Number of leading columns that are amplitudes.
     """
@@ -68,15 +68,15 @@ class Network:
         return float(self.parameters.square().sum())
 
     def moved_to(self, parameters: torch.Tensor) -> Network:
-        """The same layout with other values."""
+        """A network of the same layout with other parameter values."""
         return Network(parameters, self.n_outputs)
 
-    def take(self, index: torch.Tensor) -> Network:
+    def take(self, index: torch.Tensor | list[int]) -> Network:
         """The neurons at ``index`` (integers or a mask), in that order."""
         return self.moved_to(self.parameters[index])
 
     def joined_by(self, other: Network) -> Network:
-        """These neurons, then those of ``other``."""
+        """These neurons, followed by the neurons of ``other``."""
         return self.moved_to(torch.cat([self.parameters, other.parameters]))
 
 
@@ -87,11 +87,12 @@ def unit_rows(matrix: torch.Tensor) -> torch.Tensor:
 
 def row_norms(matrix: torch.Tensor) -> torch.Tensor:
     """Euclidean norm of each row, as a column."""
-    return torch.linalg.vector_norm(matrix, dim=1, keepdim=True)
+    norms: torch.Tensor = torch.linalg.vector_norm(matrix, dim=1, keepdim=True)
+    return norms
 
 
 def _divisors(norms: torch.Tensor) -> torch.Tensor:
-    """Norms that can be divided by: zero becomes tiny, and zero over it is zero."""
+    """Norms with zero replaced by the smallest normal number; 0 divided by it is 0."""
     return norms.clamp_min(torch.finfo(norms.dtype).tiny)
 
 
@@ -109,10 +110,10 @@ def balance(network: Network) -> Network:
 
 
 def weighted_mean(networks: Sequence[Network], shares: Sequence[float]) -> Network:
-    """The weighted mean of networks, with the neurons of all.
+    """The network whose output is the weighted mean of the networks' outputs.
 
-    The best linear part beside them is the weighted mean of theirs, since it is linear
-    in the neurons' outputs.
+    It has the neurons of all networks. The best linear part is linear in the neurons'
+    outputs, so that of the mean is the weighted mean of the networks' linear parts.
     """
     amplitudes = [
         share * network.amplitudes
@@ -133,13 +134,15 @@ def prune(network: Network, prune_tol: float) -> Network:
 def merge(network: Network, angle: float) -> Network:
     """Replace neurons that share a line, up to ``angle`` radians, by one.
 
-    The heaviest neuron left takes in all that lie within ``angle`` of its line: their
-    effects ``a_j ||w_j||`` are added, and their directions, signed to agree with it,
-    are averaged by the share of the effect (theory eq. 8), which is negative where one
-    takes back what others do. ``u`` and ``-u`` are one line because their features
-    differ by a linear function. The result is balanced.
+    In turn, the neuron with the largest mass among those that are not merged yet takes
+    in all others within ``angle`` of its line. Their effects ``a_j ||w_j||`` are added.
+    Their directions, with signs that agree with its own, are averaged with weights
+    ``e_j . e``, where ``e`` is the sum of the effects ``e_j`` (theory eq. 8); a weight
+    is negative where an effect opposes the sum. ``u`` and ``-u`` are one line because
+    their features differ by a linear function. The result is balanced.
     """
-    # In NumPy, whose operations on so few numbers take a quarter of torch's.
+    # NumPy, because its operations on so few numbers take a quarter of the time of
+    # torch's.
     directions, masses = network.directions.numpy(), network.masses.numpy()
     effects = (network.amplitudes * row_norms(network.weights)).numpy()
     cosines = directions @ directions.T
@@ -154,7 +157,7 @@ def merge(network: Network, angle: float) -> Network:
         free &= ~group
         effect = effects[group].sum(axis=0)
         share = effects[group] @ effect
-        if not share.any():  # they cancel, and the direction is of no effect
+        if not share.any():  # the effects cancel, so that any direction will do
             share = masses[group]
         signed = share * np.sign(cosines[j, group])
         merged_directions.append(signed @ directions[group])
@@ -170,7 +173,7 @@ def merge(network: Network, angle: float) -> Network:
 
 
 def merged_pairs(network: Network, angle: float) -> Iterator[Network]:
-    """Networks with two neurons within ``angle`` made one, the closest two first."""
+    """Yield the network with one pair within ``angle`` merged, closest pair first."""
     directions = network.directions.numpy()
     pairs = np.triu_indices(network.n_neurons, 1)
     cosines = np.abs((directions @ directions.T)[pairs])
@@ -179,6 +182,6 @@ def merged_pairs(network: Network, angle: float) -> Iterator[Network]:
             break
         pair = [int(index[k]) for index in pairs]
         others = [j for j in range(network.n_neurons) if j not in pair]
-        # The angle may be rounded, and all pairs but this one are out of reach.
-        one = merge(network.take(pair), angle + 1e-6)
-        yield network.take(others).joined_by(one)
+        # The slack makes exactly these two merge, whatever the cosine's rounding.
+        merged = merge(network.take(pair), angle + 1e-6)
+        yield network.take(others).joined_by(merged)

@@ -1,4 +1,4 @@
-"""How noisy the residual is: effective sample size and noise level."""
+"""Effective sample size and noise level under the noise of a residual."""
 
 from __future__ import annotations
 
@@ -9,22 +9,26 @@ from typing import TYPE_CHECKING
 import torch
 
 from sklearn_twolayer._network.network import Network
-from sklearn_twolayer._network.objective import Left, residual_at
+from sklearn_twolayer._network.objective import PartResidual, residual_at
 from sklearn_twolayer._rows.sums import exact_copy
 
 if TYPE_CHECKING:
     from sklearn_twolayer._rows.part import Part
     from sklearn_twolayer._rows.rows import Rows
 
-# The noise level of the decay in units of sigma sqrt(n_inputs / n_samples). Peaks of
-# the certificate on pure noise are at 0.3 to 0.5 (benchmarks/tuning.py --peaks).
-# Measured on noisy teachers: twice this level ends a path one stage before the least
-# error on fresh data.
+# The noise level of the decay in units of sigma sqrt(n_inputs / n_samples). Measured:
+# on pure noise the peak of the certificate is at 0.42 to 0.45 with one target and ten
+# inputs or more, and lower with fewer inputs or more targets (benchmarks/tuning.py
+# --peaks). On noisy teachers, twice this level ends a path one stage before the stage
+# with the smallest error on fresh data.
 NOISE_LEVEL = 0.35
 
 
 def with_effective_size(rows: Rows, network: Network) -> Rows:
-    """The rows with the effective sample size under a network's noise (eq. 16)."""
+    """The rows, with the effective sample size under a network's noise.
+
+    Theory eq. (16), with the network's residual as the noise.
+    """
     if rows.weights_repeat:
         return rows
     residual = residual_at(rows, network)
@@ -35,11 +39,12 @@ def with_effective_size(rows: Rows, network: Network) -> Rows:
     return replace(rows, n_effective=n_effective)
 
 
-def _weighted_squares(part: Part, left: Left) -> float:
-    """Sum of squares, each times the row's share of the weight."""
-    squares = exact_copy(left.values).square().sum(dim=1)
+def _weighted_squares(part: Part, residual: PartResidual) -> float:
+    """Sum over the rows of the squared residual times the row's share of weight."""
+    squares = exact_copy(residual.values).square().sum(dim=1)
     constant = torch.zeros(1, part.inputs.n_columns, device="cpu")
-    constant[:, -1] = 1.0  # selects the constant input, sqrt(p_i)
+    # Selects the constant input, which is the square root of the row's share.
+    constant[:, -1] = 1.0
     constant = part.cast(constant)
     total = 0.0
     for rows in part.blocks(1):
@@ -49,5 +54,5 @@ def _weighted_squares(part: Part, left: Left) -> float:
 
 
 def noise_level(rows: Rows, squares: float) -> float:
-    """The decay below which neurons are spent on noise with this sum of squares."""
+    """The decay below which neurons fit noise, for noise of this sum of squares."""
     return NOISE_LEVEL * math.sqrt(squares * rows.n_inputs / rows.n_effective)

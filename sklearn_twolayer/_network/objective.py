@@ -1,15 +1,17 @@
 """The objective of theory eq. (2) and its derivatives, as sums over the rows.
 
-The linear part is eliminated: every function works with the residual left by the
-best linear part beside the given neurons, so derivatives with respect to the linear
-part vanish and those with respect to the neurons are the plain ones.
+The linear part is eliminated: every function works with the residual of the best
+linear part for the given neurons. The derivative with respect to this linear part is
+zero, so that the derivatives with respect to the neurons are those at a fixed linear
+part (envelope theorem).
 
-Each derivative takes two sweeps: one for what the neurons leave of the targets, whose
-moments give the linear part, one for the sums that depend on the residual. The second
-runs backwards over the blocks, so that it starts with the activations still at hand:
-data of one block are swept once, and no more than one block's activations are ever
-held. Activations have one neuron a row, so that products with the residual run along
-the memory.
+Each derivative takes two sweeps over the blocks of rows. The first computes the targets
+less the neurons' outputs, whose moments give the linear part; the second computes the
+sums that depend on the residual. The second sweep runs backwards, so that it starts
+with the block whose activations the first has just computed and kept: data that fit
+into one block are multiplied by the weights only once, and the activations of only one
+block are kept. Activations are stored with one neuron a row, so that products with the
+residual read the memory in order.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from sklearn_twolayer._rows.sums import add, exact_copy
 if TYPE_CHECKING:
     from sklearn_twolayer._rows.inputs import DenseBlock, SparseBlock
     from sklearn_twolayer._rows.part import Part
+    from sklearn_twolayer._rows.parts import Kept
     from sklearn_twolayer._rows.rows import Rows
 
 
@@ -37,7 +40,7 @@ class Evaluation:
     loss : float
         Half the weighted mean squared residual.
     objective : float
-        Loss plus decay.
+        Loss plus the decay term.
     gradient : torch.Tensor of shape (n_neurons, n_outputs + n_inputs)
         Derivative of the objective in the layout of ``Network.parameters``.
     """
@@ -49,35 +52,35 @@ class Evaluation:
 
 @dataclass(frozen=True, eq=False)
 class Residual:
-    """Values on all rows, left where the rows are, and what is known of them.
+    """The residual on all rows, and two sums over it.
 
     Parameters
     ----------
-    values : object
-        One :class:`Left` for each part of the rows.
+    values : Kept[PartResidual]
+        The residual of each part of the rows, stored where the part is.
     squares : float
-        Sum of squares.
+        Sum of squares of the residual.
     inner : float
-        Inner product with the targets.
+        Inner product of the residual with the targets.
     """
 
-    values: object
+    values: Kept[PartResidual]
     squares: float
     inner: float
 
 
 @dataclass(frozen=True, eq=False)
-class Left:
-    """What is left of one part's targets.
+class PartResidual:
+    """The residual on one part of the rows, before or after the linear part.
 
     Parameters
     ----------
     values : torch.Tensor of shape (n_rows, n_outputs)
-        Targets less the neurons' outputs, and less the linear part if it is known.
+        Targets less the neurons' outputs and, once it is known, less the linear part.
     moments : torch.Tensor of shape (n_features + 1, n_outputs) or None
-        ``inputs.T @ values``, if the linear part is not known yet.
+        ``inputs.T @ values``, which gives the linear part; None once it is subtracted.
     activations : torch.Tensor or None
-        Those of the last block, if they are at hand.
+        Activations of the part's last block of rows, if they have been kept.
     """
 
     values: torch.Tensor
@@ -88,10 +91,10 @@ class Left:
 def evaluate(rows: Rows, network: Network, lambda_: float) -> Evaluation:
     """Objective and gradient at ``network``."""
     weights, amplitudes = network.weights, network.amplitudes
-    left = rows.keep(without_neurons, weights, amplitudes)
-    linear = rows.linear_part(rows.total(linear_moments, left))
+    residual = rows.keep(_subtract_neurons, weights, amplitudes)
+    linear = rows.linear_part(rows.total(linear_moments, residual))
     into_amplitudes, into_weights, squares = rows.total(
-        _pull_back, left, linear, weights, amplitudes
+        _pull_back, residual, linear, weights, amplitudes
     )
     pulled = torch.cat([into_amplitudes, into_weights], dim=1)
     loss = 0.5 * squares
@@ -110,10 +113,11 @@ def objective_at(rows: Rows, network: Network, lambda_: float) -> tuple[float, f
 
 def residual_at(rows: Rows, network: Network) -> Residual:
     """Targets less the network's outputs, best linear part included."""
-    left = rows.keep(without_neurons, network.weights, network.amplitudes)
-    linear = rows.linear_part(rows.total(linear_moments, left))
-    values = rows.keep(_without_linear, left, linear)
-    return Residual(values, *rows.total(_sizes, values))
+    before_linear = rows.keep(_subtract_neurons, network.weights, network.amplitudes)
+    linear = rows.linear_part(rows.total(linear_moments, before_linear))
+    values = rows.keep(_subtract_linear, before_linear, linear)
+    squares, inner = rows.total(_squares_and_inner, values)
+    return Residual(values, squares, inner)
 
 
 def in_single(rows: Rows, residual: Residual) -> Residual:
@@ -122,23 +126,23 @@ def in_single(rows: Rows, residual: Residual) -> Residual:
 
 
 def target_residual(rows: Rows) -> Residual:
-    """What the network without neurons leaves: the targets."""
+    """The residual of the network without neurons, which is the targets."""
     return residual_at(rows, Network.empty(rows))
 
 
 def linear_part_at(rows: Rows, network: Network) -> torch.Tensor:
-    """Coefficients of the best linear part beside the given neurons."""
-    left = rows.keep(without_neurons, network.weights, network.amplitudes)
-    return rows.linear_part(rows.total(linear_moments, left))
+    """Coefficients of the best linear part for the given neurons."""
+    residual = rows.keep(_subtract_neurons, network.weights, network.amplitudes)
+    return rows.linear_part(rows.total(linear_moments, residual))
 
 
 def correlations(
     rows: Rows, residual: Residual, directions: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """``v(u) = mean r relu(u.x)`` and the gradient of ``||v(u)||``, for each row u.
+    """``v(u) = mean r relu(u.x)`` and the gradient of ``||v(u)||``.
 
-    ``v / lambda`` is the dual certificate of theory eq. (6). Where ``v`` vanishes
-    the gradient is given as zero.
+    One row for each direction ``u``. ``v / lambda`` is the dual certificate of theory
+    eq. (6). Where ``v`` is zero, the gradient is returned as zero.
     """
     if rows.n_outputs == 1:
         ones = directions.new_ones(len(directions), 1)
@@ -156,14 +160,14 @@ def correlations(
 def relu_activations(
     block: DenseBlock | SparseBlock, weights: torch.Tensor
 ) -> torch.Tensor:
-    """``relu(w_j.x)`` of the block's rows, one neuron a row."""
+    """``relu(w_j.x)`` for the block's rows ``x``; one row for each neuron ``j``."""
     return block.project(weights).clamp_min_(0.0)
 
 
-def without_neurons(
+def _subtract_neurons(
     part: Part, weights: torch.Tensor, amplitudes: torch.Tensor
-) -> Left:
-    """Targets less the neurons' outputs, and their moments."""
+) -> PartResidual:
+    """Targets less the neurons' outputs, and the moments of the difference."""
     weights, amplitudes = part.cast(weights), part.cast(amplitudes)
     values, activations = part.targets.clone(), None
     moments = None
@@ -172,28 +176,32 @@ def without_neurons(
         activations = relu_activations(block, weights)
         values[rows].addmm_(activations.T, amplitudes, alpha=-1.0)
         moments = add(moments, block.moments(values[rows]))
-    return Left(values, moments, activations)
+    return PartResidual(values, moments, activations)
 
 
-def linear_moments(part: Part, left: Left) -> torch.Tensor:
-    return left.moments
+def linear_moments(part: Part, residual: PartResidual) -> torch.Tensor:
+    """The moments of a residual from which the linear part is not subtracted yet."""
+    assert residual.moments is not None
+    return residual.moments
 
 
-def _without_linear(part: Part, left: Left, linear: torch.Tensor) -> Left:
+def _subtract_linear(
+    part: Part, residual: PartResidual, linear: torch.Tensor
+) -> PartResidual:
     linear = part.cast(linear)
-    values = torch.empty_like(left.values)
+    values = torch.empty_like(residual.values)
     for rows in part.blocks(1):
-        values[rows] = part.inputs.block(rows).without(left.values[rows], linear)
-    return Left(values, None, None)
+        values[rows] = part.inputs.block(rows).without(residual.values[rows], linear)
+    return PartResidual(values, None, None)
 
 
-def _in_single(part: Part, left: Left) -> Left:
-    return Left(left.values.float(), None, None)
+def _in_single(part: Part, residual: PartResidual) -> PartResidual:
+    return PartResidual(residual.values.float(), None, None)
 
 
-def _sizes(part: Part, left: Left) -> tuple[float, float]:
+def _squares_and_inner(part: Part, residual: PartResidual) -> tuple[float, float]:
     """Sum of squares, and inner product with the targets."""
-    values = exact_copy(left.values)
+    values = exact_copy(residual.values)
     return (
         float(values.square().sum()),
         float((values * exact_copy(part.targets)).sum()),
@@ -202,52 +210,63 @@ def _sizes(part: Part, left: Left) -> tuple[float, float]:
 
 def _pull_back(
     part: Part,
-    left: Left,
+    residual: PartResidual,
     linear: torch.Tensor | None,
     weights: torch.Tensor,
     amplitudes: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor, float]:
     """``sum relu(w_j.x) r``, ``sum relu'(w_j.x) (r.a_j) x`` and ``sum ||r||^2``.
 
-    The residual ``r`` is what is left, less the ``linear`` part if that is given.
+    If ``linear`` is given, it is first subtracted from the residual. Otherwise ``r`` is
+    the residual as it is, and the sum of squares is not computed but returned as zero.
     """
     n_neurons, n_inputs = weights.shape
     n_outputs = part.targets.shape[1]
     cast_weights, cast_amplitudes = part.cast(weights), part.cast(amplitudes)
     fit = None if linear is None else part.cast(linear)
     into_amplitudes = into_weights = None
-    squares, activations = 0.0, left.activations
+    squares, kept = 0.0, residual.activations
     for rows in reversed(part.blocks(n_neurons)):
         block = part.inputs.block(rows)
-        residual = left.values[rows]
+        values = residual.values[rows]
         if fit is not None:
-            residual = block.without(residual, fit)
-            squares += float(exact_copy(residual).square().sum())
-        is_ours = activations is None  # else it belongs to what is left
-        if n_outputs == 1:  # the amplitude is a factor of the sum
-            if is_ours:
-                activations = block.project(cast_weights)  # of which signs are enough
-            outer = residual.T
+            values = block.without(values, fit)
+            squares += float(exact_copy(values).square().sum())
+        if kept is not None:
+            activations = kept
+        elif n_outputs == 1:
+            # With one output only the sign of the projection is used, so the ReLU is
+            # skipped.
+            activations = block.project(cast_weights)
         else:
-            if is_ours:
-                activations = relu_activations(block, cast_weights)
-            into_amplitudes = add(into_amplitudes, activations @ residual)
-            outer = cast_amplitudes @ residual.T
-        slopes = activations if is_ours else torch.empty_like(activations)
+            activations = relu_activations(block, cast_weights)
+        if n_outputs == 1:
+            # The amplitude is the same for all rows, so it is multiplied in at the end.
+            outer = values.T
+        else:
+            into_amplitudes = add(into_amplitudes, activations @ values)
+            outer = cast_amplitudes @ values.T
+        # Kept activations belong to the residual and must not be overwritten.
+        slopes = activations if kept is None else torch.empty_like(activations)
         torch.gt(activations, 0.0, out=slopes).mul_(outer)
         into_weights = add(into_weights, block.pull_back(slopes, n_inputs))
-        activations = None
+        kept = None  # only the last block of rows, the first here, has been kept
+    assert into_weights is not None  # there is at least one block
     if n_outputs == 1:  # relu(z) = relu'(z) z
         into_amplitudes = (into_weights * weights).sum(dim=1, keepdim=True)
         into_weights = into_weights * amplitudes
+    assert into_amplitudes is not None
     return into_amplitudes, into_weights, squares
 
 
-def _correlations(part: Part, left: Left, directions: torch.Tensor) -> torch.Tensor:
+def _correlations(
+    part: Part, residual: PartResidual, directions: torch.Tensor
+) -> torch.Tensor:
     """``sum relu(u.x) r``."""
     values = None
     directions = part.cast(directions)
     for rows in part.blocks(len(directions)):
         activations = relu_activations(part.inputs.block(rows), directions)
-        values = add(values, activations @ left.values[rows])
+        values = add(values, activations @ residual.values[rows])
+    assert values is not None  # there is at least one block
     return values

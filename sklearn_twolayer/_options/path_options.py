@@ -1,10 +1,11 @@
-"""The parameters of a path, validated and in one record. No torch here."""
+"""Validation of the parameters of a path. No torch here."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,12 +18,14 @@ from sklearn_twolayer._checks.parameters import (
     check_option,
     check_real,
 )
-from sklearn_twolayer._options.schedule import GeometricSchedule
+from sklearn_twolayer._options.schedule import GeometricSchedule, Schedule
 
+# Name of the solver by the value of the parameter (convention).
 SOLVERS = {"auto": "newton", "newton": "newton", "fast": "fast", "gd": "gd"}
 
-# Gradient descent adds no neurons, so its schedule starts where none is lost yet.
-DEFAULT_SCHEDULES = {
+# Gradient descent adds no neurons, so its schedule starts at a decay that removes none
+# yet (convention).
+DEFAULT_SCHEDULES: dict[str, Schedule] = {
     "newton": GeometricSchedule(),
     "fast": GeometricSchedule(),
     "gd": GeometricSchedule(start=0.03, stop=2e-4),
@@ -31,9 +34,13 @@ DEFAULT_SCHEDULES = {
 
 @dataclass(frozen=True)
 class PathOptions:
-    """Validated parameters of a path; for their meaning see the regressor."""
+    """Validated parameters of a path; the regressor documents their meaning.
 
-    schedule: object
+    ``any_seed`` tells that ``random_state`` was None, so that a checkpoint may bring
+    its own seed.
+    """
+
+    schedule: Schedule
     solver: str
     n_neurons: int
     hidden_bias: bool
@@ -49,10 +56,16 @@ class PathOptions:
     any_seed: bool
     checkpoint: Path | None
 
-    def settings(self, schedule: object, penalty: object) -> dict[str, object]:
-        """What a path depends on besides the data, as plain values."""
+    def settings(
+        self, schedule: Schedule | None, penalty: str | float | None
+    ) -> dict[str, Any]:
+        """Everything that a path depends on besides the data, as plain values.
+
+        A checkpoint holds it, to be compared with the settings of a later fit.
+        """
         kind = type(schedule)
-        own = schedule is None or kind.__module__.startswith("sklearn_twolayer.")
+        package = kind.__module__.partition(".")[0]
+        own = schedule is None or package == "sklearn_twolayer"
         names = (
             "solver", "n_neurons", "hidden_bias", "standardize", "max_iter", "tol",
             "prune_tol", "merge_angle", "dtype",
@@ -67,7 +80,7 @@ class PathOptions:
 
 def check_path_options(
     *,
-    schedule: object,
+    schedule: Any,
     solver: str,
     n_neurons: int,
     hidden_bias: bool,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from sklearn_twolayer._checks.data import check_numbers
@@ -15,7 +18,15 @@ from sklearn_twolayer._checks.parameters import (
 
 __all__ = ["ConstantSchedule", "GeometricSchedule", "StagedSchedule"]
 
-LATEST_STOP = 1e-4  # where stop="auto" ends at the latest
+# Fraction of lambda_max at which stop="auto" ends at the latest (convention).
+LATEST_STOP = 1e-4
+
+
+class Schedule(Protocol):
+    """A schedule of this module or an object of the user with the same method."""
+
+    def stages(self, lambda_max: float) -> ArrayLike:
+        """Decay of each stage, in decreasing order."""
 
 
 class GeometricSchedule(BaseEstimator):
@@ -29,17 +40,17 @@ class GeometricSchedule(BaseEstimator):
     ratio : float, default=0.5
         Factor from one stage to the next, in (0, 1).
     start : float, default=0.5
-        First decay, as a fraction of ``lambda_max``, the least decay that leaves no
-        neuron. In (0, inf).
+        First decay, as a fraction of ``lambda_max``, the least decay at which the
+        optimal network has no neuron. In (0, inf).
     stop : float or "auto", default="auto"
         No stage lies below this fraction of ``lambda_max``. In (0, start]. With
-        "auto" the data say where to end: where the next decay would lie below the
+        "auto" the data decide where to end: where the next decay would lie below the
         noise level ``0.35 sigma sqrt(n_inputs / n_samples)`` and the last stage
-        gained no more than its neurons can take from noise, or where no residual is
-        left, and at 1e-4 at the latest. ``sigma**2`` is the mean squared residual at
-        a decay of zero, on a straight line through the last two stages. Decays are
-        left out, up to three in a row, while stages reach their gap without more
-        neurons than the one before.
+        lowered the loss by no more than its neurons can gain by fitting noise, or where
+        the residual is rounding, and at 1e-4 at the latest. ``sigma**2`` is the mean
+        squared residual extrapolated to a decay of zero by a straight line through the
+        last two stages. While stages reach the dual gap asked for with no more neurons
+        than the stage before, decays are left out, up to three in a row.
     n_stages : int, default=None
         Most stages; None means that only ``stop`` ends the schedule.
 
@@ -79,7 +90,7 @@ class GeometricSchedule(BaseEstimator):
         Parameters
         ----------
         lambda_max : float
-            The least decay that leaves no neuron.
+            The least decay at which the optimal network has no neuron.
 
         Returns
         -------
@@ -105,7 +116,7 @@ class GeometricSchedule(BaseEstimator):
                 max_val=start,
                 include_boundaries="right",
             )
-        # A relative 1e-9 lets stop = start * ratio**k be reached in spite of rounding.
+        # The summand 1e-9 includes a stage at stop = start * ratio**k despite rounding.
         possible = int(np.floor(np.log(stop / start) / np.log(ratio) + 1e-9)) + 1
         if self.n_stages is not None:
             n_stages = check_integer(_name(self, "n_stages"), self.n_stages, min_val=1)
@@ -114,15 +125,15 @@ class GeometricSchedule(BaseEstimator):
 
 
 class StagedSchedule(BaseEstimator):
-    """Weight decays written out, one a stage.
+    """Weight decays written out, one for each stage.
 
     Parameters
     ----------
     lambdas : array-like of shape (n_stages,)
         Decays, each at least 0 and none above the one before it.
     relative : bool, default=True
-        Whether ``lambdas`` are fractions of ``lambda_max``, the least decay that
-        leaves no neuron, or decays as they are.
+        Whether ``lambdas`` are fractions of ``lambda_max``, the least decay at which
+        the optimal network has no neuron, or decays as they are.
 
     See Also
     --------
@@ -145,7 +156,7 @@ class StagedSchedule(BaseEstimator):
         Parameters
         ----------
         lambda_max : float
-            The least decay that leaves no neuron.
+            The least decay at which the optimal network has no neuron.
 
         Returns
         -------
@@ -173,11 +184,11 @@ class ConstantSchedule(BaseEstimator):
     Parameters
     ----------
     value : float
-        The decay, at least 0. Without decay (0) the loss falls but the directions
-        stay smeared out: the baseline that the decreasing schedules are measured by.
+        The decay, at least 0. With a decay of 0 the loss falls, but neurons do not
+        gather on few directions: this is a baseline for the decreasing schedules.
     relative : bool, default=True
-        Whether ``value`` is a fraction of ``lambda_max``, the least decay that leaves
-        no neuron, or a decay as it is.
+        Whether ``value`` is a fraction of ``lambda_max``, the least decay at which the
+        optimal network has no neuron, or a decay as it is.
 
     See Also
     --------
@@ -200,7 +211,7 @@ class ConstantSchedule(BaseEstimator):
         Parameters
         ----------
         lambda_max : float
-            The least decay that leaves no neuron.
+            The least decay at which the optimal network has no neuron.
 
         Returns
         -------
@@ -220,7 +231,7 @@ def _name(schedule: BaseEstimator, parameter: str) -> str:
     return f"{type(schedule).__name__}.{parameter}"
 
 
-def _unit(schedule: BaseEstimator, lambda_max: float) -> float:
-    """What a decay of one stands for: ``lambda_max`` if relative, else one."""
+def _unit(schedule: StagedSchedule | ConstantSchedule, lambda_max: float) -> float:
+    """The factor of decays: ``lambda_max`` if they are relative to it, else one."""
     relative = check_flag(_name(schedule, "relative"), schedule.relative)
     return lambda_max if relative else 1.0

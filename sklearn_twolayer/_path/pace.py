@@ -1,4 +1,4 @@
-"""Which decay a path takes next, and where it ends."""
+"""The choice of the next decay of a path, and of its end."""
 
 from __future__ import annotations
 
@@ -14,29 +14,30 @@ if TYPE_CHECKING:
     from sklearn_twolayer._path.stage import Stage
     from sklearn_twolayer._rows.rows import Rows
 
-# A loss that fell, in the last stage, by more than this times what its neurons can take
-# from noise is still finding signal, which the straight line took for noise.
+# If the loss fell in the last stage by more than this times what its neurons can gain
+# by fitting noise, the path is still finding signal, and the estimate of the noise by a
+# straight line is too high (convention).
 STILL_FALLS = 4.0
-LONGEST_STRIDE = 4  # decays in one step
+LONGEST_STRIDE = 4  # the path goes at most this many decays on at once (convention)
 
 
 def next_index(
     rows: Rows, lambdas: Sequence[float], stages: Sequence[Stage], options: PathOptions
 ) -> int | None:
-    """Index of the next stage's decay after these; None where the path ends.
+    """Index of the decay after these stages; None if the path ends.
 
-    If the schedule leaves it to the data, they may end the path early, and decays are
-    left out while the certificate holds: where the last stage reached its gap without
-    more neurons than the one before, the next step is twice as long.
+    An adaptive schedule depends on the data in two ways. They may end the path early.
+    And decays are skipped: if the last stage reached its gap with no more neurons than
+    the stage before, the next step is twice as long.
     """
     if stages[-1].stopped_by == "max_time":
         return None
     if not getattr(options.schedule, "is_adaptive", False):
         return len(stages) if len(stages) < len(lambdas) else None
     last, previous = stages[-1], stages[-2] if len(stages) > 1 else None
-    if last.lambda_ == 0.0:  # there was nothing to find
+    if last.lambda_ == 0.0:  # lambda_max is zero: there is nothing to find
         return None
-    # A geometric sequence, of which every decay occurs once.
+    # The decays are a geometric sequence, so that each has one index.
     index, stride = _index(lambdas, last), 1
     if previous is not None and _holds(last, previous, options.tol):
         stride = min(2 * (index - _index(lambdas, previous)), LONGEST_STRIDE)
@@ -54,18 +55,20 @@ def _holds(last: Stage, previous: Stage, tol: float) -> bool:
 
 
 def _index(lambdas: Sequence[float], stage: Stage) -> int:
+    """Index of the stage's decay, which may differ from it by rounding."""
     return int(np.argmin(np.abs(np.subtract(lambdas, stage.lambda_))))
 
 
 def data_end_path(
     rows: Rows, previous: Stage | None, stage: Stage, next_lambda: float
 ) -> bool:
-    """Whether a next stage at ``next_lambda`` would fit noise, or nothing at all.
+    """Whether a stage at ``next_lambda`` would fit noise, or rounding errors.
 
-    The loss falls with the decay to that of the noise, at first faster than in
-    proportion and, where it is all bias, as the square (theory, "Laws"). The straight
-    line through two stages, taken to a decay of zero, estimates the noise's part; it
-    is too high while directions are still being found, which a falling loss shows.
+    As the decay goes to zero, the loss falls to that of the noise: at first faster than
+    in proportion to the decay, and as its square where the rest of the loss is bias
+    only (theory, "Laws"). The straight line through the last two stages, extrapolated
+    to a decay of zero, estimates the loss of the noise. The estimate is too high while
+    directions are still being found, which shows in a loss that is still falling.
     """
     if 2.0 * stage.loss < rows.exact:
         return True

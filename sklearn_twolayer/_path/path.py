@@ -1,4 +1,11 @@
-"""The three stages of the algorithm, on one page."""
+"""The algorithm on one page (theory, "Algorithm").
+
+1. Early feature learning, :func:`start_path`: one gradient step from random directions.
+2. Output layer, :func:`first_network`: the amplitudes by ridge regression, directions
+   fixed; then neurons that share a line are merged.
+3. Decreasing decay, :func:`follow_path`: at each decay of the schedule a descent on
+   amplitudes and directions, from the network of the decay before.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +23,7 @@ from sklearn_twolayer._certificate.peaks import (
     find_peaks,
 )
 from sklearn_twolayer._descent import DESCENTS, Descent
-from sklearn_twolayer._network.fixed_directions import (
-    fit_output_layer,
-)
+from sklearn_twolayer._network.fixed_directions import fit_output_layer
 from sklearn_twolayer._network.network import Network, merge
 from sklearn_twolayer._network.objective import target_residual
 from sklearn_twolayer._path.pace import next_index
@@ -29,21 +34,30 @@ if TYPE_CHECKING:
     from sklearn_twolayer._options.path_options import PathOptions
     from sklearn_twolayer._rows.rows import Rows
 
-# Relative rounding of a decay that is converted to the units of the data and back.
+# Relative rounding error of a decay that is converted to the units of the data and back
+# (convention).
 DECAY_ROUNDING = 1e-12
 # A lambda_max below this counts as zero, for targets with a mean square of one. The
 # masses of neurons can be as large as its inverse, and the rounding errors of outputs
-# that cancel would then exceed the correlations that are compared with it.
+# that cancel would then exceed the correlations that are compared with it (convention).
 LEAST_LAMBDA_MAX = 1e-7
 
 
 def start_path(rows: Rows, n_neurons: int, generator: torch.Generator) -> PathStart:
-    """Stage 1, early feature learning: one gradient step from random directions."""
+    """Stage 1: early features and ``lambda_max``, the height of the targets' peak."""
     targets = target_residual(rows)
     directions = early_directions(rows, targets, n_neurons, generator)
     peaks = find_peaks(rows, targets, directions, generator, OF_TARGETS)
     lambda_max = peaks.height if peaks.height > LEAST_LAMBDA_MAX else 0.0
     return PathStart(directions, lambda_max)
+
+
+def first_network(
+    rows: Rows, start: PathStart, lambda_: float, options: PathOptions
+) -> Network:
+    """Stage 2: the best amplitudes for the early features, then a merge."""
+    network = fit_output_layer(rows, start.directions, lambda_)
+    return merge(network, options.merge_angle)
 
 
 def follow_path(
@@ -55,10 +69,11 @@ def follow_path(
     initial: Network | None = None,
     finished: Sequence[Stage] = (),
 ) -> Iterator[Stage]:
-    """Stages 2 and 3: the output layer, then a descent at each decay.
+    """Stage 3: a descent at each decay, from the network of the decay before.
 
-    An ``initial`` network takes the place of early features and output layer; after
-    ``finished`` stages the path goes on from the last of them.
+    Where there is no such network, or one without neurons, the descent starts from
+    ``initial``, or from stage 2 if that is None. After ``finished`` stages the path
+    continues from the last of them.
     """
     descend = DESCENTS[options.solver]
     effort = QUICK if options.solver == "fast" else THOROUGH
@@ -66,20 +81,18 @@ def follow_path(
     index = next_index(rows, lambdas, stages, options) if stages else 0
     while index is not None:
         lambda_ = lambdas[index]
-        # An empty network has nothing to go on from.
-        goes_on = len(stages) > 0 and stages[-1].network.n_neurons > 0
-        network = stages[-1].network if goes_on else initial
+        network = stages[-1].network if stages else None
+        if network is None or network.n_neurons == 0:
+            network = initial
         with step_limit(options.max_iter) as progress:
-            # At lambda_max and above the empty network is optimal (theory eq. 6).
             if lambda_ >= start.lambda_max * (1.0 - DECAY_ROUNDING):
+                # At lambda_max and above the empty network is optimal (theory eq. 6).
                 descent = Descent(Network.empty(rows), "tol")
             else:
                 if network is None:
-                    network = fit_output_layer(rows, start.directions, lambda_)
-                    network = merge(network, options.merge_angle)
+                    network = first_network(rows, start, lambda_, options)
                 descent = descend(rows, network, lambda_, options, generator)
-            stages.append(
-                finish_stage(rows, descent, lambda_, progress, generator, effort)
-            )
+            stage = finish_stage(rows, descent, lambda_, progress, generator, effort)
+        stages.append(stage)
         index = next_index(rows, lambdas, stages, options)
-        yield replace(stages[-1], is_last=index is None)
+        yield replace(stage, is_last=index is None)

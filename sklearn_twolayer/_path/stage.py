@@ -1,4 +1,4 @@
-"""One stage of a path, and how it ends."""
+"""The record of one stage of a path."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from sklearn_twolayer._certificate.certificate import certify
-from sklearn_twolayer._certificate.peaks import (
-    QUICK,
-    THOROUGH,
-    Effort,
-)
+from sklearn_twolayer._certificate.peaks import QUICK, THOROUGH, Effort
 from sklearn_twolayer._descent import Descent
 from sklearn_twolayer._network.network import Network
 from sklearn_twolayer._runtime.limits import Progress, out_of_time
@@ -24,10 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """A network at one decay and what is known of it, in the coordinates of the fit.
+    """The network of one decay and its measures, in the coordinates of the fit.
 
-    There the targets have a mean square of one. ``refitted`` is the network refitted
-    without this decay, if it was; ``is_last`` tells that the path ends here.
+    In these the targets have a mean square of one. ``refitted`` is the network refitted
+    without this decay, or None; ``is_last`` tells that the path ends with this stage.
     """
 
     lambda_: float
@@ -44,7 +40,7 @@ class Stage:
 
     @property
     def result(self) -> Network:
-        """The network that the stage stands for: the refitted one, if there is one."""
+        """The refitted network if there is one, otherwise the network with decay."""
         return self.refitted or self.network
 
     @property
@@ -57,7 +53,7 @@ class Stage:
 
 @dataclass(frozen=True, eq=False)
 class PathStart:
-    """Early-feature directions, and the least decay that leaves no neuron."""
+    """Early-feature directions, and the least decay whose optimum has no neuron."""
 
     directions: torch.Tensor
     lambda_max: float
@@ -74,8 +70,9 @@ def finish_stage(
 ) -> Stage:
     """Record the stage; certify it if the descent has not.
 
-    Steps that run out early can end above the objective without neurons, the linear
-    model's: that one is then the better network.
+    If a limit ends a descent early, its objective can be above that of the linear
+    model, 0.5 (half the targets' mean square). The stage then has the network without
+    neurons.
     """
     effort = QUICK if out_of_time() else effort
     known = descent.certificate

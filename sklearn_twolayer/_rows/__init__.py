@@ -1,1 +1,1 @@
-"""The data: where the rows are, their standardisation, sums over them."""
+"""The data: storage of the rows, their standardisation, sums over them."""

@@ -1,4 +1,4 @@
-"""Blocks of rows: how many are worked on at once. No torch here."""
+"""Blocks of rows: how many rows are processed at once. No torch here."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from itertools import pairwise
 import numpy as np
 
 # Entries of one block. Measured: from 2**18 to 2**20 are equally fast at 50,000 rows x
-# 100 neurons, smaller blocks cost overhead, larger leave the cache.
+# 100 neurons, smaller blocks cost overhead, larger ones do not fit into the cache.
 BLOCK_ENTRIES = 2**18
 
 
 def row_blocks(n_rows: int, row_entries: int) -> list[slice]:
-    """Slices of even lengths that stay within ``BLOCK_ENTRIES``; at least one."""
+    """Slices of nearly equal lengths with at most ``BLOCK_ENTRIES`` entries each.
+
+    A row with more entries than that is a slice of its own. Without rows there is one
+    empty slice.
+    """
     most = BLOCK_ENTRIES // max(1, row_entries)
     if most >= n_rows:
         return [slice(None)]

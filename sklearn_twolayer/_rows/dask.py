@@ -1,15 +1,15 @@
-"""Rows in Dask collections: the small network travels to them, sums come back.
+"""Rows in Dask collections: the small network is sent to them, sums come back.
 
-Only Dask's public collections interface is used, so any of its schedulers will do. With
-a distributed one, what is kept stays in the memory of the workers and is computed anew
-if one of them is lost.
+The code uses Dask's public interface of collections only, so that it runs with any of
+its schedulers. With the distributed one, kept results stay in the memory of the workers
+and are computed again if a worker is lost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Concatenate, TypeVar, cast
 
 import numpy as np
 from sklearn.utils.validation import validate_data
@@ -21,28 +21,40 @@ from sklearn_twolayer._checks.data import (
     check_total,
     is_dask,
 )
+from sklearn_twolayer._rows.parts import Parts
 
 if TYPE_CHECKING:
+    import dask.array as da
+    import dask.dataframe as dd
+    import pandas as pd
+    from dask.delayed import Delayed
     from sklearn.base import BaseEstimator
 
+    from sklearn_twolayer._rows.parts import Kept
     from sklearn_twolayer._rows.raw import RawPart, RawRows
     from sklearn_twolayer._rows.units import FittedNetwork
+
+P = TypeVar("P")
+R = TypeVar("R")
+PartT = TypeVar("PartT", covariant=True)
 
 
 @dataclass(frozen=True, eq=False)
 class KeptParts:
-    """One delayed result a part, being computed where the part is."""
+    """One delayed result for each part, computed and left where the part is."""
 
-    results: tuple[object, ...]
+    results: tuple[Delayed, ...]
 
 
 class _Call:
-    """A function and its arguments, but for what belongs to a part.
+    """A function and its arguments, without those that differ from part to part.
 
-    Not a dataclass: Dask would look for collections in its fields.
+    This is not a dataclass because Dask would look for collections in its fields.
     """
 
-    def __init__(self, function: Callable, arguments: tuple[object, ...]) -> None:
+    def __init__(
+        self, function: Callable[..., object], arguments: tuple[object, ...]
+    ) -> None:
         self.function = function
         self.arguments = [
             None if isinstance(argument, KeptParts) else argument
@@ -62,32 +74,44 @@ class _Call:
 
 
 @dataclass(frozen=True, eq=False)
-class DaskParts:
-    """Parts of the rows as delayed objects; see ``_rows.Parts``."""
+class DaskParts(Parts[PartT]):
+    """Parts of the rows as delayed objects; see :class:`_rows.parts.Parts`."""
 
-    parts: tuple[object, ...]
+    parts: tuple[Delayed, ...]
 
-    def keep(self, function: Callable, *arguments: object) -> KeptParts:
+    def keep(
+        self, function: Callable[Concatenate[PartT, ...], R], *arguments: object
+    ) -> Kept[R]:
         import dask
 
         return KeptParts(dask.persist(*self._calls(function, arguments)))
 
-    def gather(self, function: Callable, *arguments: object) -> list:
+    def gather(
+        self, function: Callable[Concatenate[PartT, ...], R], *arguments: object
+    ) -> list[R]:
         import dask
 
         return list(dask.compute(*self._calls(function, arguments)))
 
-    def made(self, kept: KeptParts) -> DaskParts:
-        return DaskParts(kept.results)
+    def made(self, kept: Kept[P]) -> DaskParts[P]:
+        return DaskParts(cast("KeptParts", kept).results)
 
-    def joined(self, function: Callable, kept: KeptParts, *arguments: object) -> object:
+    def joined(
+        self,
+        function: Callable[Concatenate[list[P], ...], R],
+        kept: Kept[P],
+        *arguments: object,
+    ) -> R:
         import dask
 
         call = dask.delayed(_Call(function, arguments), pure=False, traverse=False)
-        (result,) = dask.compute(call(list(kept.results)))
-        return result
+        results = list(cast("KeptParts", kept).results)
+        (result,) = dask.compute(call(results))
+        return cast("R", result)
 
-    def _calls(self, function: Callable, arguments: tuple[object, ...]) -> list:
+    def _calls(
+        self, function: Callable[..., object], arguments: tuple[object, ...]
+    ) -> list[Delayed]:
         import dask
 
         call = dask.delayed(_Call(function, arguments), pure=False, traverse=False)
@@ -100,9 +124,12 @@ class DaskParts:
 
 
 def dask_rows(
-    estimator: BaseEstimator, X: object, y: object, sample_weight: object
+    estimator: BaseEstimator,
+    X: da.Array | dd.DataFrame,
+    y: da.Array | dd.Series | dd.DataFrame | np.ndarray,
+    sample_weight: da.Array | dd.Series | np.ndarray | None,
 ) -> RawRows:
-    """Raw rows of Dask collections, one part a chunk.
+    """Raw rows of Dask collections, one part for each chunk.
 
     The chunks are read, checked and kept where they are.
     """
@@ -122,20 +149,24 @@ def dask_rows(
                 f"{len(own)}: rechunk or repartition one of them."
             )
     raw = dask.delayed(_raw_part, pure=False)
-    parts = dask.persist(*(raw(*own) for own in zip(*chunks, strict=True)))
-    lengths, totals = zip(*DaskParts(parts).gather(_size), strict=True)
+    parts: DaskParts[RawPart] = DaskParts(
+        dask.persist(*(raw(*own) for own in zip(*chunks, strict=True)))
+    )
+    lengths, totals = zip(*parts.gather(_size), strict=True)
     if sample_weight is not None:
         check_total(sum(totals))
     if sum(lengths) < 2:
         raise ValueError(
             f"X has {sum(lengths)} rows of positive weight, at least 2 are needed."
         )
-    # The client's own work is small.
-    return RawRows(DaskParts(parts), n_entries=0, target_shape=np.shape(y))
+    # This process does little work itself, for which one thread is enough.
+    return RawRows(parts, n_entries=0, target_shape=np.shape(y))
 
 
-def check_columns(estimator: BaseEstimator, X: object, *, reset: bool) -> None:
-    """Number and names of the columns, from what is known without computing."""
+def check_columns(
+    estimator: BaseEstimator, X: da.Array | dd.DataFrame, *, reset: bool
+) -> None:
+    """Check number and names of the columns, without computing anything."""
     if hasattr(X, "columns"):
         from dask.dataframe.utils import make_meta
 
@@ -152,28 +183,36 @@ def check_columns(estimator: BaseEstimator, X: object, *, reset: bool) -> None:
 
 
 def dask_apply(
-    network: FittedNetwork, method: str, X: object, columns: tuple[int, ...]
-) -> object:
-    """A lazy Dask array of what a method of the network makes of each chunk.
+    network: FittedNetwork,
+    method: str,
+    X: da.Array | dd.DataFrame,
+    columns: tuple[int, ...],
+) -> da.Array:
+    """Lazy Dask array with the results of a method of the network for each chunk.
 
-    Each row of ``X`` gives a result of shape ``columns``.
+    The result for one row of ``X`` has the shape ``columns``.
     """
     import dask.array as da
 
     if hasattr(X, "columns"):
         X = X.to_dask_array()
     X = X.rechunk({1: -1})
-    shape = {"chunks": (X.chunks[0], columns)} if columns else {"drop_axis": 1}
+    shape: dict[str, Any] = {"drop_axis": 1}
+    if columns:
+        shape = {"chunks": (X.chunks[0], columns)}
     return da.map_blocks(
         _apply, X, network=network, method=method, dtype=np.float64, **shape
     )
 
 
 def _apply(block: np.ndarray, network: FittedNetwork, method: str) -> np.ndarray:
-    return getattr(network, method)(check_inputs(None, block, reset=False))
+    apply: Callable[[np.ndarray], np.ndarray] = getattr(network, method)
+    return apply(check_inputs(None, block, reset=False))
 
 
-def _chunks(name: str, data: object) -> list[object]:
+def _chunks(
+    name: str, data: da.Array | dd.Series | dd.DataFrame | np.ndarray
+) -> list[Delayed]:
     """Delayed chunks of rows."""
     if not hasattr(data, "to_delayed"):
         raise TypeError(
@@ -181,11 +220,15 @@ def _chunks(name: str, data: object) -> list[object]:
         )
     if hasattr(data, "rechunk") and data.ndim == 2:
         data = data.rechunk({1: -1})
-    return np.asarray(data.to_delayed(), dtype=object).ravel().tolist()
+    return list(np.asarray(data.to_delayed(), dtype=object).ravel().tolist())
 
 
-def _aligned_chunks(name: str, data: object, X: object) -> list[object]:
-    """Delayed chunks with the rows of those of ``X``, as far as can be known."""
+def _aligned_chunks(
+    name: str,
+    data: da.Array | dd.Series | dd.DataFrame | np.ndarray,
+    X: da.Array | dd.DataFrame,
+) -> list[Delayed]:
+    """Delayed chunks that have the rows of the chunks of ``X``, if these are known."""
     import dask.array as da
 
     lengths = X.chunks[0] if hasattr(X, "chunks") else (np.nan,)
@@ -214,12 +257,16 @@ def _size(raw: RawPart) -> tuple[int, float]:
     return len(raw.y), float(raw.sample_weight.sum())
 
 
-def _raw_part(X: object, y: object, sample_weight: object = None) -> RawPart:
+def _raw_part(
+    X: np.ndarray | pd.DataFrame,
+    y: np.ndarray | pd.Series | pd.DataFrame,
+    sample_weight: np.ndarray | pd.Series | None = None,
+) -> RawPart:
     """Check one chunk, on a worker."""
     from sklearn_twolayer._rows.raw import RawPart
 
     n_rows = len(X)
-    if n_rows == 0:  # as partitions that a filter has emptied
+    if n_rows == 0:  # A filter can empty a partition.
         X, targets = np.asarray(X, dtype=float), np.asarray(y, dtype=float)
     else:
         X, targets = check_inputs(None, X, reset=False), check_targets(y, n_rows)

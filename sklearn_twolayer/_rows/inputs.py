@@ -1,13 +1,15 @@
 """Standardised inputs, block by block, from arrays of several kinds.
 
-Inputs have one row a sample: ``(X - shift) / scale``, then the constant input one, all
-times the root of the sample weight's share. A block of them can be projected on weights
-and pulled back from values; nothing else needs to know how the rows are stored.
+Inputs have one row for each sample: ``(X - shift) / scale``, followed by the constant
+input 1, all multiplied by ``root``. This is ``sqrt(p_i)`` with ``p_i`` the
+``sample_weight`` of the row divided by the sum of all. The methods of a block
+(``project``, ``pull_back``, ...) are the products that the fit needs; no other code
+depends on how the rows are stored.
 
-Neurons without biases see ``X / scale``, which is the inputs plus ``offset = shift /
-scale`` times the constant one: their weights have one column less, and ``weights @
-offset`` is what they give to the constant input. So the linear part stays exact for
-columns that are far from zero.
+Neurons without biases see ``X / scale``, which is ``(X - shift) / scale + offset`` with
+``offset = shift / scale``. Their weights have one column less, and ``weights @ offset``
+is their weight on the constant input. The inputs stay centred for the linear part,
+which is therefore exact also for columns that are far from zero.
 """
 
 from __future__ import annotations
@@ -24,12 +26,12 @@ from sklearn_twolayer._rows.sums import product
 
 @dataclass(frozen=True, eq=False)
 class Standardization:
-    """How raw inputs become those of the fit; NumPy.
+    """Shift and scale of the columns of ``X``: the fit sees ``(X - shift) / scale``.
 
     Parameters
     ----------
     shift, scale : ndarray of shape (n_features,)
-        Subtracted from, and divisors of, the columns; the shift is their mean.
+        The weighted means of the columns, and the divisors.
     """
 
     shift: np.ndarray
@@ -42,27 +44,30 @@ class Standardization:
 
 @dataclass(frozen=True, eq=False)
 class DenseBlock:
-    """Some rows of standardised inputs, as a tensor of (n_rows, n_features + 1)."""
+    """Some rows of the inputs, as a tensor of shape (n_rows, n_features + 1)."""
 
     values: torch.Tensor
     offset: torch.Tensor
 
     def project(self, weights: torch.Tensor) -> torch.Tensor:
-        """``weights @ inputs.T``; weights without biases have one column less."""
+        """``weights @ inputs.T``; without biases ``weights`` has one column less."""
         if weights.shape[1] < self.values.shape[1]:
             constant = weights @ self.offset
             weights = torch.cat([weights, constant[:, None]], dim=1)
         return product(weights, self.values.T)
 
     def pull_back(self, values: torch.Tensor, n_columns: int) -> torch.Tensor:
-        """``values @ inputs`` as so many columns; ``values`` has one row a neuron."""
+        """``values @ inputs``; ``values`` has one row for each neuron.
+
+        ``n_columns`` tells whether the neurons have biases, as in :meth:`dense`.
+        """
         pulled = product(values, self.values)
         if n_columns < pulled.shape[1]:
             return pulled[:, :-1].addr(pulled[:, -1], self.offset)
         return pulled
 
     def moments(self, values: torch.Tensor) -> torch.Tensor:
-        """``inputs.T @ values``; ``values`` has one row a sample."""
+        """``inputs.T @ values``; ``values`` has one row for each sample."""
         return self.values.T @ values
 
     def without(self, values: torch.Tensor, linear: torch.Tensor) -> torch.Tensor:
@@ -70,32 +75,32 @@ class DenseBlock:
         return torch.addmm(values, self.values, linear, alpha=-1.0)
 
     def dense(self, n_columns: int) -> torch.Tensor:
-        """The inputs themselves, with or without the constant one."""
+        """The inputs; with one column less, those of neurons without biases."""
         if n_columns < self.values.shape[1]:
             return self.values[:, :-1].addr(self.values[:, -1], self.offset)
         return self.values
 
     def gram(self) -> np.ndarray:
-        """Gram matrix of the inputs, the constant one included."""
+        """Gram matrix of the inputs, the constant input included."""
         values = self.values.numpy()
         return values.T @ values
 
 
 @dataclass(frozen=True, eq=False)
 class DenseInputs:
-    """Inputs that are standardised once and kept."""
+    """Inputs whose standardised values are kept in memory."""
 
     values: torch.Tensor
     offset: torch.Tensor
 
     @property
     def n_columns(self) -> int:
-        """Number of inputs, the constant one included."""
+        """Number of inputs, the constant input included."""
         return self.values.shape[1]
 
     @property
     def row_entries(self) -> int:
-        """Numbers that one row takes."""
+        """Entries stored for one row."""
         return self.n_columns
 
     def block(self, rows: slice) -> DenseBlock:
@@ -112,8 +117,8 @@ class DenseInputs:
 class ArrayInputs:
     """Inputs that are read from an array and standardised each time they are used.
 
-    For memory maps and for arrays whose standardised copy would be large. ``index``
-    picks the rows of ``X`` that count, all if None.
+    They are for memory maps and for arrays whose standardised copy would be large.
+    ``index`` holds the rows of ``X`` with a positive weight; None means all rows.
     """
 
     X: np.ndarray
@@ -147,12 +152,13 @@ class ArrayInputs:
 
 @dataclass(frozen=True, eq=False)
 class SparseInputs:
-    """Inputs of which only the entries that are not zero are stored.
+    """Inputs from sparse ``X``: only the nonzero entries are stored.
 
-    ``values`` are scaled and weighted. Columns that have no zero are shifted, too, by
-    ``shifted``; of the others the shift is left to ``offset``: a row of the inputs is
-    the row of ``values`` less its root times ``offset``. Products are SciPy's, on the
-    CPU.
+    ``values`` holds scaled and weighted entries. Shifting a column with zeros would
+    fill it, so its shift is applied in the products instead: the inputs are ``values -
+    outer(root, offset)``, and ``offset`` is 0 for columns without a zero, which are
+    stored shifted. ``shifted`` holds ``shift / scale`` of these, which neurons without
+    biases need; it is 0 for the others. SciPy computes the products, on the CPU.
     """
 
     values: sparse.csr_array
@@ -176,7 +182,7 @@ class SparseInputs:
 
     @cached_property
     def _whole(self) -> SparseBlock:
-        """All rows; SciPy takes as long to cut and transpose as for small products."""
+        """All rows, kept because slicing and transposing cost as much as products."""
         return SparseBlock(self.values, self.offset, self.shifted, self.root)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> SparseInputs:
@@ -195,7 +201,7 @@ class SparseInputs:
 
 @dataclass(frozen=True, eq=False)
 class SparseBlock:
-    """Some rows of :class:`SparseInputs`, with the methods of a dense block."""
+    """Some rows of :class:`SparseInputs`, with the methods of :class:`DenseBlock`."""
 
     values: sparse.csr_array
     offset: np.ndarray
@@ -207,21 +213,21 @@ class SparseBlock:
         return self.values.T
 
     def project(self, weights: torch.Tensor) -> torch.Tensor:
-        weights = weights.numpy()
+        vectors = weights.numpy()
         n_features = len(self.offset)
-        columns = np.ascontiguousarray(weights[:, :n_features].T)
+        columns = np.ascontiguousarray(vectors[:, :n_features].T)
         projected = torch.from_numpy((self.values @ columns).T)
-        if weights.shape[1] == n_features:
+        if vectors.shape[1] == n_features:
             constant = self.shifted @ columns
         else:
-            constant = weights[:, n_features] - self.offset @ columns
+            constant = vectors[:, n_features] - self.offset @ columns
         return projected.addr_(torch.from_numpy(constant), torch.from_numpy(self.root))
 
     def pull_back(self, values: torch.Tensor, n_columns: int) -> torch.Tensor:
-        values = np.ascontiguousarray(values.numpy().T)
-        pulled = np.empty((n_columns, values.shape[1]), dtype=values.dtype)
-        constant, n_features = self.root @ values, len(self.offset)
-        pulled[:n_features] = self.transposed @ values
+        columns = np.ascontiguousarray(values.numpy().T)
+        pulled = np.empty((n_columns, columns.shape[1]), dtype=columns.dtype)
+        constant, n_features = self.root @ columns, len(self.offset)
+        pulled[:n_features] = self.transposed @ columns
         if n_columns == n_features:
             pulled += np.outer(self.shifted, constant)
         else:
@@ -256,7 +262,7 @@ class SparseBlock:
 
 
 def raw_block(X: np.ndarray, index: np.ndarray | None, rows: slice) -> np.ndarray:
-    """Rows of ``X`` as float64, of those that count."""
+    """Rows of ``X[index]`` as float64."""
     block = X[rows] if index is None else X[index[rows]]
     return np.asarray(block, dtype=np.float64)
 
@@ -264,9 +270,9 @@ def raw_block(X: np.ndarray, index: np.ndarray | None, rows: slice) -> np.ndarra
 def standardized_block(
     block: np.ndarray, root: np.ndarray, standardization: Standardization
 ) -> torch.Tensor:
-    """Standardised and weighted rows with the constant input.
+    """Standardised rows with the constant input, multiplied by their ``root``.
 
-    In torch: NumPy is twice as slow where rows are short.
+    This uses torch because NumPy takes twice as long where rows are short.
     """
     values = np.empty((block.shape[0], block.shape[1] + 1))
     values[:, :-1] = block

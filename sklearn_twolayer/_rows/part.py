@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -21,7 +22,7 @@ class Part:
     Parameters
     ----------
     inputs : DenseInputs, ArrayInputs or SparseInputs
-        Inputs, then the constant input.
+        Standardised inputs, followed by the constant input.
     targets : torch.Tensor of shape (n_rows, n_outputs)
         Targets less their linear fit.
     """
@@ -30,12 +31,12 @@ class Part:
     targets: torch.Tensor
 
     def blocks(self, n_neurons: int) -> list[slice]:
-        """Slices of rows whose activations stay within ``BLOCK_ENTRIES``."""
+        """Blocks of rows whose inputs and activations stay within ``BLOCK_ENTRIES``."""
         row_entries = max(n_neurons, self.inputs.row_entries)
         return row_blocks(len(self.targets), row_entries)
 
     def cast(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Parameters, float64 on the CPU, as the rows need them."""
+        """Parameters (float64, CPU) on the device and in the precision of the rows."""
         if tensor.dtype == self.targets.dtype and tensor.device == self.targets.device:
             return tensor
         return tensor.to(self.targets)
@@ -46,3 +47,8 @@ class Part:
             self.inputs.to(device=device, dtype=dtype),
             self.targets.to(device=device, dtype=dtype),
         )
+
+    @cached_property
+    def single(self) -> Part:
+        """The part in single precision, cast once."""
+        return self.to(self.targets.device, torch.float32)

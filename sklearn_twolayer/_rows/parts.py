@@ -1,47 +1,77 @@
-"""Rows in one place or many: functions go to them, small results come back."""
+"""Rows in one place or in several: functions are sent to them, results come back."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Concatenate, Protocol, TypeVar, cast
+
+P = TypeVar("P")
+R = TypeVar("R")
+PartT = TypeVar("PartT", covariant=True)
+ResultT = TypeVar("ResultT", covariant=True)
 
 
-class Parts(Protocol):
-    """Rows in one place or many; functions go to them and small results come back.
+class Kept(Protocol[ResultT]):
+    """One result for each part, left where the part is.
 
-    A function takes a part, then the arguments given; of one that ``keep`` returned it
-    gets what belongs to its part. Functions must be importable and must not change
-    what they are given.
+    Only the :class:`Parts` that made it know how it is stored.
     """
 
-    def keep(self, function: Callable, *arguments: object) -> object:
-        """What the function makes of each part, left where the part is."""
 
-    def gather(self, function: Callable, *arguments: object) -> list:
-        """What the function makes of each part."""
+class Parts(Protocol[PartT]):
+    """Rows in one place or in several, as parts of one type.
 
-    def made(self, kept: object) -> Parts:
-        """Parts made of what ``keep`` returned."""
+    A function is called with a part and then with the given arguments. For an argument
+    that ``keep`` returned, the function gets the result that belongs to its part.
+    Functions must be importable and must not change their arguments.
+    """
 
-    def joined(self, function: Callable, kept: object, *arguments: object) -> object:
-        """What the function makes of the list of all parts' own, in one place."""
+    def keep(
+        self, function: Callable[Concatenate[PartT, ...], R], *arguments: object
+    ) -> Kept[R]:
+        """Call the function for each part and leave the results where the parts are."""
+
+    def gather(
+        self, function: Callable[Concatenate[PartT, ...], R], *arguments: object
+    ) -> list[R]:
+        """Call the function for each part and return the results."""
+
+    def made(self, kept: Kept[P]) -> Parts[P]:
+        """Make parts of results that ``keep`` returned."""
+
+    def joined(
+        self,
+        function: Callable[Concatenate[list[P], ...], R],
+        kept: Kept[P],
+        *arguments: object,
+    ) -> R:
+        """Call the function once, with the list of the kept results of all parts."""
 
 
 @dataclass(frozen=True, eq=False)
-class LocalParts:
-    """All rows in one part in this process."""
+class LocalParts(Parts[PartT]):
+    """All rows in one part in this process; a kept result is the result itself."""
 
-    part: object
+    part: PartT
 
-    def keep(self, function: Callable, *arguments: object) -> object:
+    def keep(
+        self, function: Callable[Concatenate[PartT, ...], R], *arguments: object
+    ) -> Kept[R]:
         return function(self.part, *arguments)
 
-    def gather(self, function: Callable, *arguments: object) -> list:
+    def gather(
+        self, function: Callable[Concatenate[PartT, ...], R], *arguments: object
+    ) -> list[R]:
         return [function(self.part, *arguments)]
 
-    def made(self, kept: object) -> LocalParts:
-        return LocalParts(kept)
+    def made(self, kept: Kept[P]) -> LocalParts[P]:
+        return LocalParts(cast("P", kept))
 
-    def joined(self, function: Callable, kept: object, *arguments: object) -> object:
-        return function([kept], *arguments)
+    def joined(
+        self,
+        function: Callable[Concatenate[list[P], ...], R],
+        kept: Kept[P],
+        *arguments: object,
+    ) -> R:
+        return function([cast("P", kept)], *arguments)

@@ -1,4 +1,4 @@
-"""Rows as they are given, and the sums over them that standardisation needs."""
+"""Rows as they are given, in the units of ``X`` and ``y``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ from sklearn_twolayer._rows.parts import LocalParts, Parts
 
 @dataclass(frozen=True)
 class Shares:
-    """What makes sample weights shares of one."""
+    """Divisors that normalise sample weights to a sum of one.
+
+    Parameters
+    ----------
+    largest : float
+        The largest weight, by which all are divided first.
+    total : float
+        Sum of the weights after this division.
+    """
 
     largest: float
     total: float
@@ -27,9 +35,9 @@ class Shares:
 class RawPart:
     """Rows of positive weight in one place.
 
-    ``X`` is a real array, a memory map or a sparse CSR array; ``index`` picks the rows
-    of it that count, all if None. ``y`` (n_rows, n_outputs) and ``sample_weight`` have
-    those rows only.
+    ``X`` is a real array, a memory map or a sparse CSR array. ``index`` holds its rows
+    with a positive weight; None means all rows. ``y`` of shape (n_rows, n_outputs) and
+    ``sample_weight`` have these rows only.
     """
 
     X: np.ndarray | sparse.csr_array
@@ -38,8 +46,13 @@ class RawPart:
     sample_weight: np.ndarray
 
     @classmethod
-    def of(cls, X: object, y: np.ndarray, sample_weight: np.ndarray) -> RawPart:
-        """Leave out rows of weight zero, so that they cannot even round differently."""
+    def of(
+        cls,
+        X: np.ndarray | sparse.sparray | sparse.spmatrix,
+        y: np.ndarray,
+        sample_weight: np.ndarray,
+    ) -> RawPart:
+        """Leave out rows of weight zero, so that they do not even change rounding."""
         if sparse.issparse(X):
             X = sparse.csr_array(X)
             if not X.has_canonical_format:
@@ -62,17 +75,18 @@ class RawRows:
 
     Parameters
     ----------
-    parts : Parts
-        A :class:`RawPart` in each place.
+    parts : Parts of RawPart
+        The rows, in one place or in several.
     n_entries : int
-        Entries of the inputs in this process, which decide about its threads.
+        Entries of ``X`` in this process, which decide how many threads it uses.
     target_shape : tuple
-        Shape of ``y``, of one dimension or two; the number of rows may be unknown.
+        Shape of ``y``, with one dimension or two. Dask may not know the number of rows,
+        which is nan then.
     """
 
-    parts: Parts
+    parts: Parts[RawPart]
     n_entries: int
-    target_shape: tuple
+    target_shape: tuple[int, ...]
 
     @classmethod
     def local(
@@ -88,11 +102,12 @@ class RawRows:
 
 def is_mapped(X: np.ndarray) -> bool:
     """Whether the array is a memory map, or a view of one."""
-    while isinstance(X, np.ndarray):
-        if isinstance(X, np.memmap):
+    owner: object = X
+    while isinstance(owner, np.ndarray):
+        if isinstance(owner, np.memmap):
             return True
-        X = X.base
-    return isinstance(X, mmap.mmap)
+        owner = owner.base
+    return isinstance(owner, mmap.mmap)
 
 
 def n_columns(raw: RawPart) -> tuple[int, int]:
@@ -113,7 +128,7 @@ def sampled(raw: RawPart, share: float, seed: int) -> RawPart:
 def stacked(
     parts: list[RawPart],
 ) -> tuple[np.ndarray | sparse.csr_array, np.ndarray, np.ndarray]:
-    """Inputs, targets and weights of parts whose rows all count, one below another."""
+    """Stack ``X``, ``y`` and ``sample_weight`` of parts that have no ``index``."""
     if sparse.issparse(parts[0].X):
         X = sparse.csr_array(sparse.vstack([part.X for part in parts]))
     else:

@@ -1,21 +1,20 @@
-"""Where the rows live: the data in the coordinates of the fit, in one place or many."""
+"""The data in the coordinates of the fit, in one place or in several."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Concatenate, TypeVar
 
 import numpy as np
 import torch
 from scipy import sparse
 
-from sklearn_twolayer._rows.inputs import (
-    DenseInputs,
-)
+from sklearn_twolayer._rows.inputs import DenseInputs
 from sklearn_twolayer._rows.linear_basis import linear_bases
 from sklearn_twolayer._rows.part import Part
-from sklearn_twolayer._rows.parts import LocalParts, Parts
+from sklearn_twolayer._rows.parts import Kept, LocalParts, Parts
 from sklearn_twolayer._rows.raw import RawPart, Shares
 from sklearn_twolayer._rows.standardize import (
     find_standardization,
@@ -27,48 +26,53 @@ from sklearn_twolayer._rows.standardize import (
 from sklearn_twolayer._rows.sums import add, added_up
 from sklearn_twolayer._rows.units import Units
 
-# A target whose residual from the linear fit is below this fraction of its own size
-# is linear up to rounding.
+R = TypeVar("R")
+
+# Targets are linear up to rounding if the root of their mean squared residual from the
+# linear fit is at most this fraction of the root of their mean square (convention).
 LINEAR_TARGET = 1e-12
 
-# Mean squared residual, relative to the targets', that counts as rounding.
+# A mean squared residual up to this fraction of that of the linear fit is rounding
+# (convention).
 EXACT = {torch.float64: 1e-18, torch.float32: 1e-11}
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Standardised inputs and targets, with the sample weights worked in.
+    """Standardised inputs and targets, multiplied by the roots of the sample weights.
 
-    ReLU is positively homogeneous, so a row of weight ``s_i`` is the same as the
-    plain row multiplied by ``sqrt(s_i / sum(s))``, constant input included: no
-    other part of the package sees the weights, and means over rows are sums. Sums and
-    parameters are float64 on the CPU, whatever the rows are.
+    ReLU is positively homogeneous, so a row of weight ``s_i`` has the same effect as
+    the unweighted row multiplied by ``sqrt(s_i / sum(s))``, constant input included.
+    Therefore no other part of the package uses the weights, and weighted means over
+    rows become plain sums. Sums and parameters are float64 on the CPU, whatever the
+    precision and device of the rows.
 
     Parameters
     ----------
-    parts : Parts
-        Where the rows are. The targets, less their linear fit, are scaled to a sum of
-        squares of one (theory eq. 1), or all zero if they are linear.
+    parts : Parts of Part
+        The rows. The targets, less their linear fit, are scaled to a sum of squares of
+        one (theory eq. 1), or set to zero if they are linear.
     n_samples, n_outputs : int
         Numbers of rows and of targets.
     n_inputs : int
-        Inputs that the neurons see: without hidden biases, all but the constant one.
+        Number of inputs that the neurons see. Without hidden biases the constant input
+        is not one of them.
     input_varies : torch.Tensor of shape (n_inputs,)
-        Whether the input is not zero on all rows, as a constant column is.
+        False for inputs that are zero on all rows, as constant columns are after
+        centring.
     weights_repeat : bool
-        Whether sample weights are whole numbers, which count as repetitions.
+        Whether the sample weights are whole numbers, which count as repetitions.
     n_effective : float
-        How many rows the sample weights make of them, for noise levels and criteria
-        (theory eq. 16).
+        Effective sample size (theory eq. 16), for noise levels and criteria.
     linear_basis : torch.Tensor of shape (n_features + 1, rank)
-        Makes ``inputs @ linear_basis`` orthonormal.
+        A matrix such that ``inputs @ linear_basis`` is orthonormal.
     exact : float
-        Mean squared residual that counts as rounding.
+        A mean squared residual up to this counts as rounding.
     units : Units
-        The way back to the units of ``X`` and ``y``.
+        Conversion of networks to the units of ``X`` and ``y`` and back.
     """
 
-    parts: Parts
+    parts: Parts[Part]
     n_samples: int
     n_outputs: int
     n_inputs: int
@@ -85,15 +89,25 @@ class Rows:
         X: np.ndarray | sparse.sparray,
         y: np.ndarray,
         sample_weight: np.ndarray,
-        **options: object,
+        *,
+        standardize: bool,
+        hidden_bias: bool,
+        device: torch.device,
+        dtype: torch.dtype,
     ) -> Rows:
-        """Rows of this process; for the options see ``from_parts``."""
-        return cls.from_parts(LocalParts(RawPart.of(X, y, sample_weight)), **options)
+        """Bring arrays of this process to the coordinates of the fit."""
+        return cls.from_parts(
+            LocalParts(RawPart.of(X, y, sample_weight)),
+            standardize=standardize,
+            hidden_bias=hidden_bias,
+            device=device,
+            dtype=dtype,
+        )
 
     @classmethod
     def from_parts(
         cls,
-        raw: Parts,
+        raw: Parts[RawPart],
         *,
         standardize: bool,
         hidden_bias: bool,
@@ -102,8 +116,8 @@ class Rows:
     ) -> Rows:
         """Bring raw parts to the coordinates of the fit.
 
-        Without hidden biases the neurons see inputs that are not centred, since they
-        have nothing to take up the shift with, and of which the mean square is one.
+        Neurons without hidden biases cannot compensate for a shift. They see inputs
+        that are not centred, scaled to a mean square of one.
         """
         largest, whole, sums, counts = zip(*raw.gather(weight_facts), strict=True)
         total, squares = added_up(raw.gather(relative_weight_sums, max(largest)))
@@ -127,7 +141,7 @@ class Rows:
         if size <= LINEAR_TARGET * magnitude:
             size = 0.0
         varies = gram.diagonal() > 0
-        if not hidden_bias:  # a constant column is a constant input
+        if not hidden_bias:  # Not centred, a nonzero constant column is not zero.
             varies = varies[:-1] | (standardization.shift != 0)
         return cls(
             parts=parts.made(parts.keep(_finished, size, device, dtype)),
@@ -135,8 +149,8 @@ class Rows:
             n_outputs=len(target_mean),
             n_inputs=len(varies),
             input_varies=torch.from_numpy(varies),
-            # Others matter by their ratios only; as long as no residual is known, all
-            # rows are taken to be equally noisy.
+            # Of weights that are not whole numbers only the ratios matter. Until a
+            # residual is known, all rows are assumed to be equally noisy (eq. 16).
             weights_repeat=all(whole),
             n_effective=float(sum(sums) if all(whole) else total**2 / squares),
             linear_basis=torch.from_numpy(basis),
@@ -151,16 +165,20 @@ class Rows:
             ),
         )
 
-    def keep(self, function: Callable, *arguments: object) -> object:
-        """What the function makes of each part, left where the part is."""
+    def keep(
+        self, function: Callable[Concatenate[Part, ...], R], *arguments: object
+    ) -> Kept[R]:
+        """Call the function for each part and leave the results where the parts are."""
         return self.parts.keep(function, *arguments)
 
-    def total(self, function: Callable, *arguments: object) -> object:
-        """What the function makes of each part, or each entry of it, added up."""
+    def total(
+        self, function: Callable[Concatenate[Part, ...], R], *arguments: object
+    ) -> R:
+        """Call the function for each part and add up the results, tuples by entry."""
         return added_up(self.parts.gather(function, *arguments))
 
     def projected(self, basis: torch.Tensor) -> Rows:
-        """The rows with ``inputs @ basis.T`` for the inputs that the neurons see."""
+        """The rows with ``inputs @ basis.T`` as inputs of the neurons."""
         return replace(
             self,
             parts=self.parts.made(self.keep(_projected, basis)),
@@ -169,11 +187,14 @@ class Rows:
         )
 
     def in_single(self) -> Rows:
-        """The rows in single precision: products take half the time."""
+        """The rows in single precision, in which products take half the time.
+
+        Each part is cast once: it keeps its copy for later calls.
+        """
         return replace(self, parts=self.parts.made(self.keep(_in_single)))
 
     def linear_part(self, moments: torch.Tensor) -> torch.Tensor:
-        """Coefficients of the linear fit with ``inputs.T @ values = moments``."""
+        """Coefficients of the linear fit to values, from ``inputs.T @ values``."""
         return self.linear_basis @ (self.linear_basis.T @ moments)
 
 
@@ -190,6 +211,7 @@ def _target_moments(part: Part) -> np.ndarray:
     for rows in part.blocks(1):
         block = part.inputs.block(rows)
         moments = add(moments, block.moments(part.targets[rows]))
+    assert moments is not None  # There is at least one block.
     return moments.numpy()
 
 
@@ -209,13 +231,13 @@ def _target_squares(part: Part) -> float:
 def _finished(
     part: Part, size: float, device: torch.device, dtype: torch.dtype
 ) -> Part:
-    """Scale the targets, to zero if there is no size; move to device and precision."""
+    """Divide the targets by ``size``, or set them to zero if it is 0; move the part."""
     targets = part.targets / size if size > 0 else torch.zeros_like(part.targets)
     return Part(part.inputs, targets).to(device, dtype)
 
 
 def _in_single(part: Part) -> Part:
-    return part.to(part.targets.device, torch.float32)
+    return part.single
 
 
 def _projected(part: Part, basis: torch.Tensor) -> Part:

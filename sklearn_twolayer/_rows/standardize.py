@@ -1,4 +1,4 @@
-"""Raw rows brought to the coordinates of the fit: means, scales, inputs."""
+"""Standardisation of raw rows: means and scales of the columns, then the inputs."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from sklearn_twolayer._rows.raw import RawPart, Shares, is_mapped
 from sklearn_twolayer._rows.sums import added_up
 
 # Entries of the inputs up to which a standardised copy is kept, of arrays in memory and
-# of memory maps; above, blocks are standardised each time they are used, which takes
-# half as long again.
+# of memory maps. Of more entries, blocks are standardised each time they are used.
+# Measured: this takes half as long again.
 KEPT_ENTRIES = 2**24
 KEPT_MAPPED_ENTRIES = 2**20
 
 
 def weight_facts(raw: RawPart) -> tuple[float, bool, float, int]:
-    """Largest weight, whether all are whole numbers, their sum, how many there are."""
+    """Largest weight, whether all are whole numbers, sum and number of the weights."""
     weights = raw.sample_weight
     whole = bool((weights == np.rint(weights)).all())
     return weights.max(initial=0.0), whole, weights.sum(), len(weights)
 
 
 def relative_weight_sums(raw: RawPart, largest: float) -> tuple[float, float]:
-    """Sum of the weights relative to the largest, and of their squares."""
+    """Sum of the weights divided by the largest, and sum of the squares of these."""
     relative = raw.sample_weight / largest
     return relative.sum(), np.square(relative).sum()
 
@@ -44,15 +44,19 @@ def relative_weight_sums(raw: RawPart, largest: float) -> tuple[float, float]:
 def column_sums(
     raw: RawPart, shares: Shares
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Shares of the means of columns and targets; the columns' least and largest."""
+    """Contribution of the part to the weighted means; least and largest of columns.
+
+    The results are the means of the columns of ``X`` and of ``y``, which need to be
+    added up over the parts, then the minimum and maximum of each column of ``X``.
+    """
     share = shares.of(raw.sample_weight)
     target_mean = share @ raw.y
     if sparse.issparse(raw.X):
-        least, most = raw.X.min(axis=0), raw.X.max(axis=0)  # of one dimension or two
+        least, most = raw.X.min(axis=0), raw.X.max(axis=0)  # sparse, 1-d or 2-d
         low, high = least.toarray().ravel(), most.toarray().ravel()
         return share @ raw.X, target_mean, low.astype(float), high.astype(float)
     n_features = raw.X.shape[1]
-    mean, low, high = np.zeros(n_features), np.full(n_features, np.inf), None
+    mean, low = np.zeros(n_features), np.full(n_features, np.inf)
     high = -low
     for rows in raw.blocks():
         block = raw_block(raw.X, raw.index, rows)
@@ -65,7 +69,7 @@ def column_sums(
 def centred_sums(
     raw: RawPart, shares: Shares, mean: np.ndarray, size: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Sums of ``(X - mean) / size`` and of its square, by share."""
+    """Weighted sums of ``(X - mean) / size`` and of its square."""
     share = shares.of(raw.sample_weight)
     if sparse.issparse(raw.X):
         return _sparse_centred_sums(raw.X, share, mean, size)
@@ -87,7 +91,7 @@ def _sparse_centred_sums(
         return np.bincount(columns, weights=values, minlength=n_features)
 
     centred = (X.data - mean[columns]) / size[columns]
-    zeros = share.sum() - by_column(entry_share)  # share of the entries not stored
+    zeros = share.sum() - by_column(entry_share)  # weight of the entries not stored
     first = by_column(entry_share * centred) - zeros * mean / size
     second = by_column(entry_share * np.square(centred))
     return first, second + zeros * np.square(mean / size)
@@ -96,7 +100,7 @@ def _sparse_centred_sums(
 def standardized_inputs(
     raw: RawPart, shares: Shares, standardization: Standardization
 ) -> DenseInputs | ArrayInputs | SparseInputs:
-    """The part's inputs in the coordinates of the fit, float64, on the CPU."""
+    """The standardised inputs of the part, in float64 on the CPU."""
     root = np.sqrt(shares.of(raw.sample_weight))
     if sparse.issparse(raw.X):
         return _sparse_inputs(raw.X, root, standardization)
@@ -114,9 +118,10 @@ def standardized_inputs(
 def _sparse_inputs(
     X: sparse.csr_array, root: np.ndarray, standardization: Standardization
 ) -> SparseInputs:
-    """Columns without a zero, which alone can be far from it, are shifted as they are.
+    """Inputs with the shift of columns without a zero applied to the stored entries.
 
-    What is left to the offset would otherwise cancel to no digits.
+    Only such columns can be far from zero. If their shift were applied in the products
+    by ``offset``, cancellation would leave no correct digit.
     """
     n_rows, n_features = X.shape
     full = np.bincount(X.indices, minlength=n_features) == n_rows
@@ -133,16 +138,17 @@ def _sparse_inputs(
 
 
 def find_standardization(
-    raw: Parts, shares: Shares, *, standardize: bool, hidden_bias: bool
+    raw: Parts[RawPart], shares: Shares, *, standardize: bool, hidden_bias: bool
 ) -> tuple[Standardization, np.ndarray]:
     """Weighted means and standard deviations, and the mean of the targets.
 
-    Without hidden biases the roots of the mean squares are the scale. A column without
-    scale gets one. The second pass over centred columns makes the means exact for large
-    offsets, and scaled ones do not overflow.
+    Without hidden biases the scale is the root of the mean square. A scale of zero is
+    replaced by one. The second pass, over centred columns, makes the means exact for
+    columns that are far from zero. They are divided by their largest absolute value, so
+    that their squares do not overflow.
     """
     means, target_means, low, high = zip(*raw.gather(column_sums, shares), strict=True)
-    mean = sum(means)
+    mean, target_mean = np.asarray(sum(means)), np.asarray(sum(target_means))
     largest = np.maximum(np.max(high, axis=0) - mean, mean - np.min(low, axis=0))
     for j, value in enumerate(largest):
         check_magnitude(f"Column {j} of X, less its mean,", value)
@@ -154,7 +160,7 @@ def find_standardization(
     if not hidden_bias:
         scale = np.hypot(mean, scale)
     scale = np.where(standardize & (scale > 0), scale, 1.0)
-    return Standardization(mean, scale), sum(target_means)
+    return Standardization(mean, scale), target_mean
 
 
 def standardized_part(
@@ -163,11 +169,12 @@ def standardized_part(
     standardization: Standardization,
     target_mean: np.ndarray,
 ) -> Part:
-    """A part in the coordinates of the fit, but for the linear fit and its scale."""
+    """A part with standardised inputs, and targets that are centred and weighted."""
     root = np.sqrt(shares.of(raw.sample_weight))[:, None]
     targets = torch.from_numpy((raw.y - target_mean) * root)
     return Part(standardized_inputs(raw, shares, standardization), targets)
 
 
 def mean_square(raw: RawPart, shares: Shares) -> float:
+    """Contribution of the part to the weighted mean square of ``y``."""
     return float(shares.of(raw.sample_weight) @ np.square(raw.y).sum(axis=1))

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar, cast
+
 import torch
+
+R = TypeVar("R")
 
 
 def add(total: torch.Tensor | None, more: torch.Tensor) -> torch.Tensor:
-    """Add one block's share to a sum over blocks: float64, on the CPU."""
+    """Add the term of one block to a sum over blocks: float64, on the CPU.
+
+    The first term may itself become the sum, so callers must not use it again.
+    """
     more = exact_copy(more)
     return more if total is None else total.add_(more)
 
 
 def exact_copy(tensor: torch.Tensor) -> torch.Tensor:
-    """The tensor as sums need it: float64, on the CPU; itself if it is that."""
+    """The tensor in float64 on the CPU; the tensor itself if it is that already."""
     if tensor.dtype == torch.float64 and tensor.device.type == "cpu":
         return tensor
     return tensor.to(device="cpu", dtype=torch.float64)
@@ -26,23 +33,27 @@ def product(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
 
 
 def gram(values: torch.Tensor) -> torch.Tensor:
-    """``values @ values.T``, of which NumPy computes one half."""
+    """``values @ values.T``; NumPy uses the symmetry and computes one half only."""
     return product(values, values.T)
 
 
 def _by_numpy(tensor: torch.Tensor) -> bool:
-    """Whether NumPy multiplies.
+    """Whether NumPy computes the product: on the CPU, on a single thread.
 
-    Its BLAS takes half the time of torch's for products of few columns; on several
-    threads it would wait for torch's pool of them at every step.
+    For products with few columns NumPy's BLAS takes half the time of torch's. On
+    several threads the thread pools of both would wait for each other at every step.
     """
-    return tensor.device.type == "cpu" and torch.get_num_threads() == 1
+    return bool(tensor.device.type == "cpu" and torch.get_num_threads() == 1)
 
 
-def added_up(results: list) -> object:
-    """Results of the parts added up, entry by entry, in the order of the parts."""
+def added_up(results: list[R]) -> R:
+    """Sum of the results of all parts, in the order of the parts.
+
+    Results that are tuples are added entry by entry.
+    """
     if len(results) == 1:
         return results[0]
-    if isinstance(results[0], tuple):
-        return tuple(sum(entries) for entries in zip(*results, strict=True))
-    return sum(results)
+    terms: list[Any] = results
+    if isinstance(terms[0], tuple):
+        return cast("R", tuple(sum(entries) for entries in zip(*terms, strict=True)))
+    return cast("R", sum(terms))

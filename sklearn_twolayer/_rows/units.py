@@ -1,4 +1,7 @@
-"""From the coordinates of the fit to the units of X and y, and back. NumPy only."""
+"""Networks in the units of X and y, and conversion from and to those of the fit.
+
+This module uses NumPy only.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ class FittedNetwork:
 
     @property
     def n_features(self) -> int:
-        """Number of features (living neurons)."""
+        """Number of features, which are the neurons of the network."""
         return self.features.shape[0]
 
     @property
@@ -58,7 +61,7 @@ class FittedNetwork:
         Returns
         -------
         projection : ndarray of shape (n_samples, n_features_out)
-            One column a feature.
+            One column for each feature.
         """
         projection = np.empty((X.shape[0], self.n_features))
         for rows in row_blocks(X.shape[0], X.shape[1]):
@@ -67,7 +70,7 @@ class FittedNetwork:
         return projection
 
     def predict(self, X: np.ndarray | sparse.csr_array) -> np.ndarray:
-        """Compute the outputs of the network, some rows at a time.
+        """Compute the outputs of the network, block by block.
 
         Parameters
         ----------
@@ -85,8 +88,9 @@ class FittedNetwork:
         amplitudes = self.amplitudes.reshape(n_features, len(coef)).T
         outputs = np.empty((X.shape[0], len(coef)))
         for rows in row_blocks(X.shape[0], X.shape[1] + 2 * weights.shape[1]):
-            # One product for neurons and linear part. Then one neuron a row: loops
-            # over the few neurons of each sample would take longer than the product.
+            # One product serves neurons and linear part. Its transpose has one row for
+            # each neuron: loops over the few neurons of each sample would take longer
+            # than the product.
             projection = np.ascontiguousarray((X[rows] @ weights).T)
             activations = projection[:n_features]
             activations += biases
@@ -95,13 +99,13 @@ class FittedNetwork:
         outputs += self.intercept
         return outputs.reshape((len(outputs), *self.coef.shape[:-1]))
 
-    def attributes(self) -> dict[str, object]:
-        """Fitted attributes of the estimator that predictions need.
+    def attributes(self) -> dict[str, float | np.ndarray]:
+        """Collect the fitted attributes of the estimator that predictions need.
 
         Returns
         -------
         attributes : dict
-            By their names, with a trailing underscore.
+            Values by the names of the attributes, such as ``"features_"``.
         """
         return {f"{field.name}_": getattr(self, field.name) for field in fields(self)}
 
@@ -111,8 +115,8 @@ class Units:
     """How inputs and targets were shifted and scaled for the fit.
 
     The fit sees ``(X - shift) / scale`` and ``(y - target_mean - linear part) /
-    target_scale``; ``linear`` holds that linear part's coefficients on the scaled
-    inputs and the constant one.
+    target_scale``; ``linear`` holds the coefficients of this linear part on the scaled
+    inputs and on the constant input.
     """
 
     shift: np.ndarray
@@ -130,12 +134,12 @@ class Units:
         *,
         single_output: bool,
     ) -> FittedNetwork:
-        """Bring a network in the coordinates of the fit to the units of the data.
+        """Convert a network from the coordinates of the fit to the units of the data.
 
-        ``linear`` of shape (n_features + 1, n_outputs) is the linear part that goes
-        with the neurons. The sign of each direction is made canonical (its largest
-        loading is positive): since ``relu(z) = z + relu(-z)``, turning a neuron adds
-        ``amplitude * z`` to the linear part (theory eq. 5).
+        ``linear`` of shape (n_features + 1, n_outputs) is the linear part fitted beside
+        the neurons. Each direction gets the sign that makes its largest loading
+        positive: since ``relu(z) = z + relu(-z)``, changing the sign of a neuron's
+        weights adds ``amplitude * z`` to the linear part (theory eq. 5).
         """
         n_features = self.shift.shape[0]
         masses = np.linalg.norm(weights, axis=1) * np.linalg.norm(amplitudes, axis=1)
@@ -143,7 +147,8 @@ class Units:
         norms = np.linalg.norm(directions, axis=1)
         total = self.linear + linear * self.target_scale
         if self.hidden_bias:
-            # A neuron that sees only its bias is a constant: the intercept's.
+            # The output of a neuron with a bias only is constant: add it to the
+            # intercept.
             constant = np.maximum(weights[:, n_features], 0.0) * (norms == 0)
             total[-1] += constant @ amplitudes * self.target_scale
         order = np.argsort(-masses, kind="stable")
@@ -170,7 +175,7 @@ class Units:
         return FittedNetwork(features, intercepts, effects, coef, intercept)
 
     def from_user(self, fitted: FittedNetwork) -> tuple[np.ndarray, np.ndarray]:
-        """Hidden weights and amplitudes, in the coordinates of the fit."""
+        """Hidden weights and amplitudes of a network in the coordinates of the fit."""
         weights = fitted.features * self.scale
         if self.hidden_bias:
             biases = fitted.feature_intercepts + fitted.features @ self.shift

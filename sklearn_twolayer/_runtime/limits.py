@@ -1,6 +1,7 @@
 """Limits on the time of a fit and on the steps of a stage.
 
-Descents ask for them between their steps, so that each can end with what it has.
+Descents check them between their steps and return their current network when a limit is
+reached.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from dataclasses import dataclass, field
 class Progress:
     """How many steps a stage may take, how many it has taken, and when it began.
 
-    The steps count for the ``outer`` progress, too, if a stage is part of another.
+    If the stage is part of another, its steps also count for ``outer``, the progress of
+    that one.
     """
 
     max_iter: float = math.inf
@@ -37,7 +39,7 @@ _progress: ContextVar[Progress | None] = ContextVar("progress", default=None)
 
 @contextmanager
 def time_limit(seconds: float | None) -> Iterator[None]:
-    """Let ``out_of_time`` be true in this context after so many seconds."""
+    """Make ``out_of_time`` true in this context after ``seconds``; None: never."""
     deadline = math.inf if seconds is None else time.monotonic() + seconds
     token = _deadline.set(min(deadline, _deadline.get()))
     try:
@@ -48,7 +50,7 @@ def time_limit(seconds: float | None) -> Iterator[None]:
 
 @contextmanager
 def step_limit(max_iter: float = math.inf) -> Iterator[Progress]:
-    """Count the steps of all descents in this context, and allow so many together."""
+    """Count the steps of all descents in this context; allow ``max_iter`` in total."""
     progress = Progress(max_iter, outer=_progress.get())
     token = _progress.set(progress)
     try:
@@ -58,7 +60,7 @@ def step_limit(max_iter: float = math.inf) -> Iterator[Progress]:
 
 
 def count_step() -> None:
-    """Tell that a descent has taken a step or, quasi-Newton, an evaluation."""
+    """Count one step of a descent; a quasi-Newton descent counts its evaluations."""
     progress = _progress.get()
     while progress is not None:
         progress.n_iter += 1
@@ -66,12 +68,12 @@ def count_step() -> None:
 
 
 def out_of_time() -> bool:
-    """Whether the time that the fit may take is over."""
+    """Whether the time limit of the fit is reached."""
     return time.monotonic() >= _deadline.get()
 
 
 def limit_reached() -> str | None:
-    """The name of the parameter whose limit is reached; None if none is."""
+    """The parameter whose limit is reached, "max_time" or "max_iter", or None."""
     if out_of_time():
         return "max_time"
     progress = _progress.get()

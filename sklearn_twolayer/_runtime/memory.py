@@ -1,18 +1,20 @@
-"""How much memory a fit takes beside the data, estimated before it is taken."""
+"""Memory that a fit needs beside the data, estimated before it is allocated."""
 
 from __future__ import annotations
 
 import os
 
-# Square matrices of the columns that are held at once in setting up the linear part,
-# and of the neurons in fitting the output layer.
+# Numbers of square matrices that are held at once (counted in the code): of the size of
+# the columns while the linear part is set up, and of the neurons while the output layer
+# is fitted.
 COLUMN_MATRICES, NEURON_MATRICES = 5, 3
-# Copies of the parameters in a quasi-Newton descent: twenty pairs of changes and more.
+# Copies of the parameters in a quasi-Newton descent (counted in the code): twenty pairs
+# of steps and gradient changes, and a few more.
 PARAMETER_COPIES = 45
 
 
 def fit_memory(n_features: int, n_outputs: int, n_neurons: int) -> int:
-    """Bytes that a fit takes at its largest, beside the data and blocks of rows."""
+    """Peak memory of a fit in bytes, without the data and the blocks of rows."""
     parameters = n_neurons * (n_features + 1 + n_outputs)
     return 8 * (
         COLUMN_MATRICES * (n_features + 1) ** 2
@@ -22,15 +24,15 @@ def fit_memory(n_features: int, n_outputs: int, n_neurons: int) -> int:
 
 
 def total_memory() -> int | None:
-    """Bytes of memory of this machine; None where it does not tell."""
+    """Memory of this machine in bytes; None if the system does not report it."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):  # Windows has no sysconf
+    except (AttributeError, OSError, ValueError):  # Windows has no sysconf.
         return None
 
 
 def check_memory(n_features: int, n_outputs: int, n_neurons: int) -> None:
-    """Refuse what this machine could not hold, before anything is allocated."""
+    """Raise if a fit needs more memory than this machine has."""
     needed, total = fit_memory(n_features, n_outputs, n_neurons), total_memory()
     if total is None or needed <= total:
         return

@@ -6,42 +6,44 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from threading import Lock, get_ident
+from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
-# Entries of the inputs up to which one thread is used. Measured on two cores: with
-# few neurons a second thread gains nothing below it, and when both cores are busy
-# (a search with n_jobs=2) the pools of torch and BLAS wait for each other and a fit
-# takes up to ten times as long.
+# Entries of the inputs up to which one thread is used. Measured on two cores: up to
+# here a second thread gains nothing with few neurons, and when both cores are busy (a
+# search with n_jobs=2) the thread pools of torch and BLAS wait for each other, so that
+# a fit takes up to ten times as long.
 SERIAL_ENTRIES = 2**19
-# Seconds that a small fit waits for one in another thread. Measured on two cores, eight
-# fits in four threads (benchmarks/concurrency.py): taking turns takes as long as one
-# thread does; at the same time they wait for Python's lock at each of many thousand
-# short products, and take twice as long.
-PATIENCE = 5.0
+# Seconds that a small fit waits for its turn while a fit in another thread is running.
+# Measured on two cores, eight fits in four threads (benchmarks/concurrency.py): fits
+# that take turns need as long as the same fits in one thread; fits that run at the same
+# time wait for Python's lock at each of many thousand short products and need twice as
+# long. The length of the wait is a convention.
+TURN_SECONDS = 5.0
 
 
 @cache
 def _controller() -> ThreadpoolController:
-    """The libraries with pools of threads; finding them takes a millisecond or more.
+    """The loaded libraries that have thread pools; finding them takes a millisecond.
 
-    All that a fit uses are loaded when it asks first.
+    The result is kept: at the first call all libraries that a fit uses are loaded.
     """
     return ThreadpoolController()
 
 
 class _SerialBlas:
-    """One thread for BLAS while any fit asks for it.
+    """Limit BLAS to one thread while at least one small fit is running.
 
-    The limit is the whole process's: were each of several fits at once to restore what
-    it found, the last could restore the limit of another. The fit that ends the limit
-    may run in another thread than the one that began it.
+    The limit holds for the whole process. If each of several simultaneous fits restored
+    the limit that it found, the last could restore the limit that another had set. So
+    the first fit sets the limit and the last removes it, perhaps in another thread.
     """
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._n_fits = 0
-        self._limits: object = None
+        self._limits: Any = None  # of threadpoolctl, which has no annotations
 
     def __enter__(self) -> None:
         with self._lock:
@@ -59,9 +61,10 @@ class _SerialBlas:
 
 
 def _let_any_thread_limit() -> None:
-    """Give up the control over BLAS that threadpoolctl 3.8 gives the first to limit it.
+    """Let threads other than this one set and remove limits of BLAS.
 
-    It keeps it until a context of that thread ends, and ignores all others meanwhile.
+    threadpoolctl 3.8 lets only the thread that first set a limit change it, and ignores
+    all other threads until a context of that thread ends. So an empty one ends here.
     """
     with _controller().limit(limits=None):
         pass
@@ -71,9 +74,9 @@ _serial_blas = _SerialBlas()
 
 
 class _Turns:
-    """One small fit at a time, out of courtesy: who waited long goes ahead.
+    """Run one small fit at a time, but let a fit start that has waited long enough.
 
-    So a fit that waits for another thread's, in a callback, goes on at last.
+    Otherwise a fit whose callback waits for a fit in another thread would never end.
     """
 
     def __init__(self) -> None:
@@ -83,10 +86,10 @@ class _Turns:
     @contextmanager
     def turn(self) -> Iterator[None]:
         thread = get_ident()
-        if thread in self._threads:  # a fit within a fit
+        if thread in self._threads:  # A fit within a fit has the turn already.
             yield
             return
-        acquired = self._lock.acquire(timeout=PATIENCE)
+        acquired = self._lock.acquire(timeout=TURN_SECONDS)
         self._threads.add(thread)
         try:
             yield
@@ -101,11 +104,11 @@ _turns = _Turns()
 
 @contextmanager
 def fit_threads(n_entries: int) -> Iterator[None]:
-    """Limit BLAS and OpenMP, torch's included, to one thread for small inputs.
+    """Limit BLAS and OpenMP, which torch uses, to one thread for small inputs.
 
-    In threads of one process small fits take turns. Large inputs keep the threads that
-    the caller allows. The limits end with the context; OpenMP's is the calling
-    thread's own.
+    Small fits in several threads of one process take turns. For large inputs nothing is
+    limited. The limits end with the context; the limit of OpenMP holds for the calling
+    thread only.
     """
     if n_entries > SERIAL_ENTRIES:
         yield

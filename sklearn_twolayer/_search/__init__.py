@@ -1,1 +1,1 @@
-"""The search without a schedule: exact networks, or neurons worth their price."""
+"""The search without a schedule: for an exact network, or by a criterion."""

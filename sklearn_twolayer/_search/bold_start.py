@@ -1,4 +1,4 @@
-"""Where a search without a schedule begins: one decay near the noise level."""
+"""The first network of a search without a schedule, at one decay near the noise."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class BoldStart:
-    """A network, the decay it was found at, and whether its residual is rounding."""
+    """A network, the decay it was found at, and whether it is exact.
+
+    A network is exact if its residual is only rounding error.
+    """
 
     network: Network
     lambda_: float
@@ -57,17 +60,18 @@ def bold_start(
 
 
 def _is_noisy(rows: Rows, network: Network, tuning: SearchTuning) -> bool:
-    """Whether so much is left that no small network fits exactly."""
+    """Whether the residual is so large that no small network fits exactly."""
     return AmplitudeFit.of(rows, network.directions).squares > tuning.noisy_share
 
 
 def start_at_noise_level(
     rows: Rows, start: PathStart, tuning: SearchTuning
 ) -> tuple[Network, float]:
-    """Early features and output layer at the decay that the noise asks for.
+    """Early features and output layer, with the noise level as decay.
 
-    The noise is estimated from what the early features leave. That is too much, but any
-    decay within a factor of two will do.
+    The noise level is estimated from the residual of the early features, which is
+    larger than the noise. This is good enough, because any decay within a factor of two
+    of the noise level leads to the same networks.
     """
     lambda_ = tuning.first_decay * start.lambda_max
     network = fit_output_layer(rows, start.directions, lambda_)

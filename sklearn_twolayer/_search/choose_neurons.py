@@ -1,4 +1,4 @@
-"""How many neurons, and which: dropped, merged and added while the criterion falls."""
+"""The choice of neurons: dropped, merged and added while the criterion falls."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class Candidate:
 def merge_and_drop(
     rows: Rows, criterion: Criterion, network: Network, tuning: SearchTuning
 ) -> Network:
-    """Merge and drop neurons roughly, before anything is refitted.
+    """Merge and drop neurons roughly, before the first refit.
 
-    The optimum with decay has clusters of neurons around a true direction, and more on
-    noise.
+    The optimum with decay has a cluster of neurons around each true direction, and
+    further neurons that fit noise.
     """
     network = prune(merge(network, tuning.coarse_angle), tuning.least_mass)
     return drop_below_price(rows, criterion, network, tuning)
@@ -60,11 +60,12 @@ def choose_neurons(
     removals: bool = True,
     births: bool = True,
 ) -> Candidate:
-    """Refit a network roughly without decay, with the neurons worth their price.
+    """Refit a network roughly without decay, and choose its neurons by the criterion.
 
-    Neurons are merged and dropped at first if ``removals``, and then added if
-    ``births``, as long as the criterion falls. The network without neurons is kept
-    where rounding makes all others worse.
+    With ``removals``, neurons are first merged and dropped; with ``births``, neurons
+    are then added; both as long as the criterion falls. The linear model is returned if
+    its criterion is not higher, which happens if there is nothing to fit but rounding
+    errors.
     """
     best = refit(rows, criterion, network, tuning)
     if residual_at(rows, best.network).squares < rows.exact:
@@ -107,7 +108,10 @@ def descend(
 def drop_below_price(
     rows: Rows, criterion: Criterion, network: Network, tuning: SearchTuning
 ) -> Network:
-    """Drop neurons that are hardly worth their price as they are, cheapest first."""
+    """Drop neurons worth less than a share of their price, the cheapest first.
+
+    Only the amplitudes are refitted, not the directions.
+    """
     fit = AmplitudeFit.of(rows, network.directions)
     while fit.n_neurons:
         costs = fit.costs()
@@ -125,7 +129,7 @@ def first_improvement(
     networks: Iterator[Network],
     tuning: SearchTuning,
 ) -> Candidate | None:
-    """The first of the networks that is better than ``best`` when refitted."""
+    """Refit the networks in turn; return the first better than ``best``, or None."""
     for network in networks:
         trial = refit(rows, criterion, network, tuning)
         if trial.value < best.value:
@@ -149,10 +153,10 @@ def backward_elimination(
 def smaller_networks(
     rows: Rows, criterion: Criterion, network: Network, tuning: SearchTuning
 ) -> Iterator[Network]:
-    """Networks with one neuron less that may be worth a refit, the likeliest first.
+    """Networks with one neuron less that may be worth a refit, most promising first.
 
-    Without either of the two neurons that are worth least, or with the closest two
-    made one, all with the best amplitudes.
+    Each of the two neurons that cost least is left out, and the closest pair is merged.
+    The amplitudes of each network are the least squares solution.
     """
     if network.n_neurons == 0:
         return iter(())
@@ -194,12 +198,13 @@ def larger_networks(
     generator: torch.Generator,
     tuning: SearchTuning,
 ) -> Iterator[Network]:
-    """Networks with more neurons that may be worth a refit, the likeliest first.
+    """Networks with more neurons that may be worth a refit, most promising first.
 
-    The residual's peaks over all directions, then over those in the span of the living
-    ones. There a peak of noise is lower, by the root of the ratio of the dimensions,
-    and a true direction between others, of which a neuron in the middle has taken
-    the larger part, stands out.
+    Neurons are added at the peaks of the residual over all directions, then at those
+    over directions in the span of the living ones. In the span, of dimension ``s``, the
+    peaks of noise are lower by ``sqrt(s / n_inputs)``. A true direction may be visible
+    only there: a neuron between two true directions fits most of both, so that the peak
+    left by them is lower than those of noise over all directions.
     """
     residual = residual_at(rows, network)
     effort = FOR_BIRTHS if network.n_neurons else tuning.births_from_nothing
@@ -239,7 +244,10 @@ def networks_with_births(
     hopeless: float,
     tuning: SearchTuning,
 ) -> Iterator[Network]:
-    """The network with those of the directions that gain most; with the best alone."""
+    """The network with the best few of the directions added, then with the best one.
+
+    The gains of the directions are estimated by least squares over the amplitudes.
+    """
     n_living = network.n_neurons
     fit = AmplitudeFit.of(rows, torch.cat([network.directions, directions]))
     present = fit.take(range(n_living))

@@ -1,4 +1,7 @@
-"""The information criterion that prices neurons (theory eq. 12). No torch here."""
+"""The information criterion for the number of neurons (theory eq. 12).
+
+This module does not import torch.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +21,18 @@ DEFAULT_PENALTY = 3.5
 
 @dataclass(frozen=True)
 class Criterion:
-    """An information criterion: what a neuron must gain to be kept (theory eq. 12).
+    """The information criterion ``n_values * log(loss) + price * n_neurons``.
+
+    See theory eq. (12).
 
     Parameters
     ----------
     price : float
-        Of one neuron: the penalty per parameter times its ``n_inputs + n_outputs - 1``
-        parameters (one scale can move between amplitudes and weights).
+        Penalty of one neuron: the penalty per parameter times ``n_inputs + n_outputs -
+        1`` parameters. One is subtracted because only the product of the scales of
+        weights and amplitudes matters.
     n_values : float
-        Number of values fitted, ``n_effective * n_outputs``.
+        Number of fitted values, ``n_effective * n_outputs``.
     """
 
     price: float
@@ -34,7 +40,7 @@ class Criterion:
 
     @classmethod
     def of(cls, rows: Rows, penalty: str | float, fraction: float = 1.0) -> Criterion:
-        """The criterion with a fraction of a penalty, given as a number or a name."""
+        """The criterion with ``fraction`` of a penalty, a number, "aic" or "bic"."""
         n_parameters = rows.n_inputs + rows.n_outputs - 1
         per_parameter = fraction * penalty_per_parameter(penalty, rows.n_effective)
         return cls(
@@ -43,25 +49,26 @@ class Criterion:
         )
 
     def value(self, loss: float, n_neurons: int) -> float:
-        """The criterion itself; the least is best."""
+        """The value of the criterion; lower is better."""
         fit = self.n_values * math.log(loss) if loss > 0 else -math.inf
         return fit + self.price * n_neurons
 
     def prices(self, squares: float, more: float) -> float:
-        """How many neurons' prices a rise of the residual's squares is worth."""
+        """The rise of the first term if ``squares`` grow by ``more``, in prices."""
         if self.price == 0.0 or squares <= 0.0:
             return math.inf
         return self.n_values * math.log1p(max(more, 0.0) / squares) / self.price
 
 
 def penalty_per_parameter(penalty: str | float, n_effective: float) -> float:
-    """The number that a criterion's name stands for, with so many rows."""
-    named = {"aic": 2.0, "bic": math.log(max(n_effective, 1.0))}
-    return named.get(penalty, penalty)
+    """The penalty as a number: 2 for "aic", the logarithm of the rows for "bic"."""
+    if isinstance(penalty, str):
+        return {"aic": 2.0, "bic": math.log(max(n_effective, 1.0))}[penalty]
+    return penalty
 
 
 def select_stage(stages: Sequence[Stage], criterion: Criterion) -> Stage:
-    """The stage with the least information criterion."""
+    """The stage whose information criterion is lowest."""
     return min(
         stages, key=lambda stage: criterion.value(stage.loss, stage.network.n_neurons)
     )

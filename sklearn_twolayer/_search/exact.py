@@ -1,8 +1,9 @@
-"""Exact recovery of a noiseless teacher, instead of the way down from ``lambda_max``.
+"""Exact recovery of a noiseless teacher, without a schedule of decays.
 
-A network is exact when its residual is rounding. Damped Gauss-Newton refits of a small
-network are tried first, with neurons added where the certificate peaks; then descents
-from many neurons in the span of those found; then descents at small decays.
+A network is exact if its residual is only rounding error. Three methods are tried in
+turn: damped Gauss-Newton refits of a small network, with neurons added at the peaks of
+the correlation with the residual; descents from many neurons in the span of those
+found; descents at small decays.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class ExactRefit:
-    """Where Gauss-Newton refits led, and whether the residual there is rounding."""
+    """The network after Gauss-Newton refits, and whether it is exact."""
 
     network: Network
     is_exact: bool = False
@@ -46,10 +47,10 @@ class ExactRefit:
 
 @dataclass(frozen=True, eq=False)
 class RefitOutcome:
-    """A network refitted without decay, and what is known of its residual.
+    """A network refitted without decay, and the properties of its residual.
 
-    ``peaks`` are the peaks of the correlation with the residual, None if the residual
-    is rounding.
+    ``peaks`` are the peaks of the correlation with the residual, None if the network is
+    exact. ``is_noise`` tells whether the residual looks like noise.
     """
 
     network: Network
@@ -66,7 +67,7 @@ def find_exact_network(
 ) -> Network | None:
     """Find an exact network near a small one, or in the span of its neurons.
 
-    Returns None if there is none, or if it would not be cheap to look for it.
+    Returns None if no exact network was found, or if the search would be too expensive.
     """
     cost = tuning.cheap_cost
     refit = refit_with_births(rows, network, generator, tuning, cost)
@@ -88,8 +89,8 @@ def refit_with_births(
 ) -> ExactRefit:
     """Refit a network by damped Gauss-Newton steps, as long as these are cheap.
 
-    If a residual is left that does not look like noise, neurons are added where the
-    certificate peaks and the network is refitted again.
+    If the network is not exact and its residual does not look like noise, neurons are
+    added at the peaks of the correlation, and the network is refitted again.
     """
     refit = ExactRefit(network)
     for _ in range(tuning.most_refits):
@@ -97,20 +98,22 @@ def refit_with_births(
         if not (cheap and is_overdetermined(rows, network, tuning)):
             break
         tested = refit_and_test(rows, network, generator, tuning)
-        refit = ExactRefit(tested.network, is_exact=tested.peaks is None)
-        if refit.is_exact or tested.is_noise or limit_reached():
+        if tested.peaks is None:
+            return ExactRefit(tested.network, is_exact=True)
+        refit = ExactRefit(tested.network)
+        if tested.is_noise or limit_reached():
             break
         network = add_neurons_at_peaks(rows, tested.network, tested.peaks, tuning)
     return refit
 
 
 def gauss_newton_cost(rows: Rows, network: Network) -> int:
-    """Multiplications of one Gauss-Newton step, but for a factor."""
+    """Multiplications of one Gauss-Newton step, up to a constant factor."""
     return rows.n_samples * network.parameters.numel() ** 2
 
 
 def is_overdetermined(rows: Rows, network: Network, tuning: SearchTuning) -> bool:
-    """Whether an exact network of this size would be more than an interpolation."""
+    """Whether the network has so few parameters that it cannot fit any targets."""
     n_values = rows.n_effective * rows.n_outputs
     return network.parameters.numel() <= tuning.parameters_per_value * n_values
 
@@ -122,12 +125,12 @@ def descend_from_combinations(
     generator: torch.Generator,
     tuning: SearchTuning,
 ) -> Network | None:
-    """Restart the descent from random combinations of a network's directions; merge.
+    """Descend from random combinations of a network's directions, and merge.
 
-    Where true directions are close to one another in a span of few dimensions, fewer
-    neurons or misplaced ones fit nearly as well, and what they leave has no high peak.
-    But random neurons in the span explain more of it than they would of noise. Returns
-    None if they do not.
+    If true directions are close to each other in a span of few dimensions, a network
+    with too few or misplaced neurons fits nearly as well, and its residual has no high
+    peak. But random neurons in the span explain more of this residual than they would
+    of noise. Returns None if they do not.
     """
     n_combined = tuning.n_combined
     combined = combinations(network.directions, n_combined, generator)
@@ -149,7 +152,7 @@ def descend_from_combinations(
 
 
 def merge_coarsely(network: Network, tuning: SearchTuning) -> Network:
-    """Few neurons of a wide network, to begin Gauss-Newton refits with."""
+    """Merge and prune a wide network to the few neurons that Gauss-Newton begins at."""
     return prune(merge(network, tuning.coarse_angle), tuning.light_mass)
 
 
@@ -160,13 +163,12 @@ def recover_at_small_decays(
     generator: torch.Generator,
     tuning: SearchTuning,
 ) -> Network | None:
-    """Look for a small network whose residual is rounding; None if there is none.
+    """Look for a small exact network; return None if none was found.
 
-    From a wide ``network``: few quasi-Newton steps at a small decay, merges as the
-    objective allows, then Gauss-Newton without decay. If a residual is left, neurons
-    are added where the certificate peaks and all is repeated, unless the residual looks
-    like noise or the neurons stay many: then only the way down from ``lambda_max`` can
-    tell how many there are.
+    From a wide ``network``, take a few quasi-Newton steps at a small decay, merge
+    neurons as far as the objective allows, then refit by Gauss-Newton without decay. If
+    the network is not exact, add neurons at the peaks of the correlation and repeat.
+    Give up if the residual looks like noise or too many neurons remain.
     """
     network = prune(merge(network, tuning.fine_angle), tuning.least_mass)
     for _ in range(tuning.small_decay_rounds):
@@ -199,7 +201,7 @@ def recover_at_small_decays(
 def refit_and_test(
     rows: Rows, network: Network, generator: torch.Generator, tuning: SearchTuning
 ) -> RefitOutcome:
-    """Refit a small network without decay and look at its residual."""
+    """Refit a small network without decay and test its residual."""
     network = refit_without_decay(rows, network, tuning)
     residual = residual_at(rows, network)
     if residual.squares < rows.exact:
@@ -213,7 +215,7 @@ def refit_and_test(
 def merge_while_exact(rows: Rows, network: Network, tuning: SearchTuning) -> Network:
     """Merge pairs of neurons of an exact network as long as it stays exact.
 
-    Few rows leave room for two neurons where one would do.
+    With few rows, an exact network can have two neurons in place of one true neuron.
     """
     for merged in merged_pairs(network, tuning.births_apart):
         merged, _ = gauss_newton(
@@ -225,12 +227,12 @@ def merge_while_exact(rows: Rows, network: Network, tuning: SearchTuning) -> Net
 
 
 def refit_without_decay(rows: Rows, network: Network, tuning: SearchTuning) -> Network:
-    """Refit by Gauss-Newton, with as few neurons as are as good.
+    """Refit by Gauss-Newton, and drop neurons if the fit does not get worse.
 
-    A neuron too many makes the minimum degenerate: a Gauss-Newton step then only halves
-    its mass, and the objective falls by a factor of 16 instead of quadratically. The
-    lightest neurons are therefore tried without after the first steps, and not only at
-    the end.
+    With one neuron more than needed the minimum is degenerate: each Gauss-Newton step
+    only halves the mass of this neuron, and the objective falls by a factor of 16
+    instead of quadratically. Therefore the network is refitted without its lightest
+    neurons after the first few steps already, and again at the end.
     """
     network, n_steps = gauss_newton(
         rows, network, 0.0, max_iter=tuning.probe_steps, tol=tuning.refit_fall
@@ -248,7 +250,7 @@ def refit_without_decay(rows: Rows, network: Network, tuning: SearchTuning) -> N
 def refit_without_lightest(
     rows: Rows, network: Network, tuning: SearchTuning
 ) -> Network:
-    """Refit a network without its lightest neurons, unless that is worse."""
+    """Refit without the lightest neurons; keep the network if that is worse."""
     fewer = drop_linear_neurons(rows, network, tuning)
     fewer = prune(merge(fewer, tuning.fine_angle), tuning.light_mass)
     if fewer.n_neurons == network.n_neurons:
@@ -261,7 +263,7 @@ def refit_without_lightest(
 
 
 def drop_linear_neurons(rows: Rows, network: Network, tuning: SearchTuning) -> Network:
-    """Drop neurons whose outputs are linear on the data, as far as can be seen."""
+    """Drop neurons whose outputs are linear in the data up to rounding."""
     if network.n_neurons == 0:
         return network
     gram, _ = activation_moments(rows, network.weights)
@@ -278,9 +280,9 @@ def looks_like_noise(
 ) -> bool:
     """Whether no direction explains more of the residual than noise would allow.
 
-    For independent noise of size ``sigma`` the peak of ``||v(u)||`` is between 0.3 and
-    0.5 times ``sigma sqrt(n_inputs / n_samples)``; a missing neuron gives about 0.3
-    times its own size. ``network`` is the one that left the residual, without decay.
+    For independent noise of size ``sigma`` the peak of ``||v(u)||`` is at most about
+    ``0.45 sigma sqrt(n_inputs / n_samples)``; a missing neuron gives about 0.3 times
+    its own size. ``network`` is the one that left the residual, without decay.
     """
     n_effective = with_effective_size(rows, network).n_effective
     noise = math.sqrt(residual.squares * rows.n_inputs / n_effective)
@@ -290,9 +292,10 @@ def looks_like_noise(
 def add_neurons_at_peaks(
     rows: Rows, network: Network, peaks: Peaks, tuning: SearchTuning
 ) -> Network:
-    """Add neurons at the peaks that are away from living neurons and each other.
+    """Add neurons at those peaks that are away from living neurons and each other.
 
-    All get the best amplitudes: from small ones, Gauss-Newton takes more steps.
+    All amplitudes are then the least squares solution: if those of the new neurons were
+    small, Gauss-Newton would take more steps.
     """
     cosines = (peaks.directions @ network.directions.T).abs()
     is_away = (cosines <= math.cos(tuning.births_from_living)).all(dim=1)

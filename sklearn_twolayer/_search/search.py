@@ -1,9 +1,10 @@
 """The search for the number of neurons by an information criterion.
 
-Without a schedule, a bold start replaces the way down from ``lambda_max``: early
-features and output layer at one decay near the noise level, then none. Neurons are
-dropped, merged and added as long as the criterion falls. Last comes a little decay, in
-proportion to the noise. Noiseless data get an exact network if there is one.
+Without a schedule, the search begins with a bold start: early features and output layer
+at one decay near the noise level. Then, without decay, neurons are dropped, merged and
+added as long as the criterion falls. The last step refits the network with a small
+decay in proportion to the variance of the noise. If the data are noiseless, an exact
+network is looked for first.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ if TYPE_CHECKING:
 class SearchResult:
     """A network that a search found, the decay it began at, and how it ended.
 
-    The decay is zero if the network is exact; ``has_births`` tells whether neurons were
-    added to those that the search began with.
+    ``lambda_`` is zero if the network is exact. ``has_births`` tells whether neurons
+    were added to those that the search began with.
     """
 
     network: Network
@@ -68,8 +69,8 @@ def search(
 ) -> SearchResult:
     """Find the network that the criterion chooses, from a network or a bold start.
 
-    The criterion has that ``fraction`` of the ``penalty``; ``removals`` and ``births``
-    are those of ``choose_neurons``.
+    The criterion uses ``fraction * penalty`` per parameter. ``removals`` and ``births``
+    are passed to ``choose_neurons``.
     """
     if start.lambda_max == 0.0:
         return SearchResult(Network.empty(rows), 0.0, is_exact=True)
@@ -111,7 +112,7 @@ def certify_result(
     generator: torch.Generator,
     tuning: SearchTuning,
 ) -> Stage:
-    """The result as a stage, certified at the decay that the search began at."""
+    """The result as a stage, with its certificate at the first decay of the search."""
     effort = tuning.of_rounding if result.is_exact else QUICK
     known = certify(rows, result.network, result.lambda_, generator, effort)
     descent = Descent(result.network, result.stopped_by, known)
@@ -123,7 +124,7 @@ def certify_result(
 def exact_near(
     rows: Rows, network: Network, generator: torch.Generator, tuning: SearchTuning
 ) -> Network | None:
-    """An exact network near one that leaves little of the variance, if there is one."""
+    """An exact network near one with a small residual, or None."""
     if limit_reached():
         return None
     if residual_at(rows, network).squares > tuning.nearly_exact:
@@ -140,7 +141,7 @@ def restart_from_combinations(
     generator: torch.Generator,
     tuning: SearchTuning,
 ) -> Candidate:
-    """Choose again from many neurons in the span of those that were chosen."""
+    """Choose neurons again, from many in the span of the directions of the best."""
     if best.network.n_neurons < 2 or limit_reached():
         return best
     network = descend_from_combinations(rows, start, best.network, generator, tuning)
@@ -154,10 +155,10 @@ def restart_from_combinations(
 
 
 def shrink(rows: Rows, network: Network, tuning: SearchTuning) -> Network:
-    """Refit with the little decay that the network's size and noise ask for.
+    """Refit with a small decay in proportion to the variance of the noise.
 
-    Theory eq. (17). It lowers the error where parameters are many for the noise, and
-    vanishes with it.
+    Theory eq. (17). The decay lowers the error of noisy fits with many parameters, and
+    is zero without noise.
     """
     if network.n_neurons == 0:
         return network
