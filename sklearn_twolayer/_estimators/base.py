@@ -59,7 +59,7 @@ class TwoLayerModel(
         version = state.get(VERSION_KEY, "0.1.0.dev0 or earlier")
         super().__setstate__({k: v for k, v in state.items() if k != VERSION_KEY})
         missing = [name for name in FITTED if not hasattr(self, name)]
-        if 0 < len(missing) < len(FITTED):
+        if version != __version__ and 0 < len(missing) < len(FITTED):
             raise ValueError(
                 f"This {type(self).__name__} was pickled by version {version} of "
                 f"sklearn_twolayer and lacks {missing}, which version {__version__} "

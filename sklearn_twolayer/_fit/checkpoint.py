@@ -1,8 +1,8 @@
-"""Finished stages of a path in a file, so that a fit that was cut off can go on.
+"""Finished stages of a path in a file, so that an interrupted fit can continue.
 
-A NumPy archive of plain arrays: nothing in it is executed. It is written beside its
-place and then moved there, which is atomic: at any moment the file is whole, and of the
-last stage finished or the one before.
+The file is a NumPy archive of plain arrays; reading it executes nothing. It is written
+under a temporary name and then renamed, which is atomic: at any moment the file is
+complete, with all stages up to the last one finished or the one before it.
 """
 
 from __future__ import annotations
@@ -11,39 +11,45 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from sklearn_twolayer._network.network import Network
 from sklearn_twolayer._path.stage import Stage
 
 CHECKPOINT_FORMAT = "sklearn_twolayer checkpoint 1"
+# Fields of a stage that are networks, and those that are numbers or text.
 NETWORKS = ("network", "refitted")
 NUMBERS = tuple(f.name for f in fields(Stage) if f.name not in NETWORKS)
-SAME = 1e-9  # relative, of what is told of the same data with other numbers of threads
+# Relative tolerance of the numbers that identify the data: with another number of
+# threads they have other rounding errors (convention).
+SAME_DATA = 1e-9
+REMEDY = "Delete the file to begin anew, or give another one."
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """What a checkpoint holds.
+    """The contents of a checkpoint.
 
     Parameters
     ----------
-    settings : dict
-        Parameters that the path depends on, the seed among them.
+    settings : mapping
+        Parameters that the path depends on, including the seed, as JSON holds them.
     data : ndarray
-        Numbers that tell one data set from another.
+        Numbers that identify the data.
     stages : list of Stage
-        Those that are finished.
+        The finished stages.
     generator : ndarray
-        State of the random generator after them.
+        State of the random generator after these stages.
     """
 
-    settings: dict[str, object]
+    settings: Mapping[str, Any]
     data: np.ndarray
     stages: list[Stage]
     generator: np.ndarray
@@ -54,15 +60,16 @@ class Checkpoint:
         return replace(self, stages=[*self.stages, stage], generator=state)
 
     def restore(self, generator: torch.Generator) -> None:
-        """Set the generator to where it was after the last stage."""
+        """Set the generator to its state after the last stage."""
         if self.stages:
             generator.set_state(torch.from_numpy(self.generator))
 
     def write(self, path: Path) -> None:
-        """Replace the file, so that it is whole at any moment."""
+        """Replace the file atomically, so that it is complete at any moment."""
         temporary = path.with_name(path.name + ".tmp")
+        arrays: dict[str, Any] = self._arrays()  # savez has keywords that are no arrays
         with open(temporary, "wb") as file:
-            np.savez(file, **self._arrays())
+            np.savez(file, **arrays)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -87,8 +94,8 @@ class Checkpoint:
             },
         }
 
-    def check(self, settings: dict[str, object], data: np.ndarray, path: Path) -> None:
-        """Refuse to go on with other parameters or data than it was written for."""
+    def check(self, settings: Mapping[str, Any], data: np.ndarray, path: Path) -> None:
+        """Raise an error if it was written for other parameters or other data."""
         for name, value in settings.items():
             if self.settings.get(name) != value:
                 raise ValueError(
@@ -96,14 +103,11 @@ class Checkpoint:
                     f"{self.settings.get(name)!r}, got {value!r}. {REMEDY}"
                 )
         if self.data.shape != data.shape or not np.allclose(
-            self.data, data, rtol=SAME, atol=SAME
+            self.data, data, rtol=SAME_DATA, atol=SAME_DATA
         ):
             raise ValueError(
                 f"checkpoint {str(path)!r} was written for other data. {REMEDY}"
             )
-
-
-REMEDY = "Delete the file to begin anew, or give another one."
 
 
 def read_checkpoint(path: Path) -> Checkpoint | None:
@@ -163,12 +167,15 @@ def _checkpoint(arrays: dict[str, np.ndarray]) -> Checkpoint:
 
 
 def continued(
-    path: Path | None, settings: dict[str, object], data: Sequence[np.ndarray]
+    path: Path, settings: Mapping[str, Any], data: Sequence[ArrayLike]
 ) -> Checkpoint:
-    """The checkpoint in the file, if it is of this path; else one without stages."""
-    data = np.concatenate([np.ravel(array) for array in data])
-    saved = None if path is None else read_checkpoint(path)
+    """The checkpoint in the file, or one without stages if there is no file.
+
+    Raises an error if the checkpoint is of another path or of other data.
+    """
+    numbers = np.concatenate([np.ravel(values) for values in data])
+    saved = read_checkpoint(path)
     if saved is None:
-        return Checkpoint(settings, data, [], np.empty(0, dtype=np.uint8))
-    saved.check(settings, data, path)
+        return Checkpoint(settings, numbers, [], np.empty(0, dtype=np.uint8))
+    saved.check(settings, numbers, path)
     return saved

@@ -1,8 +1,9 @@
-"""Data, start and decays of one fit, and the way to and from the units of the data."""
+"""Data, start and decays of one fit, and conversion to and from the units of ``X``."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,22 +21,23 @@ from sklearn_twolayer._rows.units import FittedNetwork
 from sklearn_twolayer._runtime.memory import check_memory
 from sklearn_twolayer._search.tuning import DEFAULT_TUNING, SearchTuning
 
-# Neurons to begin with where more can be born. Measured: 24 to 48 do as well.
+# Number of neurons at the start of solvers that can add neurons. Measured: 24 to 48
+# neurons give results as good.
 FEW_NEURONS = 32
 
 
 @dataclass(frozen=True, eq=False)
 class PathProblem:
-    """What a fit works on, in the coordinates of the fit.
+    """The data, the parameters and the start of a fit, in the coordinates of the fit.
 
     Parameters
     ----------
     raw : RawRows
-        The rows as they were given.
+        The rows in the units of the data.
     rows : Rows
         The rows in the coordinates of the fit.
     start : PathStart
-        Early features and ``lambda_max``.
+        Early-feature directions and ``lambda_max``.
     lambdas : ndarray
         Decays of the schedule.
     options : PathOptions
@@ -58,16 +60,15 @@ class PathProblem:
     def of(
         cls, raw: RawRows, options: PathOptions, tuning: SearchTuning = DEFAULT_TUNING
     ) -> PathProblem:
-        """Set up the path on raw rows, wherever they are."""
+        """Set up the fit on raw rows, in this process or in a Dask cluster."""
         if options.checkpoint is not None and options.any_seed:
             saved = read_checkpoint(options.checkpoint)
             if saved is not None:
                 options = replace(options, seed=int(saved.settings["seed"]))
         n_features, n_outputs = raw.parts.gather(n_columns)[0]
         n_neurons = options.n_neurons
-        if (
-            options.solver != "gd"
-        ):  # The other solvers add neurons where some are missing.
+        if options.solver != "gd":
+            # The other solvers add neurons if some are missing.
             n_inputs = n_features + options.hidden_bias
             n_neurons = min(n_neurons, max(FEW_NEURONS, n_inputs))
         check_memory(n_features, n_outputs, n_neurons)
@@ -108,10 +109,10 @@ class PathProblem:
         )
 
 
-def resolve_device(device: object) -> torch.device:
-    """The torch device meant by ``device``; the CPU for None."""
+def resolve_device(device: Any) -> torch.device:
+    """The parameter ``device`` as a torch device; the CPU for None."""
     try:
-        resolved = torch.device("cpu" if device is None else device)
+        resolved: torch.device = torch.device("cpu" if device is None else device)
         torch.zeros(1, device=resolved).cpu()
     except (AssertionError, NotImplementedError, RuntimeError, TypeError) as error:
         raise ValueError(

@@ -1,4 +1,7 @@
-"""What a fit tells of its stages: history, attributes, messages. No torch here."""
+"""Reports on the stages of a fit: history, fitted attributes and messages.
+
+This module does not import torch.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,12 @@ if TYPE_CHECKING:
     from sklearn_twolayer._network.network import Network
     from sklearn_twolayer._path.stage import Stage
 
-# Radians that a direction may turn from one stage to the next (convention).
+# Largest angle, in radians, between the directions of a neuron at two stages in a row
+# (convention).
 SAME_LINE = 0.5
+# Parameters that can end a stage early.
 LIMITS = ("max_iter", "max_time")
-# What to do about a gap above the tolerance, by what ended the descent.
+# Advice for a duality gap above the tolerance, by what ended the descent.
 REMEDIES = {
     "tol": "with solver='gd' lower tol, a bound on the gradient there",
     "max_iter": "raise max_iter",
@@ -27,7 +32,7 @@ REMEDIES = {
 
 
 def history(problem: PathProblem, stages: Sequence[Stage]) -> dict[str, np.ndarray]:
-    """What is known of the stages, in the units of the data, one entry a stage."""
+    """Measures of the stages in the units of the data, one entry for each stage."""
     scale = problem.rows.units.target_scale
     return {
         "lambda_": np.array([stage.lambda_ * scale for stage in stages]),
@@ -45,7 +50,7 @@ def history(problem: PathProblem, stages: Sequence[Stage]) -> dict[str, np.ndarr
 def fit_attributes(
     problem: PathProblem, stages: Sequence[Stage], kept: Stage
 ) -> dict[str, object]:
-    """Fitted attributes of the estimator that tell how the path went."""
+    """Fitted attributes of the estimator that describe the stages and the kept one."""
     of_stages = history(problem, stages)
     index = stages.index(kept)
     return {
@@ -60,7 +65,7 @@ def fit_attributes(
 
 
 def progress_line(problem: PathProblem, stage: Stage) -> str:
-    """One aligned line about a finished stage."""
+    """One line about a finished stage, in columns of fixed width."""
     fraction = stage.lambda_ / problem.start.lambda_max if stage.lambda_ else 0.0
     return (
         f"lambda/lambda_max {fraction:8.2e}  "
@@ -74,11 +79,12 @@ def progress_line(problem: PathProblem, stage: Stage) -> str:
 def followed_masses(networks: Sequence[Network]) -> np.ndarray:
     """Masses of shape (n_networks, n_lines), in which a neuron keeps its column.
 
-    A neuron continues the line of the earlier neuron whose direction is closest, up to
-    sign; one to one, and within ``SAME_LINE``. The mass is zero where a line has no
-    neuron.
+    A line is the sequence of one neuron over the networks. Neurons are assigned to
+    lines one to one, so that the sum of the absolute cosines between their directions
+    and the last ones of the lines is largest; angles above ``SAME_LINE`` begin a new
+    line. The mass is zero if a line has no neuron in a network.
     """
-    lines: list[np.ndarray] = []  # the last direction of each line
+    lines: list[np.ndarray] = []  # the latest direction of each line
     masses = np.zeros((len(networks), 0))
     for k, network in enumerate(networks):
         if network.n_neurons == 0:
@@ -103,11 +109,13 @@ def followed_masses(networks: Sequence[Network]) -> np.ndarray:
 def convergence_message(
     stage: Stage, lambda_: float, tol: float | None, debiased_by: str | None = None
 ) -> str | None:
-    """What to tell of a stage that ended early, or whose gap is above ``tol``.
+    """A warning about a stage that ended early or has a gap above ``tol``, or None.
 
-    ``lambda_`` is the stage's decay in the units of the data, and ``debiased_by`` what
-    ended the refit without decay that takes the place of the stage, if there is one.
-    Then, without a ``tol`` and without a decay, only limits that were reached matter.
+    ``lambda_`` is the decay of the stage in the units of the data. ``debiased_by`` says
+    what ended the refit without decay that replaces the network of the stage, if there
+    is one. In that case, and also if ``tol`` is None or ``lambda_`` is zero, the gap is
+    not compared with ``tol``; only the limits ``max_iter`` and ``max_time`` are
+    reported.
     """
     gap = f"a relative duality gap of {stage.relative_gap:.1e}"
     searched_by = stage.stopped_by if stage.refitted is not None else debiased_by

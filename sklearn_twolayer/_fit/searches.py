@@ -1,4 +1,4 @@
-"""Searches of a fit: where they begin, and several at falling penalties."""
+"""Searches of a fit: their first network, and several searches at falling penalties."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from sklearn_twolayer._search.bold_start import BoldStart, bold_start
 from sklearn_twolayer._search.search import SearchResult, search
 from sklearn_twolayer._search.tuning import SearchTuning
 
-# Rows on which the search without a schedule begins, and the largest share of all rows
-# that this may be (benchmarks/scale.py).
+# The search without a schedule begins on a sample of SAMPLED_ROWS rows, or of
+# SAMPLED_PER_INPUT rows for each input if these are more, unless the sample has more
+# than LARGEST_SHARE of all rows (benchmarks/scale.py).
 SAMPLED_ROWS = 2**15
 SAMPLED_PER_INPUT = 50
 LARGEST_SHARE = 0.4
 
 
 def begin_search(problem: PathProblem, penalty: str | float) -> Network | BoldStart:
-    """Where searches begin: a bold start, or what is found on a sample.
+    """The first network of a search: a bold start, or the result on a sample of rows.
 
-    With many rows, a search on a sample of them leaves little to do with all of them.
+    With many rows, few steps on all rows are needed after a search on a sample.
     """
     found = _found_on_sample(problem, penalty) if begins_on_sample(problem) else None
     return found or bold_start(
@@ -43,7 +44,7 @@ def search_from(
     removals: bool = True,
     births: bool = True,
 ) -> SearchResult:
-    """What the criterion chooses from there; not certified."""
+    """The network that the criterion chooses, starting from ``begin``, uncertified."""
     return search(
         problem.rows,
         problem.start,
@@ -60,19 +61,21 @@ def search_from(
 def searches(
     problem: PathProblem, penalty: str | float, fractions: Sequence[float]
 ) -> list[SearchResult]:
-    """What the criterion chooses at fractions of a penalty, the first of which is one.
+    """Networks that the criterion chooses at fractions of a penalty, the first is one.
 
-    Births, which cost most, are tried again where they helped the first search, and
-    then from the network before, whose neurons are worth a lower price all the more.
-    Otherwise neurons are dropped from the same beginning. Only where much noise is left
-    are there more than two searches, because averaging helps against noise.
+    Births are expensive, and are repeated only if they helped the first search. In that
+    case each search starts from the result of the one before and only adds neurons:
+    those chosen at a higher penalty are worth keeping at a lower one. Otherwise each
+    search starts from the same network and only removes neurons. There are more than
+    two searches only if the residual is noisy, because the networks are averaged, and
+    averaging only helps against noise.
     """
     max_iter = problem.options.max_iter
     with step_limit(max_iter):
         begin = begin_search(problem, penalty)
         results = [search_from(problem, begin, penalty, fraction=fractions[0])]
-    left = residual_at(problem.rows, results[0].network).squares
-    is_noisy = left > problem.tuning.noisy_share
+    residual = residual_at(problem.rows, results[0].network)
+    is_noisy = residual.squares > problem.tuning.noisy_share
     births = results[0].has_births
     for fraction in fractions[1:] if is_noisy else fractions[1:2]:
         with step_limit(max_iter):
@@ -89,14 +92,14 @@ def searches(
 
 
 def mean_network(problem: PathProblem, fitted: Sequence[FittedNetwork]) -> Network:
-    """The mean of networks, wherever they were fitted."""
+    """The mean of networks that may have been fitted on other rows."""
     empty = Network.empty(problem.rows)
     networks = [problem.network_of(one) or empty for one in fitted]
     return weighted_mean(networks, [1.0 / len(networks)] * len(networks))
 
 
 def begins_on_sample(problem: PathProblem) -> bool:
-    """Whether there are so many rows that a search begins on some of them."""
+    """Whether there are so many rows that a search begins on a sample of them."""
     return _sampled_share(problem) <= LARGEST_SHARE
 
 
@@ -119,7 +122,7 @@ def _search_sample(
     penalty: str | float,
     tuning: SearchTuning,
 ) -> FittedNetwork:
-    """What the search finds on some of the rows, in one place."""
+    """The result of a search on sampled rows, which are stacked in one process."""
     problem = PathProblem.of(RawRows.local(*stacked(samples)), options, tuning)
     with step_limit(options.max_iter):
         begin = begin_search(problem, penalty)

@@ -1,10 +1,10 @@
-"""The stages of a fit: along its schedule, or the one of a search; kept in a file."""
+"""The stages of a fit along a schedule, or the one stage of a search; checkpoints."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -57,7 +57,7 @@ def path_stages(
 def search_stage(
     problem: PathProblem, penalty: str | float, initial: FittedNetwork | None = None
 ) -> Iterator[Stage]:
-    """The one stage that an information criterion chooses, without a schedule."""
+    """Search for the network that the criterion chooses; it becomes the only stage."""
     network = problem.network_of(initial)
 
     def run(_: Sequence[Stage]) -> Iterator[Stage]:
@@ -76,10 +76,10 @@ def search_stage(
 def _with_checkpoint(
     problem: PathProblem,
     run: Callable[[Sequence[Stage]], Iterator[Stage]],
-    settings: dict[str, object],
+    settings: Mapping[str, Any],
     initial: Network | None,
 ) -> Iterator[Stage]:
-    """The stages of a checkpoint, then those that are run, each written there."""
+    """The stages of the checkpoint, then new ones, each written to the checkpoint."""
     path = problem.options.checkpoint
     if path is None:
         yield from run([])
@@ -90,7 +90,7 @@ def _with_checkpoint(
         return
     checkpoint.restore(problem.generator)
     for stage in run(checkpoint.stages):
-        if stage.stopped_by != "max_time":  # With more time the stage would go on.
+        if stage.stopped_by != "max_time":  # else a later fit repeats the stage
             checkpoint = checkpoint.with_stage(stage, problem.generator)
             checkpoint.write(path)
         yield stage
@@ -99,7 +99,7 @@ def _with_checkpoint(
 def _data_fingerprint(
     problem: PathProblem, initial: Network | None
 ) -> list[np.ndarray | list[float]]:
-    """Numbers that differ for other data, other decays or another initial network."""
+    """Numbers that change with the data, the decays and the initial network."""
     units = problem.rows.units
     return [
         units.shift / units.scale,
@@ -115,7 +115,7 @@ def _data_fingerprint(
 def keep_stage(
     problem: PathProblem, stages: Sequence[Stage], penalty: str | float | None
 ) -> Stage:
-    """The last stage, or the one that an information criterion chooses."""
+    """The last stage, or with a ``penalty`` the one that the criterion chooses."""
     if penalty is None:
         return stages[-1]
     rows = with_effective_size(problem.rows, stages[-1].network)
@@ -123,7 +123,7 @@ def keep_stage(
 
 
 def debias(problem: PathProblem, stage: Stage) -> tuple[Network, str]:
-    """The stage's network refitted without decay, its neurons chosen anew.
+    """Refit the network of the stage without decay, with neurons chosen again.
 
     Returns the network and what ended the refit, as in ``Stage.stopped_by``.
     """
@@ -140,7 +140,7 @@ def debias(problem: PathProblem, stage: Stage) -> tuple[Network, str]:
 
 
 def improve(problem: PathProblem, stage: Stage, *, to_tolerance: bool) -> Stage:
-    """The stage descended on further: for a while, or until ``options.tol``."""
+    """Continue the descent of the stage, to ``options.tol`` or for some steps."""
     if stage.network.n_neurons == 0:
         return stage
     descent_method = newton_descent if to_tolerance else refine

@@ -280,9 +280,10 @@ def looks_like_noise(
 ) -> bool:
     """Whether no direction explains more of the residual than noise would allow.
 
-    For independent noise of size ``sigma`` the peak of ``||v(u)||`` is at most about
-    ``0.45 sigma sqrt(n_inputs / n_samples)``; a missing neuron gives about 0.3 times
-    its own size. ``network`` is the one that left the residual, without decay.
+    For independent noise of standard deviation ``sigma`` the peak of ``||v(u)||`` is
+    at most about ``0.45 sigma sqrt(n_inputs / n_samples)``; for a missing neuron it is
+    about 0.3 times the size of its outputs. ``network`` is the one that the residual
+    belongs to, fitted without decay.
     """
     n_effective = with_effective_size(rows, network).n_effective
     noise = math.sqrt(residual.squares * rows.n_inputs / n_effective)

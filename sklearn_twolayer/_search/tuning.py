@@ -104,9 +104,10 @@ class SearchTuning:
     # If the residual at the end of a search is below this share of the variance, an
     # exact network is looked for nearby (convention).
     nearly_exact: float = 1e-2
-    # A residual looks like noise if its peak is below this many times
-    # sigma sqrt(n_inputs / n_samples). Peaks of noise are at 0.45 of it at most, in the
-    # mean (benchmarks/tuning.py --peaks), those of a missing neuron far above.
+    # A residual looks like noise if its peak is below this multiple of
+    # sigma sqrt(n_inputs / n_samples). Measured: the mean peak of noise is at most 0.45
+    # times that (benchmarks/tuning.py --peaks); the peak of a missing neuron is far
+    # higher.
     noise_peak: float = 1.0
 
     # --- Births ---
@@ -120,7 +121,7 @@ class SearchTuning:
     # Most rounds of births (convention, hardly ever reached).
     most_rounds: int = 30
     # Neurons that are worth less than this share of their price before a refit are
-    # dropped. Measured: after the rough merge, true neurons are worth more than this.
+    # dropped. After the rough merge, true neurons are worth more than this.
     cheap: float = 0.5
     # Measured: if a removal cost more than hopeless_removal prices before the refit, or
     # a birth gained less than hopeless_birth prices (for births in the span of the

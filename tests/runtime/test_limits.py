@@ -103,7 +103,7 @@ def test_steps_count_for_all_limits_around_them():
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.3])
-@pytest.mark.parametrize("max_iter", [1, 10, 60])
+@pytest.mark.parametrize("max_iter", [1, 10, 30])
 def test_max_iter_bounds_the_steps_of_a_search(noise, max_iter):
     X, y = make_two_layer_regression(
         1000, 8, n_directions=6, subspace_dim=2, min_angle=0.3, noise=noise,

@@ -14,9 +14,9 @@ from sklearn_twolayer import (
     RegularizedTwoLayerRegressor,
     RegularizedTwoLayerRegressorCV,
     StagedSchedule,
-    _threads,
     two_layer_path,
 )
+from sklearn_twolayer._runtime import threads as thread_pools
 from sklearn_twolayer.datasets import make_two_layer_regression
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -65,7 +65,9 @@ def test_bitwise_equal_across_processes(name):
 @pytest.mark.parametrize("schedule", [None, SCHEDULE], ids=["search", "schedule"])
 def test_numbers_of_threads_hardly_matter(monkeypatch, schedule):
     X, y = make_two_layer_regression(4000, 15, n_directions=3, random_state=0)
-    monkeypatch.setattr(_threads, "SERIAL_ENTRIES", 0)  # else one thread in any case
+    monkeypatch.setattr(
+        thread_pools, "SERIAL_ENTRIES", 0
+    )  # else one thread in any case
     fits = []
     for n_threads in (1, 2):
         with threadpool_limits(n_threads):
@@ -108,7 +110,7 @@ class Failing(GeometricSchedule):
 def test_surroundings_are_left_as_they_were(monkeypatch, name, threads):
     y = np.abs(X[:, 0])
     if threads == "all threads":
-        monkeypatch.setattr(_threads, "SERIAL_ENTRIES", 0)
+        monkeypatch.setattr(thread_pools, "SERIAL_ENTRIES", 0)
         if name in ("gd", "cv", "newton"):
             pytest.skip("slow, and the same code as on one thread")
     before = surroundings()

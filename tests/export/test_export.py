@@ -49,7 +49,8 @@ def test_summary_tells_the_fit(data):
     text = model.summary()
     assert f"{len(model.features_)} of 4 inputs" in text
     assert f"{model.lambda_:.4g}" in text
-    assert f"{model.certificate_:.4f}" in text
+    has_decay = model.lambda_ > 0
+    assert (f"{model.certificate_:.4f}" if has_decay else "none") in text
     if len(model.features_) == 0:
         assert text.endswith("No features: the fitted model is linear.")
         assert "100.0% of the variance" in model.summary(X)
@@ -302,7 +303,7 @@ def test_pickles_of_before_the_folders_still_load():
 def test_pickles_that_lack_an_attribute_are_refused(data):
     model = RegularizedTwoLayerRegressor(max_time=10.0, random_state=0).fit(*data[:2])
     del model.amplitudes_
-    text = pickle.dumps(model)
+    text = pickle.dumps(model).replace(b"0.1.0.dev0", b"0.0.0.dev0")
     with pytest.raises(ValueError, match=r"version .* lacks \['amplitudes_'\]"):
         pickle.loads(text)
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -73,3 +75,10 @@ def test_without_standardize_inputs_are_centred_only(rng):
     rows = make_rows(X, rng.standard_normal(20), standardize=False)
     expected = (X - X.mean(axis=0)) / np.sqrt(20)
     np.testing.assert_allclose(inputs_of(rows)[:, :2], expected, atol=1e-13)
+
+
+def test_single_precision_rows_are_made_once():
+    *_, rows, _ = random_problem(0, n_samples=41)
+    single = rows.in_single().parts.part
+    assert single.targets.dtype == torch.float32
+    assert replace(rows, n_effective=3.0).in_single().parts.part is single

@@ -10,11 +10,10 @@ from sklearn_twolayer import (
     ConstantSchedule,
     RegularizedTwoLayerRegressor,
     RegularizedTwoLayerRegressorCV,
-    _blocks,
-    _raw,
     two_layer_path,
 )
 from sklearn_twolayer._fit import searches
+from sklearn_twolayer._rows import blocks, standardize
 from sklearn_twolayer.datasets import make_two_layer_regression
 from sklearn_twolayer.metrics import match_directions
 
@@ -45,8 +44,8 @@ def test_blocks_of_any_size_give_the_same_fit(monkeypatch, entries, noise):
     )
     model = RegularizedTwoLayerRegressor(random_state=0)
     expected = [getattr(model.fit(X, y), name) for name in ATTRIBUTES]
-    monkeypatch.setattr(_blocks, "BLOCK_ENTRIES", entries)
-    monkeypatch.setattr(_raw, "KEPT_ENTRIES", 0)
+    monkeypatch.setattr(blocks, "BLOCK_ENTRIES", entries)
+    monkeypatch.setattr(standardize, "KEPT_ENTRIES", 0)
     model.fit(X, y)
     for name, value in zip(ATTRIBUTES, expected, strict=True):
         np.testing.assert_allclose(getattr(model, name), value, rtol=0, atol=1e-10)
@@ -60,7 +59,7 @@ def test_blocks_of_any_size_give_the_same_prediction(monkeypatch, n_outputs):
     model = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
     expected = model.predict(X), model.transform(X)
     for entries in (1, 100, 10**9):
-        monkeypatch.setattr(_blocks, "BLOCK_ENTRIES", entries)
+        monkeypatch.setattr(blocks, "BLOCK_ENTRIES", entries)
         np.testing.assert_allclose(model.predict(X), expected[0], rtol=0, atol=1e-12)
         np.testing.assert_allclose(model.transform(X), expected[1], rtol=0, atol=1e-12)
 
@@ -112,7 +111,7 @@ def test_sparse_cross_validation_is_the_dense_one(rng):
 
 def test_no_more_than_a_block_of_sparse_inputs_is_ever_dense(monkeypatch, rng):
     X, y = sparse_problem(rng)
-    monkeypatch.setattr(_blocks, "BLOCK_ENTRIES", 1000)
+    monkeypatch.setattr(blocks, "BLOCK_ENTRIES", 1000)
     largest = 0
     toarray = sparse.csr_array.toarray
 
@@ -158,7 +157,7 @@ def test_memory_maps_and_memory_give_the_same_fit(monkeypatch, tmp_path):
     X, y = make_two_layer_regression(300, 4, n_directions=2, noise=0.3, random_state=0)
     np.save(tmp_path / "X.npy", X)
     expected = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
-    monkeypatch.setattr(_raw, "KEPT_MAPPED_ENTRIES", 0)
+    monkeypatch.setattr(standardize, "KEPT_MAPPED_ENTRIES", 0)
     mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
     model = RegularizedTwoLayerRegressor(random_state=0).fit(mapped, y)
     same_model(model, expected, atol=1e-10)
