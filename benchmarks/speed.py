@@ -86,7 +86,7 @@ def products_of(fit):
 
     counted = {aten.mm: matrices, aten.addmm: added, aten.addmm_: added}
     with (  # the counter sees torch's products only
-        patch("sklearn_twolayer._sums._by_numpy", lambda tensor: False),
+        patch("sklearn_twolayer._rows.sums._by_numpy", lambda tensor: False),
         FlopCounterMode(display=False, custom_mapping=counted),
     ):
         fit()

@@ -1,6 +1,11 @@
-"""Users' type checkers understand the public interface."""
+"""The package is typed, and users' type checkers understand its public interface."""
 
+from pathlib import Path
+
+import pytest
 from mypy import api
+
+ROOT = Path(__file__).parents[1]
 
 USE = """
 import numpy as np
@@ -71,3 +76,18 @@ def test_use_is_clean_and_misuse_is_found(tmp_path):
     errors = [line for line in errors if not line.endswith(accepted)]
     places = [line.rpartition("/")[2].split(":")[:2] for line in errors]
     assert places == [["misuse.py", k] for k in ("3", "4", "5")], report
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (ROOT / "pyproject.toml").exists(), reason="not a checkout")
+def test_the_whole_package_is_typed(pytestconfig):
+    """Exceptions are listed with their reasons in pyproject.toml."""
+    report, problem, _ = api.run(
+        [
+            f"--config-file={ROOT / 'pyproject.toml'}",
+            f"--cache-dir={pytestconfig.cache.mkdir('mypy')}",
+            str(ROOT / "sklearn_twolayer"),
+        ]
+    )
+    assert not problem
+    assert report.startswith("Success"), report

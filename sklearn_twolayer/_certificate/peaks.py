@@ -169,11 +169,12 @@ def find_peaks(
     combined = combinations(starts, effort.n_combined_each * len(starts), generator)
     starts = torch.cat([starts, early, *nearby, combined])
     problem = rows, residual, starts
-    if effort.in_single:
+    in_single_precision = effort.in_single and rows.fits_single
+    if in_single_precision:
         problem = rows.in_single(), in_single(rows, residual), starts.float()
     found, index = bfgs_ascent(*problem, effort.n_steps, effort.n_refined, goal)
     values, _ = correlations(rows, residual, found)
-    if effort.in_single:
+    if in_single_precision:
         # In full precision an end may be lower than its start, which is then returned.
         begun, _ = correlations(rows, residual, starts[index])
         higher = row_norms(values) > row_norms(begun)

@@ -5,7 +5,7 @@ Every error message names the argument that is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Real
 from typing import Any
@@ -15,15 +15,53 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
+from sklearn_twolayer._runtime.warn import warn_caller
+from sklearn_twolayer.exceptions import UncentredWarning
+
 # Largest absolute value of inputs, targets and weights, so that float64 holds squares;
 # if all are smaller than its inverse, they are refused, too (convention).
 LARGEST = 1e150
+# Sizes of columns that single precision can compute with: their squares must be finite,
+# and so must their inverses, which are coefficients of the linear part (convention).
+SINGLE = 1e-30, 1e15
+# Columns that a warning names (convention).
+MOST_NAMED = 10
 
 
 def check_numbers(name: str, data: object, **options: object) -> np.ndarray:
     """``data`` as a finite float array, from ``check_array`` with ``options``."""
     with named_errors(name, data):
         return check_array(data, input_name=name, **{"dtype": np.float64, **options})
+
+
+def check_single(column: int, size: float) -> None:
+    """Refuse a column that single precision cannot hold as it is."""
+    least, most = SINGLE
+    if size > most or 0.0 < size < least:
+        raise ValueError(
+            f"Column {column} of X is of size {size:.3g} (its standard deviation; with "
+            "hidden_bias=False the root of its mean square), with which "
+            f"dtype='float32' and standardize=False cannot compute: rescale it to between {least:g} and "
+            f"{most:g}, or set standardize=True or dtype='float64'."
+        )
+
+
+def warn_of_far_columns(
+    estimator: BaseEstimator | None, columns: Sequence[int]
+) -> None:
+    """Name the columns that neurons without biases see as nearly constant."""
+    if not columns:
+        return
+    names = getattr(estimator, "feature_names_in_", range(columns[-1] + 1))
+    named = ", ".join(str(names[column]) for column in columns[:MOST_NAMED])
+    if len(columns) > MOST_NAMED:
+        named += f" and {len(columns) - MOST_NAMED} more"
+    warn_caller(
+        "With hidden_bias=False features cannot bend where these columns of X vary, "
+        f"which are far from zero beside their standard deviations: {named}. Centre "
+        "them, or set hidden_bias=True.",
+        UncentredWarning,
+    )
 
 
 def is_dask(data: object) -> bool:

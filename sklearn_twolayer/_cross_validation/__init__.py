@@ -1,1 +1,1 @@
-"""Folds, the choice among their networks, the refit on all rows."""
+"""Errors on the folds, the choice of a network by them, its fit on all rows."""

@@ -1,4 +1,4 @@
-"""Which network the errors on held-out rows speak for."""
+"""The choice of a network by the errors on held-out rows."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from sklearn_twolayer._cross_validation.folds import SHARES, Fold, standard_erro
 if TYPE_CHECKING:
     from sklearn_twolayer._rows.units import FittedNetwork
 
-# How much lower, as a fraction, the error of anything else must be than that of the
-# debiased network, which has few features. Measured on the noisy problems: the mean of
-# the folds' networks is lower by about one percent even where all of them are right; at
-# two percent, more of the debiased networks that are kept have missed a neuron.
+# The debiased network, which has few features, is chosen unless another error is lower
+# by more than this fraction. Measured on the noisy problems: the error of the mean of
+# the folds' networks is lower by about one percent even if all of them have the right
+# neurons; at two percent, more of the debiased networks that are kept miss a neuron.
 SPARSE = 0.015
-# Errors that differ by less than this fraction of the linear model's are the same, so
-# that exact networks are not told apart by rounding (convention).
+# Errors that differ by less than this fraction of the error of the linear model count
+# as equal, so that rounding does not decide between exact networks (convention).
 SAME_ERROR = 1e-9
-# A network must beat the one at the largest decay, the linear model, by this many
-# standard errors of the paired difference over the folds, unless the criterion finds
-# features in every fold. It is the 97.5 % quantile of Student's distribution for five
-# folds. The quantiles for two or three folds would ask for more than strong signals
-# give.
+# The error of the linear model, which is the network at the largest decay, must exceed
+# that of a network by this many standard errors of the paired difference over the
+# folds, unless the criterion finds features in every fold. It is the 97.5 % quantile of
+# Student's distribution for five folds. The quantiles for two or three folds would
+# refuse even strong signals.
 BEATS_FIRST = 2.78
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What to fit on all rows.
+    """The network to fit on all rows: a weighted mean of a regularised and a debiased.
 
     Parameters
     ----------
     index : int or None
-        Stage of the path; None if it plays no part.
+        Stage of the path whose network is used; None if only debiased ones are used.
     debiased_share : float
-        Share of the debiased network beside it.
+        Weight of the debiased network in the mean.
     others : tuple of FittedNetwork, default=()
-        The folds' debiased networks, if their mean with those of all rows takes its
-        place.
+        Debiased networks of the folds. If there are any, the debiased network is
+        the mean of these and of the debiased networks of all rows.
     """
 
     index: int | None
@@ -50,15 +50,17 @@ class Choice:
 
 
 def ambiguity(folds: Sequence[Fold], X: np.ndarray, sample_weight: np.ndarray) -> float:
-    """How far the folds' debiased networks differ: their variance, averaged over rows.
+    """Variance of the folds' predictions at each row, averaged over the rows.
 
-    By so much the mean of the networks has a lower mean squared error than they have
-    in the mean (theory eq. 18). Zero without debiased networks.
+    The prediction of a fold is that of the mean of its debiased networks. The variance
+    is what averaging over the folds gains: the mean squared error of the average is
+    lower than the average of the mean squared errors by it (theory eq. 18). Zero
+    without debiased networks.
     """
     if not folds[0].debiased:
         return 0.0
     first, *others = (fold.averaged(X) for fold in folds)
-    # About the first, so that a large mean costs no digits.
+    # The first predictions are subtracted, so that a large mean does not cancel digits.
     deviations = [other - first for other in others]
     total = sum(deviations, np.zeros_like(first))
     squares = sum(map(np.square, deviations), np.zeros_like(first))
@@ -68,12 +70,15 @@ def ambiguity(folds: Sequence[Fold], X: np.ndarray, sample_weight: np.ndarray) -
 
 
 def choose(folds: Sequence[Fold], ambiguity: float, one_standard_error: bool) -> Choice:
-    """The network, or the mean of several, with the least mean error over the folds.
+    """Choose the network with the least held-out error, averaged over the folds.
 
-    The errors are those of each fold's own networks. From those with a share of
-    debiased ones comes off what averaging these over the folds gains. With
-    ``one_standard_error``, the first stage whose error, with the same share, is within
-    one standard error of the least.
+    Compared are the debiased network, the mean of debiased networks, and at each stage
+    the regularised network, alone or in a weighted mean with the debiased ones. If
+    debiased networks have a share in a mean, ``share**2 * ambiguity`` is subtracted
+    from its error, because they are averaged over the folds in the end. The debiased
+    network is preferred up to a margin, and the linear model is chosen if no network is
+    clearly better. With ``one_standard_error``, the first stage is chosen whose error,
+    with the same share, is within one standard error of the least.
     """
     weights = np.array([fold.weight for fold in folds])
     of_fold = weights / weights.sum()
@@ -84,7 +89,7 @@ def choose(folds: Sequence[Fold], ambiguity: float, one_standard_error: bool) ->
     blends = errors @ of_fold - np.square(SHARES) * ambiguity
     mean = averaged @ of_fold - ambiguity
     known = np.where(np.isnan(blends), np.inf, blends)
-    index, column = np.unravel_index(np.argmin(known), known.shape)
+    index, column = map(int, np.unravel_index(np.argmin(known), known.shape))
     least = np.fmin(known[index, column], mean)
     same = SPARSE * max(least, 0.0) + SAME_ERROR * (errors[0, 0] @ of_fold)
     if debiased @ of_fold <= least + same:
@@ -93,7 +98,7 @@ def choose(folds: Sequence[Fold], ambiguity: float, one_standard_error: bool) ->
         best, chosen = Choice(None, 1.0, others), averaged
     else:
         share = float(SHARES[column])
-        best = Choice(int(index), share, others if share > 0.0 else ())
+        best = Choice(index, share, others if share > 0.0 else ())
         chosen = errors[index, column]
 
     def is_certain(errors_chosen: np.ndarray) -> bool:
@@ -102,7 +107,8 @@ def choose(folds: Sequence[Fold], ambiguity: float, one_standard_error: bool) ->
         return beats_first or all(fold.debiased_n_features > 0 for fold in folds)
 
     if not is_certain(chosen):
-        # Searches of some folds may have missed what the paths of all have found.
+        # Try the best regularised network instead: the debiased networks of some folds
+        # may have missed directions that the paths of all folds have found.
         index, column = int(np.argmin(known[:, 0])), 0
         best, chosen = Choice(index, 0.0), errors[index, 0]
         least = known[index, 0]

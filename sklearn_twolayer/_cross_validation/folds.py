@@ -1,4 +1,4 @@
-"""Errors on held-out rows along a path, and which of its networks they speak for."""
+"""Errors on the held-out rows of each fold, along a path and of debiased networks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from joblib import effective_n_jobs
+from numpy.typing import ArrayLike
 from sklearn.metrics import mean_squared_error
 from sklearn.utils.parallel import Parallel, delayed
 
@@ -21,46 +22,50 @@ from sklearn_twolayer._runtime.threads import fit_threads
 if TYPE_CHECKING:
     from sklearn_twolayer._rows.units import FittedNetwork
 
-# Shares of the mean of the debiased networks in the blends with each regularised one
-# (convention).
+# Weights of the mean of the debiased networks in its blends, which are weighted means
+# with the regularised network of each stage (convention).
 SHARES = np.array([0.0, 0.25, 0.5, 0.75])
-# Penalties of the debiased networks that are averaged, as fractions of the criterion's.
-# Lower penalties give more neurons, and averaging removes what these fit of the noise.
-# Measured on 500 rows (50 data sets, the average alone): 90 % of the errors are below
-# 1.45 times an oracle's with the three, 1.48 without the last and 1.63 with the first
-# alone; a fourth gains no more. The last is left out where the residual has little
-# noise, since there it took time and gained nothing.
+# Penalties of the debiased networks that are averaged, as fractions of the penalty of
+# the criterion. Lower penalties give more neurons; averaging cancels most of the noise
+# that these fit. Measured on 500 rows (50 data sets, the average alone): 90 % of the
+# errors are below 1.45 times an oracle's with the three, 1.48 without the last and 1.63
+# with the first alone; a fourth gains no more. The last is left out if the residual has
+# little noise, because then it took time and gained nothing.
 PENALTIES = (1.0, 0.7, 0.5)
-# The path of a fold ends after so many stages in a row without a lower error, if the
-# last error is above the least by so many standard errors of the rows' differences.
-# Measured on the noisy problems and seven tables: without the second condition, one
-# fold of a table with gross outliers ended far too early; one standard error takes
-# longer and chooses the same.
+# The path of a fold ends after STAGES_PAST_LEAST stages in a row without a new least
+# error, if the last error exceeds the least by ERRORS_ABOVE_LEAST standard errors of
+# their difference over the rows. Measured on the noisy problems and seven tables:
+# without the second condition, the path of one fold of a table with gross outliers
+# ended far too early; with one standard error paths are longer and the choice is the
+# same.
 STAGES_PAST_LEAST = 2
 ERRORS_ABOVE_LEAST = 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """What the held-out rows of one fold say.
+    """Networks fitted on the training rows of one fold, and their held-out errors.
 
     Parameters
     ----------
     errors : ndarray of shape (n_lambdas, n_shares)
-        Mean squared errors of the networks along the path, blended with the mean of
-        the debiased ones by each of ``SHARES``; NaN where the path was not followed,
-        or without debiased networks.
+        Mean squared errors of the blends: at each decay and for each of ``SHARES``, the
+        weighted mean of the regularised network and the mean of the debiased ones. NaN
+        for stages that were not run, and for shares above zero without debiased
+        networks.
     n_features : ndarray of shape (n_lambdas,)
-        Numbers of features of the networks along the path.
+        Numbers of features of the regularised networks; NaN for stages that were not
+        run.
     debiased : tuple of FittedNetwork
-        The networks that the criterion chooses, without schedule, at its penalty and at
-        lower ones; empty if they were not asked for.
+        The networks that the criterion chooses without a schedule, at its penalty and
+        at lower ones; empty if they were not asked for.
     debiased_error, averaged_error : float
-        Mean squared errors of the first of them and of their mean; NaN without them.
+        Mean squared errors of the first debiased network and of the mean of all; NaN
+        without debiased networks.
     weight : float
         Sum of the sample weights of the held-out rows.
     n_iter : int
-        Evaluations that it took.
+        Number of evaluations of all fits of the fold.
     """
 
     errors: np.ndarray
@@ -73,16 +78,16 @@ class Fold:
 
     @property
     def n_stages(self) -> int:
-        """How far the path was followed."""
+        """Number of stages that were run."""
         return int(np.isfinite(self.n_features).sum())
 
     @property
     def debiased_n_features(self) -> float:
-        """Features of the debiased network; NaN without it."""
+        """Number of features of the first debiased network; NaN without one."""
         return float(self.debiased[0].n_features) if self.debiased else np.nan
 
     def until(self, n_stages: int) -> Fold:
-        """As if the path had been followed no further than so many stages."""
+        """The fold with only the first ``n_stages`` stages; NaN for the later ones."""
         reached = np.arange(len(self.errors)) < n_stages
         return replace(
             self,
@@ -92,11 +97,12 @@ class Fold:
 
     def averaged(self, X: np.ndarray) -> np.ndarray:
         """Predictions of the mean of the debiased networks."""
-        return sum(network.predict(X) for network in self.debiased) / len(self.debiased)
+        predictions = (network.predict(X) for network in self.debiased)
+        return sum(predictions, np.zeros(())) / len(self.debiased)
 
 
-def path_options(options: PathOptions, fractions: Sequence[float]) -> PathOptions:
-    """Options of a path whose stages are compared: rough, on a grid of its own."""
+def path_options(options: PathOptions, fractions: ArrayLike) -> PathOptions:
+    """Options of a path on the grid ``fractions`` of lambda_max, solved roughly."""
     return replace(options, schedule=StagedSchedule(fractions), solver="fast")
 
 
@@ -109,12 +115,13 @@ def follow_folds(
     penalty: str | float | None,
     n_jobs: int | None,
 ) -> list[Fold]:
-    """Follow the path in each fold, as far as all folds go.
+    """Follow the path in each fold, and keep the stages that all folds have run.
 
-    A stage that one fold does not reach can not be chosen. One after the other, the
-    folds stop where one before them did; at the same time, what is beyond is dropped.
+    A stage that one fold has not run cannot be chosen. If the folds are fitted one
+    after the other, each ends at the latest where the one before it ended. If they are
+    fitted in parallel, the additional stages are dropped at the end.
     """
-    n_stages = len(options.schedule.lambdas)
+    n_stages = np.size(options.schedule.stages(1.0))
     folds: list[Fold] = []
     if effective_n_jobs(n_jobs) == 1:
         for split in splits:
@@ -142,21 +149,21 @@ def follow_fold(
     penalty: str | float | None,
     n_stages: int,
 ) -> Fold:
-    """Follow the path on the rows ``train``; errors on the rows ``test``.
+    """Fit the networks on the rows ``train``; compute errors on the rows ``test``.
 
-    With a ``penalty``, the debiased networks that the criterion chooses are tried, too:
-    the first alone, and the mean of all alone and in means with the network of each
-    stage, as the relaxed Lasso blends the two. The path ends when its errors are past
-    their least, without debiased networks and with as much of both, or after
-    ``n_stages``.
+    With a ``penalty``, the criterion chooses debiased networks. Errors are computed for
+    the first of them, for the mean of all, and for the blends of this mean with the
+    network of each stage, as in the relaxed Lasso. The path ends after ``n_stages``, or
+    earlier when the error has passed its minimum both without debiased networks and
+    with a share of one half of them.
     """
-    # Imported here, because predicting and unpickling do without torch.
+    # Imported here, because predicting and unpickling must not import torch.
     from sklearn_twolayer._fit.problem import PathProblem
     from sklearn_twolayer._fit.searches import searches
     from sklearn_twolayer._fit.stages import path_stages
     from sklearn_twolayer._rows.raw import RawRows
 
-    n_lambdas = len(options.schedule.lambdas)
+    n_lambdas = np.size(options.schedule.stages(1.0))
     n_features = np.full(n_lambdas, np.nan)
     errors = np.full((n_lambdas, len(SHARES)), np.nan)
     with fit_threads(X.size), step_limit() as progress:
@@ -165,9 +172,9 @@ def follow_fold(
         )
         results = [] if penalty is None else searches(problem, penalty, PENALTIES)
         debiased = tuple(problem.fitted(one.network) for one in results)
-        rivals = [network.predict(X[test]) for network in debiased]
-        averaged = np.mean(rivals, axis=0) if rivals else 0.0
-        shares = SHARES if rivals else SHARES[:1]
+        predictions = [network.predict(X[test]) for network in debiased]
+        averaged = np.mean(predictions, axis=0) if predictions else 0.0
+        shares = SHARES if predictions else SHARES[:1]
         paths = [HeldOut(y[test], sample_weight[test]) for _ in shares]
         for index, stage in enumerate(islice(path_stages(problem), n_stages)):
             fitted = problem.fitted(stage.network)
@@ -176,7 +183,7 @@ def follow_fold(
             for column, (share, path) in enumerate(zip(shares, paths, strict=True)):
                 blended = (1.0 - share) * predicted + share * averaged
                 errors[index, column] = path.add(blended)
-            # Shares of 0 and 0.5 decide for the two that are not looked at here.
+            # The shares 0 and 0.5 decide for all four.
             if all(path.is_past for path in paths[::2]):
                 break
     error = partial(mean_squared_error, y[test], sample_weight=sample_weight[test])
@@ -184,15 +191,15 @@ def follow_fold(
         errors,
         n_features,
         debiased,
-        debiased_error=error(rivals[0]) if rivals else np.nan,
-        averaged_error=error(averaged) if rivals else np.nan,
+        debiased_error=error(predictions[0]) if predictions else np.nan,
+        averaged_error=error(averaged) if predictions else np.nan,
         weight=sample_weight[test].sum(),
         n_iter=progress.n_iter,
     )
 
 
 def fold_attributes(folds: Sequence[Fold], ambiguity: float) -> dict[str, object]:
-    """Fitted attributes of the estimator that tell what the folds say."""
+    """Fitted attributes of the estimator with the errors of the folds."""
     errors = np.stack([fold.errors for fold in folds], axis=1)
     averaged = np.array([fold.averaged_error for fold in folds])
     return {
@@ -207,18 +214,28 @@ def fold_attributes(folds: Sequence[Fold], ambiguity: float) -> dict[str, object
 
 
 class HeldOut:
-    """Errors on held-out rows along a path, and whether it is past the least."""
+    """Errors on held-out rows along a path, and whether they have passed the minimum.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        Targets of the held-out rows.
+    weights : ndarray of shape (n_samples,)
+        Their sample weights.
+    """
 
     def __init__(self, y: np.ndarray, weights: np.ndarray) -> None:
         self.y, self.weights = y, weights
         self.errors: list[float] = []
-        self._least: np.ndarray | None = None  # squares of the rows there
+        # Squared residuals of the rows at the least error.
+        self._least: np.ndarray | None = None
+        # Whether the last error is above the least by ERRORS_ABOVE_LEAST.
         self._is_clear = False
 
     def add(self, predicted: np.ndarray) -> float:
-        """The next network's mean squared error."""
+        """Append the mean squared error of the next network, and return it."""
         squares = np.square(self.y - predicted).reshape(len(self.y), -1).mean(axis=1)
-        error = np.average(squares, weights=self.weights)
+        error = float(np.average(squares, weights=self.weights))
         if self._least is None or error < min(self.errors):
             self._least, self._is_clear = squares, False
         else:
@@ -231,15 +248,15 @@ class HeldOut:
 
     @property
     def is_past(self) -> bool:
-        """Whether the least error is some stages ago and the last clearly higher."""
+        """Whether the least error was some stages ago and the last clearly higher."""
         since = len(self.errors) - 1 - int(np.argmin(self.errors))
         return since >= STAGES_PAST_LEAST and self._is_clear
 
 
 def _repeated(sample_weight: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """Weights of all rows that stand for the rows at ``index`` alone.
+    """Weights of all rows with which a fit is the fit of the rows at ``index`` only.
 
-    So that no copy is made of the rows.
+    They are zero for the other rows. The rows themselves are not copied.
     """
     return np.bincount(
         np.arange(len(sample_weight))[index],
@@ -249,7 +266,7 @@ def _repeated(sample_weight: np.ndarray, index: np.ndarray) -> np.ndarray:
 
 
 def standard_error(values: np.ndarray, share: np.ndarray) -> float:
-    """Of the weighted mean of independent values."""
+    """Standard error of the mean of independent values, with weights ``share``."""
     n_values = len(values)
     if n_values < 2:
         return 0.0

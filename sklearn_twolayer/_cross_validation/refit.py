@@ -1,4 +1,4 @@
-"""What was chosen, fitted on all rows."""
+"""The fit of the chosen network on all rows."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class ChosenFit:
-    """The network of a choice, fitted on all rows, and how it was found.
+    """The chosen network, fitted on all rows, and the record of its fit.
 
     Parameters
     ----------
     network : FittedNetwork
         The network, in the units of the data.
     problem : PathProblem
-        What the fit worked on.
+        The data and the parameters of the fit.
     stages : list of Stage
-        The stages to report: those of the path, if it has a share, or the one of the
-        search.
+        The stages to report: those of the path if a regularised network has a share in
+        the result, otherwise the one stage of the search.
     n_iter : int
-        Evaluations that the fit took.
+        Number of evaluations of the fit.
     n_averaged : int
-        Number of debiased networks that the network is the mean of.
+        Number of debiased networks in the mean; 0 if they have no share.
     """
 
     network: FittedNetwork
@@ -56,11 +56,12 @@ def fit_choice(
     *,
     to_tolerance: bool,
 ) -> ChosenFit:
-    """Fit what was chosen on all rows.
+    """Fit the chosen network on all rows.
 
-    The last stage of a path is descended on, ``to_tolerance`` or for a while.
+    The descent of the last stage of the path is continued, to the tolerance if
+    ``to_tolerance``, otherwise for some steps.
     """
-    # Imported here, because predicting and unpickling do without torch.
+    # Imported here, because predicting and unpickling must not import torch.
     from sklearn_twolayer._fit.problem import PathProblem
     from sklearn_twolayer._fit.searches import mean_network, searches
     from sklearn_twolayer._fit.stages import improve, path_stages
@@ -77,8 +78,8 @@ def fit_choice(
             path_options(options, fractions[:n_stages]),
         )
         if share > 0.0:
-            fractions = PENALTIES if choice.others else PENALTIES[:1]
-            results = searches(problem, penalty, fractions)
+            penalties = PENALTIES if choice.others else PENALTIES[:1]
+            results = searches(problem, penalty, penalties)
             debiased = results[0].network
             n_averaged = len(results) + len(choice.others)
             if choice.others:

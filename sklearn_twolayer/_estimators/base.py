@@ -1,9 +1,9 @@
-"""What the estimators share: predictions and features of a fitted network."""
+"""Base class of the estimators: predictions and features of a fitted network."""
 
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 from sklearn.base import (
@@ -16,16 +16,26 @@ from sklearn.base import (
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_twolayer._checks.data import check_inputs, is_dask
+from sklearn_twolayer._checks.data import (
+    check_inputs,
+    check_targets,
+    check_weights,
+    is_dask,
+)
 from sklearn_twolayer._checks.parameters import check_option
 from sklearn_twolayer._export.plain import from_plain, to_plain
 from sklearn_twolayer._export.summary import shares_of_variance, summarized
-from sklearn_twolayer._rows.dask import check_columns, dask_apply
+from sklearn_twolayer._rows.dask import check_columns, dask_apply, dask_rows
 from sklearn_twolayer._rows.units import FittedNetwork
 from sklearn_twolayer._runtime.warn import warn_caller
 from sklearn_twolayer.exceptions import NoFeaturesWarning
 
-# What predictions need; an estimator that lacks any of it is not fitted.
+if TYPE_CHECKING:
+    import torch
+
+    from sklearn_twolayer._rows.raw import RawRows
+
+# Attributes that predictions need; an estimator that lacks one of them is not fitted.
 FITTED = [f"{field.name}_" for field in fields(FittedNetwork)]
 VERSION_KEY = "_sklearn_twolayer_version"  # of a pickled estimator
 
@@ -37,9 +47,9 @@ class TwoLayerModel(
     MultiOutputMixin,
     BaseEstimator,
 ):
-    """A regressor and transformer with a fitted two-layer network, without `fit`."""
+    """A regressor and transformer with a two-layer network; subclasses define `fit`."""
 
-    # scikit-learn's names for where the documentation that HTML pages link to lies.
+    # Where the HTML representation of scikit-learn links to.
     _doc_link_module = "sklearn_twolayer"
     _doc_link_template = (
         "https://sklearn-twolayer.readthedocs.io/en/latest/generated/"
@@ -47,13 +57,13 @@ class TwoLayerModel(
     )
 
     def __getstate__(self) -> dict[str, object]:
-        """Record the version of the package beside the attributes."""
+        """Add the version of the package to the attributes."""
         from sklearn_twolayer import __version__
 
         return {**super().__getstate__(), VERSION_KEY: __version__}
 
     def __setstate__(self, state: dict[str, object]) -> None:
-        """Refuse a fitted estimator of a version whose attributes are others."""
+        """Raise an error if a fitted estimator lacks attributes of this version."""
         from sklearn_twolayer import __version__
 
         version = state.get(VERSION_KEY, "0.1.0.dev0 or earlier")
@@ -71,7 +81,7 @@ class TwoLayerModel(
         tags.input_tags.sparse = True
         return tags
 
-    def predict(self, X: object) -> np.ndarray:
+    def predict(self, X: Any) -> np.ndarray:
         """Predict targets.
 
         Parameters
@@ -88,11 +98,10 @@ class TwoLayerModel(
         check_is_fitted(self, FITTED)
         network = self._fitted_network()
         if is_dask(X):
-            check_columns(self, X, reset=False)
-            return dask_apply(network, "predict", X, np.shape(network.intercept))
+            return self._lazily("predict", X, np.shape(network.intercept))
         return network.predict(check_inputs(self, X, reset=False))
 
-    def transform(self, X: object) -> np.ndarray:
+    def transform(self, X: Any) -> np.ndarray:
         """Project inputs on the features.
 
         Parameters
@@ -117,8 +126,7 @@ class TwoLayerModel(
         feature_output = self._check_feature_output()
         network = self._fitted_network()
         if is_dask(X):
-            check_columns(self, X, reset=False)
-            projection = dask_apply(network, "project", X, (network.n_features,))
+            projection = self._lazily("project", X, (network.n_features,))
         else:
             projection = network.project(check_inputs(self, X, reset=False))
         if self._n_features_out == 0:
@@ -129,18 +137,19 @@ class TwoLayerModel(
                 NoFeaturesWarning,
             )
         if feature_output == "activation":
-            return np.maximum(projection, 0.0)
+            projection = np.maximum(projection, 0.0)
         return projection
 
     def summary(self, X: object = None) -> str:
-        """Describe the fit in words and numbers, one line a feature.
+        """Describe the fit in words and numbers, with one line for each feature.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
-            Inputs. With them, shares of the variance of the predictions are told: of
-            the best linear model of the predictions, and of what each feature adds to
-            it. They add up to one; those of features can be negative.
+            Inputs. If they are given, the text has shares of the variance of the
+            predictions: the share of the best linear model of the predictions, and what
+            each feature adds to it. They add up to one; those of features can be
+            negative.
 
         Returns
         -------
@@ -165,14 +174,15 @@ class TwoLayerModel(
         }
         return summarized(type(self).__name__, network, names, facts, shares)
 
-    def to_torch(self) -> object:
+    def to_torch(self) -> torch.nn.Module:
         """Return an equivalent torch module.
 
         Returns
         -------
         module : torch.nn.Module
-            In double precision, with the parameters `features`, `feature_intercepts`,
-            `amplitudes`, `coef` and `intercept`, which can be trained on.
+            Module in double precision with the parameters `features`,
+            `feature_intercepts`, `amplitudes`, `coef` and `intercept`, which can be
+            trained further.
         """
         check_is_fitted(self, FITTED)
         from sklearn_twolayer._export.torch_module import TwoLayerModule
@@ -185,8 +195,8 @@ class TwoLayerModel(
         Returns
         -------
         data : dict
-            Of dictionaries, lists, numbers and text; `json.dumps` takes it as it is,
-            and keeps every digit.
+            Dictionaries, lists, numbers and text. `json.dumps` accepts it and keeps
+            every digit.
 
         Raises
         ------
@@ -198,12 +208,13 @@ class TwoLayerModel(
 
     @classmethod
     def from_dict(cls, data: dict[str, object]) -> Self:
-        """Make a fitted estimator of what `to_dict` returned.
+        """Make a fitted estimator from the result of `to_dict`.
 
         Parameters
         ----------
         data : dict
-            Result of `to_dict`, perhaps through JSON. Nothing in it is executed.
+            Result of `to_dict`, which may have been written to JSON and read again.
+            Nothing in it is executed.
 
         Returns
         -------
@@ -213,24 +224,43 @@ class TwoLayerModel(
         Raises
         ------
         ValueError
-            If the data are not such a dictionary, or are of another class or version.
+            If the data are not such a dictionary, or belong to another class or
+            version.
         """
         return from_plain(cls, data)
 
     @property
     def _n_features_out(self) -> int:
-        """What get_feature_names_out counts."""
-        return self.features_.shape[0]
+        """Number of features, which scikit-learn's get_feature_names_out reads."""
+        return len(self.features_)
+
+    def _raw_rows(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, RawRows]:
+        """Validate the data of a fit. Returns the validated inputs and all rows."""
+        from sklearn_twolayer._rows.raw import RawRows
+
+        if is_dask(X):
+            return X, dask_rows(self, X, y, sample_weight)
+        checked = check_inputs(self, X, y)
+        targets = check_targets(y, checked.shape[0])
+        weights = check_weights(sample_weight, checked.shape[0])
+        return checked, RawRows.local(checked, targets, weights)
 
     def _check_feature_output(self) -> str:
         return check_option(
             "feature_output", self.feature_output, ["projection", "activation"]
         )
 
-    def _fitted_network(self) -> FittedNetwork | None:
-        """The fitted model as one record; None before the first fit."""
-        if not hasattr(self, "features_"):
-            return None
+    def _lazily(self, method: str, X: Any, columns: tuple[int, ...]) -> np.ndarray:
+        """Result of a method of the fitted network on a Dask collection.
+
+        It is a Dask array; for type checkers, predictions are always NumPy arrays.
+        """
+        check_columns(self, X, reset=False)
+        result = dask_apply(self._fitted_network(), method, X, columns)
+        return cast("np.ndarray", result)
+
+    def _fitted_network(self) -> FittedNetwork:
+        """The fitted network as one record; the estimator must be fitted."""
         return FittedNetwork(
             features=self.features_,
             feature_intercepts=self.feature_intercepts_,

@@ -1,42 +1,40 @@
-"""The scikit-learn estimator: validate, run the path, store NumPy arrays."""
+"""The scikit-learn estimator: validates, fits and stores NumPy arrays."""
 
 from __future__ import annotations
 
 import inspect
 from numbers import Integral
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_scalar
 
 from sklearn_twolayer._checks.data import (
-    check_inputs,
-    check_targets,
-    check_weights,
-    is_dask,
+    warn_of_far_columns,
 )
 from sklearn_twolayer._checks.parameters import check_criterion, check_flag
 from sklearn_twolayer._checks.state import unchanged_on_error
 from sklearn_twolayer._estimators.base import TwoLayerModel
 from sklearn_twolayer._fit.report import (
+    USELESS_START,
     convergence_message,
     fit_attributes,
     progress_line,
 )
 from sklearn_twolayer._options.path_options import check_path_options
-from sklearn_twolayer._rows.dask import dask_rows
 from sklearn_twolayer._rows.units import check_continues
 from sklearn_twolayer._runtime.limits import time_limit
 from sklearn_twolayer._runtime.threads import fit_threads
 from sklearn_twolayer._runtime.warn import warn_caller
 from sklearn_twolayer._search.criterion import DEFAULT_PENALTY
+from sklearn_twolayer.exceptions import WarmStartWarning
 
 if TYPE_CHECKING:
     from sklearn_twolayer._fit.problem import PathProblem
     from sklearn_twolayer._path.stage import Stage
 
-# The parameters that two_layer_path has too.
+# Names of the parameters that two_layer_path has, too.
 PATH_PARAMETERS = tuple(inspect.signature(check_path_options).parameters)
 
 
@@ -67,7 +65,8 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
     ----------
     n_neurons : int, default=100
         Number of neurons at the start, at least 1. The "newton" solver adds neurons
-        where they are missing and starts with at most 32, or one an input.
+        where they are missing and starts with at most 32, or with one for each input
+        if that is more.
     schedule : schedule, default=None
         Weight decay of each stage: a :class:`GeometricSchedule`,
         :class:`StagedSchedule` or :class:`ConstantSchedule`, followed as written. None
@@ -86,21 +85,23 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         stands for "newton".
     hidden_bias : bool, default=True
         Whether the neurons have biases ``b_j``. Without them and with `standardize`,
-        the columns of `X` are scaled to unit mean square and not centred.
+        the columns of `X` are scaled to unit mean square and not centred. Features
+        then cannot bend where a column that is far from zero varies: a warning names
+        such columns.
     criterion : {"aic", "bic"}, float or None, default=None
         Penalty per parameter of the information criterion ``n log(loss) + criterion *
         n_parameters``; "aic" stands for 2 and "bic" for ``log(n_samples)``. Without a
         schedule it chooses the neurons, and None stands for 3.5: of 2 to 4, the
         value that most often found the right number on noisy teachers, and none on
         noise. With a schedule it chooses the stage to keep, and None keeps the last.
-        ``n`` is the number of rows times that of outputs. For rows, `sample_weight`
-        counts as repetitions if all are whole numbers. Others count by how noisy rows
-        of large weight are: one over the variance of each row makes ``n`` the number
-        of rows, on rows equally noisy it is Kish's effective sample size.
+        ``n`` is the number of rows times that of outputs. Weights that are all whole
+        numbers count as repetitions of rows; otherwise an effective sample size
+        replaces the number of rows. It is the number of rows if the weights are the
+        inverse variances, and Kish's if all rows are equally noisy.
     debias : bool, default=False
-        Whether to refit the network kept of a schedule without decay, as in the
-        relaxed Lasso, its neurons dropped, merged and added as without a schedule, but
-        not shrunk.
+        Whether to refit the kept network of a schedule without decay, as in the
+        relaxed Lasso. Its neurons are dropped, merged and added as without a schedule,
+        but not shrunk.
     standardize : bool, default=True
         Whether to scale the columns of `X` to unit variance for the fit. The decay
         and the masses refer to the scaled columns; all other attributes are in the
@@ -127,11 +128,12 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         "gd" removes neurons with at most this fraction of the largest mass after each
         stage. In [0, 1). "newton" removes and merges neurons as the objective allows.
     merge_angle : float, default=0.05
-        "gd" makes neurons one whose directions, up to sign, are within this angle, in
-        radians, in [0, pi/4]. "newton" merges them only before the first stage.
+        "gd" merges neurons whose directions, up to sign, are within this angle, in
+        radians, in [0, pi/4]. "newton" does so only before the first stage.
     warm_start : bool, default=False
         Whether `fit` starts from the features of the previous fit, if there are any,
-        in place of early feature learning.
+        in place of early feature learning. Where the previous network fits the data no
+        better than the linear model does, the fit warns and begins anew.
     device : str, torch.device or None, default=None
         Where to compute: "cpu" (or None), "cuda", "cuda:1", "mps" (which needs
         "float32"). Only the products over the rows go there. Tests make sure that no
@@ -139,20 +141,21 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         Sparse `X` needs the CPU.
     dtype : {"float64", "float32"}, default="float64"
         Precision of the rows and of products with them. Sums over blocks of rows, the
-        parameters and the fitted attributes are float64. Noiseless directions come
-        out within some 1e-7 rad in place of 1e-14; noisy ones within their error.
+        parameters and the fitted attributes are float64. With "float32", noiseless
+        directions have errors of some 1e-7 rad in place of 1e-14; noisy ones differ
+        by less than their statistical error.
     random_state : int, RandomState instance or None, default=None
         Seeds the initial directions and the search for the certificate's peak. Pass
-        an int for results that repeat; None takes a new seed each time, and not NumPy's
-        global generator.
+        an int for repeatable results; None takes a new seed each time, and does not
+        use NumPy's global generator.
     checkpoint : str or path-like, default=None
-        File to write each finished stage to. If it is there already, from a fit of the
-        same data with the same parameters, the fit goes on after its last stage and
-        ends as it would have in one go; another one is refused. It holds plain arrays,
-        nothing in it is executed, and it is whole at any moment. Without a schedule a
-        fit is one stage. Delete it to begin anew.
+        File to write each finished stage to. If it exists, from a fit of the same data
+        with the same parameters, the fit continues after its last stage, with the same
+        result as without the interruption; a file of another fit raises an error. It
+        holds plain arrays, reading it executes nothing, and it is complete at any
+        moment. Without a schedule a fit is one stage. Delete it to begin anew.
     verbose : int, default=0
-        If positive, print a line a stage.
+        If positive, print one line for each stage.
 
     Attributes
     ----------
@@ -311,13 +314,20 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         -----
         sklearn.exceptions.ConvergenceWarning
             If the result is a regularised stage whose duality gap is above `tol`, or
-            `max_iter` or `max_time` ended the fit early; with the gap reached.
+            `max_iter` or `max_time` ended the fit early. The message states the gap.
+
+        UncentredWarning
+            If columns are far from zero with `hidden_bias=False`.
+
+        WarmStartWarning
+            If `warm_start` has begun anew.
         """
         with unchanged_on_error(self):
-            return self._fit(X, y, sample_weight)
+            self._fit(X, y, sample_weight)
+        return self
 
     @with_callbacks
-    def _fit(self, X: object, y: object, sample_weight: object) -> Self:
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
         options = check_path_options(
             **{name: getattr(self, name) for name in PATH_PARAMETERS}
         )
@@ -326,30 +336,28 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         warm_start = check_flag("warm_start", self.warm_start)
         verbose = check_scalar(self.verbose, "verbose", Integral, min_val=0)
         self._check_feature_output()
-        initial = self._fitted_network() if warm_start else None
-        # Imported here: predicting and unpickling do without torch.
+        continues = warm_start and hasattr(self, "features_")
+        initial = self._fitted_network() if continues else None
+        # Imported here, because predicting and unpickling must not import torch.
         from sklearn_twolayer._fit import stages as run
         from sklearn_twolayer._fit.problem import PathProblem
-        from sklearn_twolayer._rows.raw import RawRows
 
-        if is_dask(X):
-            data = dask_rows(self, X, y, sample_weight)
-        else:
-            X = check_inputs(self, X, y)
-            targets = check_targets(y, X.shape[0])
-            weights = check_weights(sample_weight, X.shape[0])
-            data = RawRows.local(X, targets, weights)
+        X, data = self._raw_rows(X, y, sample_weight)
         if initial is not None:
             check_continues(initial, self.n_features_in_, data.target_shape)
         task = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
         with fit_threads(data.n_entries), time_limit(options.max_time):
             problem = PathProblem.of(data, options)
+            warn_of_far_columns(self, problem.rows.far_columns)
+            if initial is not None and run.is_useless_start(problem, initial):
+                initial = None
+                warn_caller(USELESS_START, WarmStartWarning)
             if self.schedule is None and options.solver == "newton":
                 penalty = DEFAULT_PENALTY if criterion is None else criterion
                 path, most_stages = run.search_stage(problem, penalty, initial), 1
-            else:  # the data may end the schedule early
+            else:
                 path = run.path_stages(problem, initial)
-                most_stages = len(problem.lambdas)
+                most_stages = len(problem.lambdas)  # the data may end the path earlier
             context = self._init_callback_context(max_subtasks=most_stages)
             context.call_on_fit_task_begin(estimator=self, **task)
             stages: list[Stage] = []
@@ -371,17 +379,16 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
             if debias:
                 network, debiased_by = run.debias(problem, kept)
             fitted = problem.fitted(network)
-        vars(self).update(fitted.attributes())
-        vars(self).update(fit_attributes(problem, stages, kept))
+        self.__dict__.update(fitted.attributes())
+        self.__dict__.update(fit_attributes(problem, stages, kept))
         message = convergence_message(kept, self.lambda_, options.tol, debiased_by)
         if message:
             warn_caller(message, ConvergenceWarning)
         context.call_on_fit_task_end(
             estimator=self, **task, reconstruction_attributes=fitted.attributes
         )
-        return self
 
 
-def _attributes(problem: PathProblem, stages: list[Stage]) -> dict[str, object]:
-    """What callbacks need of the latest stage to predict with it."""
+def _attributes(problem: PathProblem, stages: list[Stage]) -> dict[str, Any]:
+    """Attributes of the latest stage with which callbacks can predict."""
     return problem.fitted(stages[-1].result).attributes()

@@ -1,4 +1,4 @@
-"""The cross-validated estimator: one path a fold, then one on all rows."""
+"""The cross-validated estimator: fits each fold, chooses, and fits on all rows."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from sklearn_twolayer._checks.data import (
     check_splits,
     check_targets,
     check_weights,
+    warn_of_far_columns,
 )
 from sklearn_twolayer._checks.parameters import (
     check_criterion,
@@ -57,9 +58,10 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
             + lambda / 2 sum_j (||a_j||^2 + ||w_j||^2 + b_j^2)
 
     In each fold the decay falls from ``lambda_max``, where the model is linear, along
-    one grid, and the network at each decay predicts the rows held out. So do debiased
-    networks, with hardly any decay, that an information criterion chooses, and means of
-    both. What has the least mean squared error is fitted on all rows.
+    one grid, and the network at each decay predicts the held-out rows. Debiased
+    networks, with hardly any decay, which an information criterion chooses, and means
+    of both kinds predict them, too. The one with the least mean squared error is
+    fitted on all rows.
 
     Parameters
     ----------
@@ -73,13 +75,12 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         As in scikit-learn: None for five folds, a number of folds (not shuffled), a
         splitter, or pairs of train and test indices. The folds are drawn once.
     debias : {"auto", False}, default="auto"
-        Whether the folds may choose the network, with hardly any decay, whose neurons
-        are chosen by the criterion, as :class:`RegularizedTwoLayerRegressor` does
-        without a schedule; the mean of such networks of all folds; or the mean of that
-        and a regularised one. The debiased network has few features and little bias
-        and is kept if nothing has an error lower by 1.5 %. Means have the neurons of
-        all their networks; they do better where rows are few or the signal is spread
-        out.
+        Whether debiased networks are compared, too: one whose neurons the criterion
+        chooses, as :class:`RegularizedTwoLayerRegressor` does without a schedule; the
+        mean of such networks of all folds; and the mean of that and a regularised one.
+        The debiased network has few features and little bias, and is kept if no other
+        error is lower by 1.5 %. Means have the neurons of all their networks; they do
+        better with few rows or if the signal is spread out.
     one_standard_error : bool, default=False
         Whether to take, in place of the decay with the least error, the largest one
         whose error is within one standard error of it. The share of the debiased
@@ -91,7 +92,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         Folds that are followed at the same time, as in joblib. Results do not depend
         on it, but for `n_iter_`.
     n_neurons : int, default=100
-        Number of neurons at the start, of which at most 32, or one an input, are used.
+        Number of neurons at the start; at most 32, or one for each input, are used.
     hidden_bias : bool, default=True
         Whether the neurons have biases ``b_j``.
     standardize : bool, default=True
@@ -111,11 +112,11 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
     dtype : {"float64", "float32"}, default="float64"
         Precision of the computation. The fitted attributes are float64.
     random_state : int, RandomState instance or None, default=None
-        Seeds the initial directions and the search for the certificate's peak; the
-        folds are `cv`'s matter. Pass an int for results that repeat; None
-        takes a new seed each time.
+        Seeds the initial directions and the search for the certificate's peak, not the
+        folds of `cv`. Pass an int for repeatable results; None takes a new seed each
+        time.
     verbose : int, default=0
-        If positive, print a line a stage of the path on all rows.
+        If positive, print one line for each stage of the path on all rows.
 
     Attributes
     ----------
@@ -137,10 +138,9 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         Share of debiased networks in the one kept, chosen by the folds: 0 for the
         regularised network alone, 0.25, 0.5 or 0.75 for a mean, 1 for debiased alone.
     n_averaged_ : int
-        Number of debiased networks that this share is the mean of: 0 for none, 1 for
-        that of all rows, otherwise two of each fold and of all rows, at the
-        criterion's penalty and 0.7 of it, and where much noise is left a third, at half
-        of it.
+        Number of debiased networks in the mean: 0 for none, 1 for that of all rows,
+        otherwise two of each fold and two of all rows, at the criterion's penalty and
+        0.7 of it, and if the residual is noisy a third each, at half of it.
     lambdas_ : ndarray of shape (n_lambdas,)
         The grid of decays for all rows.
     mse_path_ : ndarray of shape (n_lambdas, n_folds)
@@ -158,14 +158,14 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
     averaged_mse_ : ndarray of shape (n_folds,)
         Mean squared errors of the mean of debiased networks, less `ambiguity_`.
     ambiguity_ : float
-        Variance of the folds' debiased networks, averaged over the rows: by so much
-        their mean is better than they are.
+        Variance of the predictions of the folds' debiased networks, averaged over the
+        rows: the mean squared error of their mean is lower by this.
     lambda_max_ : float
         The least decay at which the best network on all rows has no neuron, as far as
         the search for the certificate's peak found it.
     certificate_ : float
-        Largest norm of the dual certificate at `lambda_`, of the network of all rows
-        alone, the regularised one if it has a share.
+        Largest norm of the dual certificate at `lambda_`, of the regularised network of
+        all rows if it has a share, otherwise of the debiased one.
     dual_gap_ : float
         Duality gap at `lambda_`, likewise. In squared units of `y`.
     history_ : dict of str to ndarray of shape (n_stages,)
@@ -189,10 +189,11 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
     The path of a fold ends when the error has not fallen for two stages in a row; no
     fold is followed further than the one that ended first. Errors are averaged over
     folds by the sample weights of their held-out rows. If the best network does not
-    beat the one at the largest decay, the linear model, by 2.78 standard errors of
-    their difference over the folds, that one is kept. The gain from averaging is the
-    ambiguity of [1]_. As in scikit-learn, the default folds are not shuffled: give
-    `cv` a shuffled :class:`~sklearn.model_selection.KFold` if the rows are sorted.
+    beat the linear model, at the largest decay, by 2.78 standard errors of their
+    difference over the folds, the linear model is kept, unless the criterion
+    finds features in every fold. The gain from averaging is the ambiguity of [1]_. As
+    in scikit-learn, the default folds are not shuffled: give `cv` a shuffled
+    :class:`~sklearn.model_selection.KFold` if the rows are sorted.
 
     References
     ----------
@@ -282,6 +283,9 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         -----
         sklearn.exceptions.ConvergenceWarning
             If the duality gap of a stage of the path is above a `tol` given.
+
+        UncentredWarning
+            If columns are far from zero with `hidden_bias=False`.
         """
         with unchanged_on_error(self):
             return self._fit(X, y, sample_weight, params)
@@ -328,10 +332,11 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         if verbose:
             for stage in refit.stages:
                 print(progress_line(refit.problem, stage))
+        warn_of_far_columns(self, refit.problem.rows.far_columns)
         kept = refit.stages[-1]
-        vars(self).update(refit.network.attributes())
-        vars(self).update(fit_attributes(refit.problem, refit.stages, kept))
-        vars(self).update(fold_attributes(folds, gain))
+        self.__dict__.update(refit.network.attributes())
+        self.__dict__.update(fit_attributes(refit.problem, refit.stages, kept))
+        self.__dict__.update(fold_attributes(folds, gain))
         self.lambdas_ = self.lambda_max_ * fractions
         self.debiased_share_ = choice.debiased_share
         self.n_iter_ = refit.n_iter + sum(fold.n_iter for fold in folds)
@@ -342,20 +347,18 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         return self
 
     def _check_options(self) -> PathOptions:
+        names = (
+            "n_neurons", "hidden_bias", "standardize", "max_iter", "device", "dtype",
+            "random_state",
+        )  # fmt: skip
         return check_path_options(
+            **{name: getattr(self, name) for name in names},
             schedule=None,
             solver="auto",
-            n_neurons=self.n_neurons,
-            hidden_bias=self.hidden_bias,
-            standardize=self.standardize,
-            max_iter=self.max_iter,
             max_time=None,
             tol=1e-3 if self.tol is None else self.tol,
             prune_tol=0.0,
             merge_angle=0.0,
-            device=self.device,
-            dtype=self.dtype,
-            random_state=self.random_state,
             checkpoint=None,
         )
 
@@ -368,9 +371,9 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         )
 
     def _split_params(self, params: dict[str, object]) -> dict[str, object]:
-        """What of the metadata goes to the splitter."""
+        """The part of the metadata that is passed to the splitter."""
         if get_config()["enable_metadata_routing"]:
-            return process_routing(self, "fit", **params).splitter.split
+            return dict(process_routing(self, "fit", **params).splitter.split)
         unknown = sorted(set(params) - {"groups"})
         if unknown:
             raise TypeError(

@@ -1,4 +1,4 @@
-"""The networks of all stages: the public path function."""
+"""The public function that returns the networks of all stages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sklearn_twolayer._checks.data import check_inputs, check_targets, check_weights
+from sklearn_twolayer._checks.data import (
+    check_inputs,
+    check_targets,
+    check_weights,
+    warn_of_far_columns,
+)
 from sklearn_twolayer._checks.parameters import check_flag
 from sklearn_twolayer._fit.problem import PathProblem
 from sklearn_twolayer._fit.report import history
@@ -33,7 +38,7 @@ class TwoLayerPath:
         The network of each stage, in the units of ``X`` and ``y``, with `features`,
         `feature_intercepts`, `amplitudes`, `coef`, `intercept` and `predict`.
     debiased : tuple of FittedNetwork, of length n_stages, or None
-        The networks refitted without decay, if asked for.
+        The networks refitted without decay; None if `debias` is False.
     history : dict of str to ndarray of shape (n_stages,)
         As `history_` of :class:`RegularizedTwoLayerRegressor`.
     """
@@ -45,7 +50,7 @@ class TwoLayerPath:
     history: dict[str, np.ndarray]
 
 
-TwoLayerPath.__module__ = "sklearn_twolayer"  # The public name, as of the estimators.
+TwoLayerPath.__module__ = "sklearn_twolayer"  # the public name, as for the estimators
 
 
 def two_layer_path(
@@ -88,8 +93,8 @@ def two_layer_path(
     solver : {"auto", "newton", "fast", "gd"}, default="auto"
         How the objective is minimised at each stage.
     debias : bool, default=False
-        Whether to refit the network of each stage without decay, too. Its neurons are
-        merged and dropped as long as an information criterion falls.
+        Whether to refit the network of each stage without decay, too. In the refit,
+        neurons are merged, dropped and added as long as an information criterion falls.
     n_neurons : int, default=100
         Number of neurons at the start, at least 1.
     hidden_bias : bool, default=True
@@ -105,7 +110,7 @@ def two_layer_path(
     prune_tol : float, default=1e-6
         Neurons with at most this fraction of the largest mass are removed.
     merge_angle : float, default=0.05
-        Neurons whose directions are within this angle, in radians, are made one.
+        Neurons whose directions are within this angle, in radians, are merged.
     device : str, torch.device or None, default=None
         Where to compute.
     dtype : {"float64", "float32"}, default="float64"
@@ -113,21 +118,26 @@ def two_layer_path(
     random_state : int, RandomState instance or None, default=None
         Seeds the initial directions and the search for the certificate's peak.
     checkpoint : str or path-like, default=None
-        File to write each finished stage to. If it is there already, from a fit of the
-        same data with the same parameters, the fit goes on after its last stage and
-        ends as it would have in one go; another one is refused. It holds plain arrays,
-        nothing in it is executed, and it is whole at any moment. Delete it to
-        begin anew.
+        File to write each finished stage to. If the file exists and was written by a
+        fit of the same data with the same parameters, the fit continues after its last
+        stage, with the same result as without the interruption; a file of another fit
+        raises an error. It holds plain arrays, reading it executes nothing, and it is
+        complete at any moment. Delete it to begin anew.
 
     Returns
     -------
     path : TwoLayerPath
-        Decays, networks and what is known of them.
+        Decays, networks, and measures of each stage.
 
     Raises
     ------
     TypeError, ValueError
         If a parameter or the data are not as documented.
+
+    Warns
+    -----
+    UncentredWarning
+        If columns are far from zero with `hidden_bias=False`.
 
     See Also
     --------
@@ -165,6 +175,7 @@ def two_layer_path(
     weights = check_weights(sample_weight, X.shape[0])
     with fit_threads(X.size), time_limit(options.max_time):
         problem = PathProblem.of(RawRows.local(X, targets, weights), options)
+        warn_of_far_columns(None, problem.rows.far_columns)
         stages = list(path_stages(problem))
         networks = tuple(problem.fitted(stage.network) for stage in stages)
         if debias:

@@ -1,9 +1,13 @@
-"""Fitted estimators as plain dictionaries that JSON can hold. Nothing is executed."""
+"""Fitted estimators as plain dictionaries that JSON can hold.
+
+Reading a dictionary executes nothing in it.
+"""
 
 from __future__ import annotations
 
 import math
 import os
+from typing import Any, TypeVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -14,13 +18,17 @@ from sklearn_twolayer._options.schedule import (
     StagedSchedule,
 )
 
+ModelT = TypeVar("ModelT", bound=BaseEstimator)
+
+# Name and version of the format, which stand in each dictionary.
 FORMAT = "sklearn_twolayer"
 FORMAT_VERSION = 1
-SCHEDULES = {
+# Classes of schedules that can be stored, by their names.
+SCHEDULES: dict[str, type[BaseEstimator]] = {
     kind.__name__: kind
     for kind in (ConstantSchedule, GeometricSchedule, StagedSchedule)
 }
-# What arrays of each of NumPy's kinds of dtype are stored as.
+# Names of the dtypes that arrays are stored with, by NumPy's kind of dtype.
 KINDS = {
     "f": "float64", "i": "int64", "u": "int64", "b": "bool",
     "O": "str", "U": "str", "T": "str",
@@ -28,7 +36,7 @@ KINDS = {
 
 
 def to_plain(estimator: BaseEstimator) -> dict[str, object]:
-    """Class, parameters and fitted attributes."""
+    """Class, parameters and fitted attributes as a dictionary of plain values."""
     from sklearn_twolayer import __version__
 
     fitted = {
@@ -47,8 +55,8 @@ def to_plain(estimator: BaseEstimator) -> dict[str, object]:
     }
 
 
-def from_plain(kind: type[BaseEstimator], plain: object) -> BaseEstimator:
-    """The estimator that `to_plain` described."""
+def from_plain(kind: type[ModelT], plain: object) -> ModelT:
+    """The estimator that `to_plain` described, of the class ``kind``."""
     if not isinstance(plain, dict) or plain.get("format") != FORMAT:
         raise ValueError(
             f"data must be a dictionary made by to_dict, with 'format': {FORMAT!r}."
@@ -73,14 +81,16 @@ def from_plain(kind: type[BaseEstimator], plain: object) -> BaseEstimator:
     wrong = [n for n in fitted if not n.isidentifier() or n[0] == "_" or n[-1] != "_"]
     if unknown or wrong:
         raise ValueError(f"data has entries that are not known: {unknown + wrong}.")
-    estimator = kind(**{name: _restored(name, v) for name, v in parameters.items()})
+    estimator: ModelT = kind(
+        **{name: _restored(name, value) for name, value in parameters.items()}
+    )
     vars(estimator).update({name: _restored(name, v) for name, v in fitted.items()})
     _check_shapes(estimator)
     return estimator
 
 
 def _check_shapes(estimator: BaseEstimator) -> None:
-    """Refuse networks that could not predict."""
+    """Raise an error if the network could not predict."""
     try:
         n_out, n_in = estimator.features_.shape
         outputs = estimator.coef_.shape[:-1]
@@ -98,7 +108,11 @@ def _check_shapes(estimator: BaseEstimator) -> None:
 
 
 def _plain(name: str, value: object) -> object:
-    """Arrays and schedules as dictionaries, numbers that are not finite as text."""
+    """A value as JSON can hold it.
+
+    Arrays, schedules and numbers that are not finite become dictionaries, which
+    `_restored` recognises by their keys. ``name`` is for the error message.
+    """
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, np.generic):
@@ -119,7 +133,7 @@ def _plain(name: str, value: object) -> object:
         return os.fspath(value)
     if isinstance(value, (list, tuple)):
         return [_plain(name, item) for item in value]
-    if type(value).__name__ in SCHEDULES:
+    if isinstance(value, BaseEstimator) and type(value).__name__ in SCHEDULES:
         own = value.get_params(deep=False)
         own = {key: _plain(f"{name}__{key}", v) for key, v in own.items()}
         return {"schedule": type(value).__name__, "parameters": own}
@@ -131,7 +145,12 @@ def _plain(name: str, value: object) -> object:
     )
 
 
-def _restored(name: str, plain: object) -> object:
+def _restored(name: str, plain: Any) -> Any:
+    """The value that `_plain` stored.
+
+    The data may come from anywhere and are not checked before they are read: if they
+    have another form, one of the errors below is raised and reported.
+    """
     if plain is None or isinstance(plain, (bool, int, float, str)):
         return plain
     if isinstance(plain, list):

@@ -10,6 +10,8 @@ from sklearn.linear_model import LinearRegression
 
 from sklearn_twolayer._rows.units import FittedNetwork
 
+# Most loadings of a line, and most characters of a name, so that lines fit a screen
+# (convention).
 LARGEST_LOADINGS = 4
 LONGEST_NAME = 24
 
@@ -17,18 +19,19 @@ LONGEST_NAME = 24
 def shares_of_variance(
     network: FittedNetwork, X: np.ndarray | sparse.csr_array
 ) -> np.ndarray:
-    """What each feature adds to the variance of the best linear model's predictions.
+    """Shares of the linear part and of each feature in the variance of the predictions.
 
-    One entry a feature, and first that of the linear model of the predictions; they
-    add up to one. Features count without their linear parts, whose share would depend
-    on the signs of the directions (theory eq. 5).
+    The first entry is the share of the best linear model of the predictions, the others
+    are what each feature adds to it; they add up to one. The linear fit of a feature
+    counts for the linear model, because it depends on the sign of the direction
+    (theory eq. 5).
     """
     prediction = network.predict(X).reshape(X.shape[0], network.n_outputs)
     amplitudes = network.amplitudes.reshape(network.n_features, network.n_outputs)
     activations = np.maximum(network.project(X), 0.0)
     both = np.hstack([prediction, activations])
-    bent = both - LinearRegression().fit(X, both).predict(X)
-    rest, activations = np.split(bent, [network.n_outputs], axis=1)
+    residual = both - LinearRegression().fit(X, both).predict(X)
+    rest, activations = np.split(residual, [network.n_outputs], axis=1)
     variance = np.sum((prediction - prediction.mean(axis=0)) ** 2)
     if variance == 0:
         return np.zeros(network.n_features + 1)
@@ -43,7 +46,7 @@ def summarized(
     facts: dict[str, str],
     shares: np.ndarray | None,
 ) -> str:
-    """Lines about the fit, then one line a feature."""
+    """Text with lines about the fit, then one line for each feature."""
     if shares is not None:
         facts = {**facts, "linear part": f"{shares[0]:.1%} of the variance"}
     width = max(map(len, facts))

@@ -11,7 +11,7 @@ from sklearn_twolayer._rows.units import FittedNetwork
 class TwoLayerModule(torch.nn.Module):
     """``intercept + X coef' + relu(X features' + feature_intercepts) amplitudes``.
 
-    Parameters have double precision, as the fit had; ``module.float()`` halves it.
+    Parameters have double precision; ``module.float()`` converts them to single.
     """
 
     def __init__(self, network: FittedNetwork) -> None:

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 # (convention).
 SAME_LINE = 0.5
 # Parameters that can end a stage early.
+# Warning about a warm start that was not used.
+USELESS_START = (
+    "On these data the network of the previous fit is no better than the linear model, "
+    "so warm_start=True has begun anew: are X and y in other units than before?"
+)
 LIMITS = ("max_iter", "max_time")
 # Advice for a duality gap above the tolerance, by what ended the descent.
 REMEDIES = {

@@ -29,7 +29,11 @@ def begin_search(problem: PathProblem, penalty: str | float) -> Network | BoldSt
 
     With many rows, few steps on all rows are needed after a search on a sample.
     """
-    found = _found_on_sample(problem, penalty) if begins_on_sample(problem) else None
+    found = None
+    if not problem.options.standardize:
+        found = _found_on_scaled(problem, penalty)
+    elif begins_on_sample(problem):
+        found = _found_on_sample(problem, penalty)
     return found or bold_start(
         problem.rows, problem.start, problem.generator, problem.tuning
     )
@@ -114,6 +118,18 @@ def _found_on_sample(problem: PathProblem, penalty: str | float) -> Network | No
     options = replace(problem.options, checkpoint=None)
     fitted = parts.joined(_search_sample, samples, options, penalty, problem.tuning)
     return problem.network_of(fitted)
+
+
+def _found_on_scaled(problem: PathProblem, penalty: str | float) -> Network | None:
+    """What the search finds on standardised columns, in the coordinates of this fit.
+
+    A network without decay is the same in all units. But early features, and the decay
+    that they begin at, see little beside a column of large scale.
+    """
+    options = replace(problem.options, standardize=True, checkpoint=None)
+    scaled = PathProblem.of(problem.raw, options, problem.tuning)
+    result = search_from(scaled, begin_search(scaled, penalty), penalty)
+    return problem.network_of(scaled.fitted(result.network))
 
 
 def _search_sample(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from sklearn_twolayer._fit.checkpoint import continued
 from sklearn_twolayer._fit.searches import begin_search, search_from
 from sklearn_twolayer._network.network import Network
 from sklearn_twolayer._network.noise import with_effective_size
+from sklearn_twolayer._network.objective import residual_at
 from sklearn_twolayer._path.path import follow_path
 from sklearn_twolayer._path.stage import Stage, finish_stage
 from sklearn_twolayer._runtime.limits import limit_reached, step_limit
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
     from sklearn_twolayer._fit.problem import PathProblem
     from sklearn_twolayer._rows.units import FittedNetwork
 
+# Share of the variance beside the linear model below which an earlier network is of no
+# use as a start (convention). Networks of the same data explain more, unless the data
+# are hardly more than noise.
+LEAST_EXPLAINED = 1e-4
+
 
 def path_stages(
     problem: PathProblem, initial: FittedNetwork | None = None
@@ -43,7 +49,7 @@ def path_stages(
         return follow_path(
             problem.rows,
             problem.start,
-            problem.lambdas,
+            cast("Sequence[float]", problem.lambdas),
             problem.options,
             problem.generator,
             network,
@@ -90,7 +96,8 @@ def _with_checkpoint(
         return
     checkpoint.restore(problem.generator)
     for stage in run(checkpoint.stages):
-        if stage.stopped_by != "max_time":  # else a later fit repeats the stage
+        # A stage that ran out of time is not written, so that a later fit repeats it.
+        if stage.stopped_by != "max_time":
             checkpoint = checkpoint.with_stage(stage, problem.generator)
             checkpoint.write(path)
         yield stage
@@ -110,6 +117,20 @@ def _data_fingerprint(
         problem.lambdas,
         [] if initial is None else initial.parameters.numpy(),
     ]
+
+
+def is_useless_start(problem: PathProblem, initial: FittedNetwork) -> bool:
+    """Whether an earlier network fits the data no better than the linear model does.
+
+    After a change of units it does not, and a search from there would end without
+    neurons.
+    """
+    network = problem.network_of(initial)
+    if network is None or problem.start.lambda_max == 0.0:
+        return False
+    # The comparison is also false where numbers have overflowed.
+    explains = residual_at(problem.rows, network).squares <= 1.0 - LEAST_EXPLAINED
+    return not explains
 
 
 def keep_stage(

@@ -11,15 +11,16 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from sklearn_twolayer._checks.data import SINGLE
 from sklearn_twolayer._rows.inputs import DenseInputs
-from sklearn_twolayer._rows.linear_basis import linear_bases
+from sklearn_twolayer._rows.linear_basis import CONSTANT, linear_bases
 from sklearn_twolayer._rows.part import Part
 from sklearn_twolayer._rows.parts import Kept, LocalParts, Parts
 from sklearn_twolayer._rows.raw import RawPart, Shares
 from sklearn_twolayer._rows.standardize import (
     find_standardization,
-    mean_square,
     relative_weight_sums,
+    spread_and_spacing,
     standardized_part,
     weight_facts,
 )
@@ -28,9 +29,14 @@ from sklearn_twolayer._rows.units import Units
 
 R = TypeVar("R")
 
-# Targets are linear up to rounding if the root of their mean squared residual from the
-# linear fit is at most this fraction of the root of their mean square (convention).
+# A target is linear up to rounding if its residual from the linear fit is at most this
+# fraction of its spread, or the spacing of its floats (convention). Its distance from
+# zero does not matter: a mean costs no more digits than the floats have lost to it.
 LINEAR_TARGET = 1e-12
+
+# Without hidden biases, neurons see columns whose mean is more than this many standard
+# deviations as nearly constant (convention).
+FAR = 5.0
 
 # A mean squared residual up to this fraction of that of the linear fit is rounding
 # (convention).
@@ -57,6 +63,9 @@ class Rows:
     n_inputs : int
         Number of inputs that the neurons see. Without hidden biases the constant input
         is not one of them.
+    far_columns : list of int
+        Columns of ``X`` that neurons without biases see as nearly constant, because
+        they vary little beside their mean. Constant columns are not among them.
     input_varies : torch.Tensor of shape (n_inputs,)
         False for inputs that are zero on all rows, as constant columns are after
         centring.
@@ -68,6 +77,8 @@ class Rows:
         A matrix such that ``inputs @ linear_basis`` is orthonormal.
     exact : float
         A mean squared residual up to this counts as rounding.
+    fits_single : bool
+        Whether single precision can hold the squares of what the neurons see.
     units : Units
         Conversion of networks to the units of ``X`` and ``y`` and back.
     """
@@ -76,11 +87,13 @@ class Rows:
     n_samples: int
     n_outputs: int
     n_inputs: int
+    far_columns: list[int]
     input_varies: torch.Tensor
     weights_repeat: bool
     n_effective: float
     linear_basis: torch.Tensor
     exact: float
+    fits_single: bool
     units: Units
 
     @classmethod
@@ -123,7 +136,7 @@ class Rows:
         total, squares = added_up(raw.gather(relative_weight_sums, max(largest)))
         shares = Shares(max(largest), total)
         standardization, target_mean = find_standardization(
-            raw, shares, standardize=standardize, hidden_bias=hidden_bias
+            raw, shares, dtype, standardize=standardize, hidden_bias=hidden_bias
         )
         parts = raw.made(
             raw.keep(standardized_part, shares, standardization, target_mean)
@@ -136,25 +149,32 @@ class Rows:
             change = whole_basis @ (whole_basis.T @ moments)
             linear = linear + change
             parts = parts.made(parts.keep(_without_linear, change))
-        size = math.sqrt(added_up(parts.gather(_target_squares)))
-        magnitude = math.sqrt(added_up(raw.gather(mean_square, shares)))
-        if size <= LINEAR_TARGET * magnitude:
-            size = 0.0
-        varies = gram.diagonal() > 0
+        left, left_of_each = added_up(parts.gather(_target_squares))
+        spread, spacing = added_up(raw.gather(spread_and_spacing, shares, target_mean))
+        is_bent = left_of_each > np.maximum(LINEAR_TARGET**2 * spread, spacing)
+        if not is_bent.all():  # Rounding of one target must not hide another target.
+            parts = parts.made(parts.keep(_only_bent_targets, is_bent))
+            left, _ = added_up(parts.gather(_target_squares))
+        size = math.sqrt(left)
+        sizes = np.sqrt(np.maximum(gram.diagonal(), 0.0))
+        far_columns: list[int] = []
         if not hidden_bias:  # Not centred, a nonzero constant column is not zero.
-            varies = varies[:-1] | (standardization.shift != 0)
+            far_columns = _far_columns(sizes[:-1], standardization.offset)
+            sizes = np.hypot(sizes[:-1], standardization.offset)
         return cls(
             parts=parts.made(parts.keep(_finished, size, device, dtype)),
             n_samples=sum(counts),
             n_outputs=len(target_mean),
-            n_inputs=len(varies),
-            input_varies=torch.from_numpy(varies),
+            n_inputs=len(sizes),
+            far_columns=far_columns,
+            input_varies=torch.from_numpy(sizes > 0),
             # Of weights that are not whole numbers only the ratios matter. Until a
             # residual is known, all rows are assumed to be equally noisy (eq. 16).
             weights_repeat=all(whole),
             n_effective=float(sum(sums) if all(whole) else total**2 / squares),
             linear_basis=torch.from_numpy(basis),
             exact=EXACT[dtype],
+            fits_single=bool(sizes.max() <= SINGLE[1]),
             units=Units(
                 shift=standardization.shift,
                 scale=standardization.scale,
@@ -224,8 +244,21 @@ def _without_linear(part: Part, linear: np.ndarray) -> Part:
     return replace(part, targets=targets)
 
 
-def _target_squares(part: Part) -> float:
-    return float(part.targets.square().sum())
+def _target_squares(part: Part) -> tuple[float, np.ndarray]:
+    """Sum of squares of all targets, and of each."""
+    squares = part.targets.square()
+    return float(squares.sum()), squares.sum(dim=0).numpy()
+
+
+def _only_bent_targets(part: Part, is_bent: np.ndarray) -> Part:
+    """The part with zeros for the targets that are linear up to rounding."""
+    return replace(part, targets=part.targets * torch.from_numpy(is_bent))
+
+
+def _far_columns(spread: np.ndarray, mean: np.ndarray) -> list[int]:
+    """Columns whose spread is small beside their mean, but for constant ones."""
+    ratio = np.divide(spread, np.abs(mean), out=np.ones_like(spread), where=mean != 0)
+    return np.flatnonzero((ratio > CONSTANT) & (ratio < 1.0 / FAR)).tolist()
 
 
 def _finished(

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from sklearn_twolayer._checks.data import check_magnitude
+from sklearn_twolayer._checks.data import check_magnitude, check_single
 from sklearn_twolayer._rows.inputs import (
     ArrayInputs,
     DenseInputs,
@@ -81,6 +81,27 @@ def centred_sums(
     return first, second
 
 
+def spread_and_spacing(
+    raw: RawPart, shares: Shares, target_mean: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted sums of squares of centred targets, and of their floats' spacing."""
+    share = shares.of(raw.sample_weight)
+    spread = share @ np.square(raw.y - target_mean)
+    return spread, share @ np.square(_spacing(raw.y))
+
+
+def _spacing(y: np.ndarray) -> np.ndarray:
+    """Distance from each number to the next that its target could have had.
+
+    A target all of whose numbers are numbers of single precision was rounded to it
+    earlier, although the array now holds double precision. Whole numbers may be exact.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        single = y.astype(np.float32)
+        rounded = (single == y).all(axis=0) & (y != np.rint(y)).any(axis=0)
+        return np.where(rounded, np.spacing(single), np.spacing(y))
+
+
 def _sparse_centred_sums(
     X: sparse.csr_array, share: np.ndarray, mean: np.ndarray, size: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -92,9 +113,18 @@ def _sparse_centred_sums(
 
     centred = (X.data - mean[columns]) / size[columns]
     zeros = share.sum() - by_column(entry_share)  # weight of the entries not stored
+    # In a column without a zero this difference is rounding, which the square of a mean
+    # far from zero would magnify.
+    zeros[_has_no_zero(X)] = 0.0
     first = by_column(entry_share * centred) - zeros * mean / size
     second = by_column(entry_share * np.square(centred))
     return first, second + zeros * np.square(mean / size)
+
+
+def _has_no_zero(X: sparse.csr_array) -> np.ndarray:
+    """Whether each column has a stored entry on each row."""
+    n_rows, n_features = X.shape
+    return np.bincount(X.indices, minlength=n_features) == n_rows
 
 
 def standardized_inputs(
@@ -123,8 +153,7 @@ def _sparse_inputs(
     Only such columns can be far from zero. If their shift were applied in the products
     by ``offset``, cancellation would leave no correct digit.
     """
-    n_rows, n_features = X.shape
-    full = np.bincount(X.indices, minlength=n_features) == n_rows
+    full = _has_no_zero(X)
     shift = np.where(full, standardization.shift, 0.0)
     values = (X.data - shift[X.indices]) / standardization.scale[X.indices]
     values *= np.repeat(root, np.diff(X.indptr))
@@ -138,19 +167,26 @@ def _sparse_inputs(
 
 
 def find_standardization(
-    raw: Parts[RawPart], shares: Shares, *, standardize: bool, hidden_bias: bool
+    raw: Parts[RawPart],
+    shares: Shares,
+    dtype: torch.dtype,
+    *,
+    standardize: bool,
+    hidden_bias: bool,
 ) -> tuple[Standardization, np.ndarray]:
     """Weighted means and standard deviations, and the mean of the targets.
 
-    Without hidden biases the scale is the root of the mean square. A scale of zero is
-    replaced by one. The second pass, over centred columns, makes the means exact for
-    columns that are far from zero. They are divided by their largest absolute value, so
-    that their squares do not overflow.
+    Without hidden biases the scale is the root of the mean square. The scale of a
+    constant column is one, or the size of its rounding if that is larger. The second
+    pass, over centred columns, makes the means exact for columns that are far from
+    zero. They are divided by their largest absolute value, so that their squares do not
+    overflow.
     """
     means, target_means, low, high = zip(*raw.gather(column_sums, shares), strict=True)
     mean, target_mean = np.asarray(sum(means)), np.asarray(sum(target_means))
     largest = np.maximum(np.max(high, axis=0) - mean, mean - np.min(low, axis=0))
-    for j, value in enumerate(largest):
+    rounding = np.minimum(CONSTANT * np.abs(mean), 1.0)
+    for j, value in enumerate(np.where(largest > rounding, largest, 0.0)):
         check_magnitude(f"Column {j} of X, less its mean,", value)
     size = np.where(largest > 0, largest, 1.0)
     first, second = added_up(raw.gather(centred_sums, shares, mean, size))
@@ -159,8 +195,12 @@ def find_standardization(
     scale = np.where(scale > CONSTANT * np.abs(mean), scale, 0.0)
     if not hidden_bias:
         scale = np.hypot(mean, scale)
-    scale = np.where(standardize & (scale > 0), scale, 1.0)
-    return Standardization(mean, scale), target_mean
+    if dtype == torch.float32 and not standardize:
+        for j, value in enumerate(scale):
+            check_single(j, value)
+    divisor = np.where(standardize, scale, 1.0)
+    divisor = np.where(scale > 0, divisor, np.maximum(size, 1.0))
+    return Standardization(mean, divisor), target_mean
 
 
 def standardized_part(
@@ -173,8 +213,3 @@ def standardized_part(
     root = np.sqrt(shares.of(raw.sample_weight))[:, None]
     targets = torch.from_numpy((raw.y - target_mean) * root)
     return Part(standardized_inputs(raw, shares, standardization), targets)
-
-
-def mean_square(raw: RawPart, shares: Shares) -> float:
-    """Contribution of the part to the weighted mean square of ``y``."""
-    return float(shares.of(raw.sample_weight) @ np.square(raw.y).sum(axis=1))

@@ -229,8 +229,8 @@ def peaks_in_span(
 ) -> torch.Tensor:
     """Directions of the residual's peaks within the span of the living directions."""
     directions = network.directions
-    svd = torch.linalg.svd(directions, full_matrices=False)
-    span: torch.Tensor = svd.Vh[svd.S > 1e-3 * svd.S[0]]
+    _, sizes, vectors = torch.linalg.svd(directions, full_matrices=False)
+    span: torch.Tensor = vectors[sizes > 1e-3 * sizes[0]]
     seen = rows.projected(span)
     peaks = find_peaks(seen, residual, directions @ span.T, generator, effort)
     return peaks.directions @ span

@@ -1,4 +1,4 @@
-"""Looking at fitted networks: displays, and how sure the directions are."""
+"""Inspection of fitted networks: displays, and standard errors of the directions."""
 
 from sklearn_twolayer.inspection._direction_errors import (
     DirectionErrors,

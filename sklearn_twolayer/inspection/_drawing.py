@@ -1,8 +1,8 @@
-"""What the displays share. Matplotlib is imported only when something is drawn."""
+"""Functions of all displays. Matplotlib is imported only when something is drawn."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -10,17 +10,19 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_twolayer._estimators.base import TwoLayerModel
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.gridspec import GridSpecBase
 
-# Okabe and Ito's colours, which colour-blind people can tell apart; the grey is for
-# what is in the background.
+# The colours of Okabe and Ito, which colour-blind people can tell apart, and grey for
+# the background (convention).
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 GREY = "#999999"
 
 
 def check_model(estimator: object) -> TwoLayerModel:
-    """A fitted two-layer estimator."""
+    """The estimator, if it is a fitted one of this package."""
     if not isinstance(estimator, TwoLayerModel):
         raise TypeError(
             "estimator must be a RegularizedTwoLayerRegressor or a "
@@ -36,22 +38,31 @@ def panels(
     n_rows: int,
     n_columns: int,
     size: tuple[float, float],
-    **grid: object,
-) -> tuple[Figure, np.ndarray]:
-    """A figure and its axes, of shape (n_rows, n_columns); within ``ax`` if given."""
+    **grid: Any,
+) -> tuple[Figure | SubFigure, np.ndarray]:
+    """A figure and new axes, of shape (n_rows, n_columns), in the place of ``ax``.
+
+    Without ``ax`` the figure is a new one of ``size``. ``display`` is the name in the
+    error message, ``grid`` are arguments of the grid of the axes.
+    """
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise ImportError(
             f"{display}.plot needs matplotlib: python -m pip install matplotlib."
         ) from error
+    figure: Figure | SubFigure
+    spec: GridSpecBase
     if ax is None:
         figure = plt.figure(figsize=size, layout="constrained")
         spec = figure.add_gridspec(n_rows, n_columns, **grid)
     else:
+        place = ax.get_subplotspec()
+        if place is None:
+            raise ValueError("ax must be part of a grid, as from plt.subplots.")
         figure = ax.figure
         ax.set_axis_off()
-        spec = ax.get_subplotspec().subgridspec(n_rows, n_columns, **grid)
+        spec = place.subgridspec(n_rows, n_columns, **grid)
     return figure, np.array(
         [
             [figure.add_subplot(spec[i, k]) for k in range(n_columns)]
@@ -60,14 +71,19 @@ def panels(
     )
 
 
-def styled(kind: type, defaults: dict, given: dict) -> dict:
-    """Defaults with what was given, whatever aliases of the artist's kind it uses."""
+def styled(
+    kind: type[Artist], defaults: dict[str, Any], given: dict[str, Any]
+) -> dict[str, Any]:
+    """The defaults, replaced by what was given.
+
+    Names in ``given`` may be aliases of properties of the artist, such as "lw".
+    """
     from matplotlib.cbook import normalize_kwargs
 
     return {**defaults, **normalize_kwargs(given, kind)}
 
 
 def shortened(name: object, length: int = 18) -> str:
-    """A name that does not run over its neighbours."""
+    """The name, cut so that it does not overlap its neighbours."""
     text = str(name)
     return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,8 +1,8 @@
-"""How neurons come and grow as the decay falls, and where cross-validation stopped."""
+"""Display of masses, losses and held-out errors along the decays of a path."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -28,7 +28,7 @@ class TwoLayerPathDisplay:
     lambdas : ndarray of shape (n_stages,)
         Decays of the stages as fractions of ``lambda_max``.
     masses : ndarray of shape (n_stages, n_lines)
-        Mass of each neuron; zero where it does not live.
+        Mass of each neuron at each stage; zero if the stage is without the neuron.
     losses : ndarray of shape (n_stages,)
         Half the mean squared residual.
     certificates : ndarray of shape (n_stages,)
@@ -36,12 +36,12 @@ class TwoLayerPathDisplay:
     lambda_ : float
         Decay that was kept, as a fraction of ``lambda_max``.
     cv_lambdas : ndarray of shape (n_lambdas,), default=None
-        Fractions that cross-validation compared.
+        Decays that cross-validation compared, as fractions of ``lambda_max``.
     mse_path : ndarray of shape (n_lambdas, n_folds), default=None
         Held-out errors of the network of each decay.
     blended_mse_path : ndarray of shape (n_lambdas, n_folds, n_shares), default=None
-        Held-out errors of its means with debiased networks; the share with the least
-        error is drawn.
+        Held-out errors of the means of this network and debiased ones. The share with
+        the least error is drawn.
     debiased_mse : ndarray of shape (n_folds,), default=None
         Held-out errors of the debiased network.
     averaged_mse : ndarray of shape (n_folds,), default=None
@@ -57,7 +57,7 @@ class TwoLayerPathDisplay:
 
     See Also
     --------
-    RidgeFunctionDisplay : The functions that were learned.
+    RidgeFunctionDisplay : The ridge function of each feature.
 
     Examples
     --------
@@ -100,7 +100,7 @@ class TwoLayerPathDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator: object, *, ax: Axes | None = None, **kwargs: object
+        cls, estimator: object, *, ax: Axes | None = None, **kwargs: Any
     ) -> Self:
         """Draw the path of a fitted estimator.
 
@@ -109,7 +109,8 @@ class TwoLayerPathDisplay:
         estimator : RegularizedTwoLayerRegressor or RegularizedTwoLayerRegressorCV
             Fitted estimator.
         ax : matplotlib Axes, default=None
-            Its place is divided among the panels; a new figure if None.
+            Part of a grid of axes; its place is divided among the panels. None makes a
+            new figure.
         **kwargs : dict
             Passed to `plot` of the lines of the masses.
 
@@ -123,7 +124,7 @@ class TwoLayerPathDisplay:
         ImportError
             If matplotlib is not installed.
         TypeError, sklearn.exceptions.NotFittedError
-            If the estimator is another one, or not fitted.
+            If the estimator is not one of this package, or not fitted.
         """
         estimator = check_model(estimator)
         history = estimator.history_
@@ -147,13 +148,14 @@ class TwoLayerPathDisplay:
         )
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, ax: Axes | None = None, **kwargs: object) -> Self:
+    def plot(self, ax: Axes | None = None, **kwargs: Any) -> Self:
         """Draw the panels.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Its place is divided among the panels; a new figure if None.
+            Part of a grid of axes; its place is divided among the panels. None makes a
+            new figure.
         **kwargs : dict
             Passed to `plot` of the lines of the masses.
 
@@ -167,7 +169,8 @@ class TwoLayerPathDisplay:
         ImportError
             If matplotlib is not installed.
         """
-        n_panels = 3 if self.mse_path is None else 4
+        is_validated = self.mse_path is not None and self.cv_lambdas is not None
+        n_panels = 4 if is_validated else 3
         self.figure_, axes = panels(
             "TwoLayerPathDisplay", ax, n_panels, 1, (6.4, 2.1 * n_panels)
         )
@@ -175,10 +178,9 @@ class TwoLayerPathDisplay:
         self._draw_masses(self.axes_[0], kwargs)
         self._draw_loss(self.axes_[1])
         self._draw_neurons(self.axes_[2])
-        if self.mse_path is not None:
-            self._draw_errors(self.axes_[3])
         shown = np.concatenate([self.lambdas, [self.lambda_]])
-        if self.cv_lambdas is not None:
+        if self.mse_path is not None and self.cv_lambdas is not None:
+            self._draw_errors(self.axes_[3], self.cv_lambdas)
             compared = np.isfinite(self.mse_path).all(axis=1)
             shown = np.concatenate([shown, self.cv_lambdas[compared]])
         shown = shown[shown > 0]
@@ -192,18 +194,20 @@ class TwoLayerPathDisplay:
         self.figure_.align_ylabels(list(self.axes_))
         return self
 
-    def _draw_masses(self, panel: Axes, kwargs: dict[str, object]) -> None:
+    def _draw_masses(self, panel: Axes, kwargs: dict[str, Any]) -> None:
         from matplotlib.lines import Line2D
 
         panel.set_ylabel("mass of\neach neuron")
         panel.set_ylim(0, 1.08 * max(self.masses.max(initial=0.0), 1e-300))
         last = self.masses[-1] if len(self.masses) else np.zeros(0)
         for rank, j in enumerate(np.argsort(-last)):
-            style = {"color": GREY, "linewidth": 0.6, "marker": ".", "zorder": 1}
+            style: dict[str, Any] = {
+                "color": GREY, "linewidth": 0.6, "marker": ".", "zorder": 1
+            }  # fmt: skip
             if rank < len(COLORS) and last[j] > 0:
                 style |= {"color": COLORS[rank], "linewidth": 1.6, "zorder": 2}
             lives = self.masses[:, j] > 0
-            # The stage before a birth and after a death is drawn, at zero.
+            # Lines also have the stage before a birth and the one after a death, at 0.
             near = lives | np.append(lives[1:], False) | np.insert(lives[:-1], 0, False)
             values = np.where(near, self.masses[:, j], np.nan)
             panel.plot(self.lambdas, values, **styled(Line2D, style, kwargs))
@@ -215,11 +219,15 @@ class TwoLayerPathDisplay:
             panel.set_yscale("log")
 
     def _draw_neurons(self, panel: Axes) -> None:
+        from matplotlib.ticker import AutoLocator
+
         n_neurons = np.count_nonzero(self.masses, axis=1)
         panel.set_ylabel("neurons", color=COLORS[0])
         panel.plot(self.lambdas, n_neurons, color=COLORS[0], marker=".")
         panel.set_ylim(bottom=0)
-        panel.yaxis.get_major_locator().set_params(integer=True)
+        locator = AutoLocator()
+        locator.set_params(integer=True)
+        panel.yaxis.set_major_locator(locator)
         beside = panel.twinx()
         beside.set_ylabel("certificate", color=COLORS[1])
         beside.plot(
@@ -230,7 +238,7 @@ class TwoLayerPathDisplay:
         beside.set_ylim(min(0.9, low - 0.05), max(1.1, high + 0.05))
         beside.spines["top"].set_visible(False)
 
-    def _draw_errors(self, panel: Axes) -> None:
+    def _draw_errors(self, panel: Axes, lambdas: np.ndarray) -> None:
         panel.set_ylabel("held-out\nsquared error")
         curves = [
             ("with decay", self.mse_path, COLORS[0]),
@@ -239,12 +247,12 @@ class TwoLayerPathDisplay:
         for label, path, color in curves:
             if path is None:
                 continue
-            compared = np.isfinite(path).all(axis=1)  # folds stop past their minimum
+            compared = np.isfinite(path).all(axis=1)  # stages that all folds have run
             if not compared.any():
                 continue
             values = path[compared]
             panel.errorbar(
-                self.cv_lambdas[compared], values.mean(axis=1), _standard_error(values),
+                lambdas[compared], values.mean(axis=1), _standard_error(values),
                 color=color, marker=".", lw=1.4, elinewidth=0.7, capsize=2, label=label,
             )  # fmt: skip
         lines = [
@@ -258,7 +266,7 @@ class TwoLayerPathDisplay:
 
 
 def _best_share(blended: np.ndarray | None) -> np.ndarray | None:
-    """Of the paths of several shares the one that comes to the least mean error."""
+    """The errors along the path for the share whose least mean error is lowest."""
     if blended is None:
         return None
     means = blended.mean(axis=1)
@@ -267,15 +275,16 @@ def _best_share(blended: np.ndarray | None) -> np.ndarray | None:
 
 
 def _standard_error(values: np.ndarray) -> np.ndarray:
-    """Of the mean over folds, in the columns."""
+    """Standard error of the mean over the folds, which are the columns."""
     n_folds = values.shape[1]
     if n_folds < 2:
         return np.zeros(len(values))
-    return values.std(axis=1, ddof=1) / np.sqrt(n_folds)
+    errors: np.ndarray = values.std(axis=1, ddof=1) / np.sqrt(n_folds)
+    return errors
 
 
 def _scale_decays(panel: Axes, low: float, high: float) -> None:
-    """Logarithmic, falling to the right, with few enough labels to be read."""
+    """Make the horizontal axis logarithmic and falling, with few enough labels."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
     panel.set_xscale("log")

@@ -1,10 +1,11 @@
-"""What each feature does: its ridge function, the data around it, its loadings."""
+"""Display of the ridge function, partial residuals and loadings of each feature."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.utils import check_random_state
 
@@ -28,15 +29,16 @@ class RidgeFunctionDisplay:
     """Partial residuals, ridge function and loadings of each feature.
 
     Use :meth:`from_estimator`. For each feature, by decreasing mass, the left panel
-    shows ``a_j relu(z_j)`` over the projection ``z_j``, and that plus the residual for
-    each row; the right panel shows the largest entries of the direction.
+    shows the ridge function ``a_j relu(z_j)`` over the projection ``z_j``, and for each
+    row its value plus the residual; the right panel shows the largest entries of the
+    direction.
 
     Parameters
     ----------
     projections : ndarray of shape (n_samples, n_features_out)
         ``X @ features_.T + feature_intercepts_``.
     partial_residuals : ndarray of shape (n_samples, n_features_out)
-        Residual plus the feature's own part of the prediction.
+        Residual plus the ridge function of the feature.
     amplitudes : ndarray of shape (n_features_out,)
         Output weight of each feature.
     features : ndarray of shape (n_features_out, n_features_in)
@@ -44,7 +46,7 @@ class RidgeFunctionDisplay:
     feature_names : list of str
         Names of the inputs.
     feature_indices : list of int
-        Which features of the estimator these are.
+        Rows of these features in `features_` of the estimator.
     loading_errors : ndarray of shape (2, n_features_out, n_features_in), default=None
         Confidence interval of each entry of the directions.
 
@@ -57,8 +59,8 @@ class RidgeFunctionDisplay:
 
     See Also
     --------
-    TwoLayerPathDisplay : How the features came to be.
-    direction_errors : How sure they are.
+    TwoLayerPathDisplay : Masses of the features along the decays.
+    direction_errors : Standard errors of the directions.
 
     Examples
     --------
@@ -100,16 +102,16 @@ class RidgeFunctionDisplay:
         y: object,
         *,
         sample_weight: object = None,
-        features: object = None,
+        features: ArrayLike | None = None,
         target: int = 0,
         confidence: float | None = None,
         subsample: int = 1000,
         random_state: object = None,
         ax: Axes | None = None,
         max_loadings: int = 8,
-        scatter_kw: dict | None = None,
-        line_kw: dict | None = None,
-        bar_kw: dict | None = None,
+        scatter_kw: dict[str, Any] | None = None,
+        line_kw: dict[str, Any] | None = None,
+        bar_kw: dict[str, Any] | None = None,
     ) -> Self:
         """Draw the features of a fitted estimator.
 
@@ -135,7 +137,8 @@ class RidgeFunctionDisplay:
         random_state : int, RandomState instance or None, default=None
             Chooses the rows drawn.
         ax : matplotlib Axes, default=None
-            Its place is divided among the panels; a new figure if None.
+            Part of a grid of axes; its place is divided among the panels. None makes a
+            new figure.
         max_loadings : int, default=8
             Most loadings drawn for each feature, the largest.
         scatter_kw, line_kw, bar_kw : dict, default=None
@@ -151,8 +154,8 @@ class RidgeFunctionDisplay:
         ImportError
             If matplotlib is not installed.
         TypeError, ValueError, sklearn.exceptions.NotFittedError
-            If the estimator is another one or not fitted, has no features to draw, or
-            a parameter or the data are not as documented.
+            If the estimator is not one of this package, is not fitted or has no
+            features, or if a parameter or the data are not as documented.
         """
         estimator = check_model(estimator)
         network = estimator._fitted_network()
@@ -204,16 +207,17 @@ class RidgeFunctionDisplay:
         ax: Axes | None = None,
         *,
         max_loadings: int = 8,
-        scatter_kw: dict | None = None,
-        line_kw: dict | None = None,
-        bar_kw: dict | None = None,
+        scatter_kw: dict[str, Any] | None = None,
+        line_kw: dict[str, Any] | None = None,
+        bar_kw: dict[str, Any] | None = None,
     ) -> Self:
         """Draw the panels.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Its place is divided among the panels; a new figure if None.
+            Part of a grid of axes; its place is divided among the panels. None makes a
+            new figure.
         max_loadings : int, default=8
             Most loadings drawn for each feature, the largest.
         scatter_kw, line_kw, bar_kw : dict, default=None
@@ -251,7 +255,9 @@ class RidgeFunctionDisplay:
             bars.set_xlabel("loading" if below else "")
         return self
 
-    def _draw_ridge(self, panel: Axes, j: int, scatter: dict, line: dict) -> None:
+    def _draw_ridge(
+        self, panel: Axes, j: int, scatter: dict[str, Any], line: dict[str, Any]
+    ) -> None:
         from matplotlib.collections import PathCollection
         from matplotlib.lines import Line2D
 
@@ -271,7 +277,9 @@ class RidgeFunctionDisplay:
         panel.set_title(f"feature {self.feature_indices[j]}", fontsize="medium")
         panel.spines[["top", "right"]].set_visible(False)
 
-    def _draw_loadings(self, panel: Axes, j: int, n_bars: int, bar: dict) -> None:
+    def _draw_loadings(
+        self, panel: Axes, j: int, n_bars: int, bar: dict[str, Any]
+    ) -> None:
         from matplotlib.patches import Rectangle
 
         direction = self.features[j]
@@ -293,14 +301,14 @@ class RidgeFunctionDisplay:
         names = [shortened(self.feature_names[i]) for i in largest]
         panel.set_yticks(np.arange(n_bars), names, fontsize="small")
         reach = 1.1 * np.abs(self.features).max(initial=0.1)
-        if errors is not None:
+        if self.loading_errors is not None:
             reach = max(reach, 1.05 * np.abs(self.loading_errors).max())
         panel.set_xlim(-reach, reach)
         panel.spines[["top", "right"]].set_visible(False)
 
 
-def _check_features(features: object, n_features: int) -> list[int]:
-    """Rows of `features_` to draw."""
+def _check_features(features: ArrayLike | None, n_features: int) -> list[int]:
+    """The rows of `features_` to draw, checked."""
     if n_features == 0:
         raise ValueError(
             "estimator has no features to draw: the fitted model is linear. With "

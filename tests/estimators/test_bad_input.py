@@ -18,6 +18,7 @@ from sklearn_twolayer import (
     two_layer_path,
 )
 from sklearn_twolayer.datasets import make_two_layer_regression
+from sklearn_twolayer.exceptions import UncentredWarning
 
 # Quick fits end before they are certified.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -303,3 +304,68 @@ def test_other_numbers_are_taken(kind):
     inputs = (X > 0).astype(kind)
     model = RegularizedTwoLayerRegressor(**QUICK).fit(inputs, Y)
     assert np.isfinite(model.predict(inputs)).all()
+
+
+@pytest.mark.parametrize("hidden_bias", [True, False])
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("size", [1e-50, 1e-31, 1e16, 1e20, 1e50])
+def test_columns_that_single_precision_cannot_hold(size, kind, hidden_bias):
+    inputs = kind(X / X.std(axis=0) * [1.0, size, 1.0])
+    single = {"dtype": "float32", "standardize": False, "hidden_bias": hidden_bias}
+    model = RegularizedTwoLayerRegressor(**QUICK, **single)
+    told = r"Column 1 of X .* size \d\.?\d*" + f"{size:.0e}"[1:].replace("+", r"\+")
+    told += r".* between 1e-30 and 1e\+15, or set standardize=True or dtype='float64'"
+    with pytest.raises(ValueError, match=told):
+        model.fit(inputs, Y)
+    with pytest.raises(ValueError, match=told):
+        two_layer_path(inputs, Y, **QUICK, **single)
+    for remedy in ({"standardize": True}, {"dtype": "float64"}):
+        model.set_params(**{**single, **remedy}).fit(inputs, Y)
+        assert np.isfinite(model.predict(inputs)).all()
+
+
+@pytest.mark.parametrize("hidden_bias", [True, False])
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("size", [1e-29, 1e-10, 1e10, 1e14])
+def test_columns_that_single_precision_can_hold(size, kind, hidden_bias):
+    model = RegularizedTwoLayerRegressor(
+        dtype="float32", standardize=False, hidden_bias=hidden_bias, **QUICK
+    )
+    inputs = kind(X * [1.0, size, 1.0])
+    predicted = model.fit(inputs, Y).predict(inputs)
+    linear = np.column_stack([X, np.ones(60)])
+    residual = Y - linear @ np.linalg.lstsq(linear, Y, rcond=None)[0]
+    assert np.sum((Y - predicted) ** 2) <= np.sum(residual**2) * (1.0 + 1e-4)
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array, da.from_array])
+def test_columns_far_from_zero_without_hidden_biases(kind, seed):
+    X, y = make_two_layer_regression(200, 4, n_directions=2, random_state=seed)
+    far = np.add(X, [0.0, 1e6, 0.0, -50.0])
+    shifted = kind(far)
+    targets = da.from_array(y) if kind is da.from_array else y
+    model = RegularizedTwoLayerRegressor(hidden_bias=False, random_state=0)
+    with pytest.warns(UncentredWarning, match=r"deviations: 1, 3\. Centre") as caught:
+        model.fit(shifted, targets)
+    if kind is not da.from_array:
+        with pytest.warns(UncentredWarning, match=r": 1, 3\. Centre") as path:
+            two_layer_path(shifted, y, hidden_bias=False, **QUICK)
+        cv = RegularizedTwoLayerRegressorCV(hidden_bias=False, cv=2, lambdas=2)
+        with pytest.warns(UncentredWarning, match=r": 1, 3\. Centre") as chosen:
+            cv.fit(shifted, y)
+        assert len(path) == len(chosen) == 1
+        caught = [*caught, *path, *chosen]
+    assert {warning.filename for warning in caught} == {__file__}
+    model.set_params(hidden_bias=True).fit(shifted, targets)  # warnings are errors
+    assert model.score(far, y) > 0.999
+    model.set_params(hidden_bias=False).fit(X - X.mean(axis=0), y)
+    assert len(model.features_) > 0
+
+
+def test_columns_far_from_zero_are_named(fitted):
+    names = [f"sensor {j}" for j in range(12)]
+    frame = pd.DataFrame(np.tile(X, 4) + 100.0, columns=names)
+    fitted.set_params(hidden_bias=False)
+    with pytest.warns(UncentredWarning, match="sensor 0, .*, sensor 9 and 2 more"):
+        fitted.fit(frame, Y)

@@ -19,7 +19,7 @@ from sklearn_twolayer import (
     RegularizedTwoLayerRegressorCV,
     StagedSchedule,
 )
-from sklearn_twolayer.exceptions import NoFeaturesWarning
+from sklearn_twolayer.exceptions import NoFeaturesWarning, UncentredWarning
 
 EPS = np.finfo(float).eps
 SCHEDULE = StagedSchedule([0.5, 0.1])
@@ -123,7 +123,11 @@ def only_our_warnings():
         warnings.simplefilter("always")
         yield
     for warning in caught:
-        ours = {ConvergenceWarning: "duality gap", NoFeaturesWarning: "linear"}
+        ours = {
+            ConvergenceWarning: "duality gap",
+            NoFeaturesWarning: "linear",
+            UncentredWarning: "hidden_bias=False",
+        }
         assert warning.category in ours, warning
         assert ours[warning.category] in str(warning.message)
 

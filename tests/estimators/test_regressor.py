@@ -20,7 +20,7 @@ from sklearn_twolayer import (
     two_layer_path,
 )
 from sklearn_twolayer.datasets import make_two_layer_regression
-from sklearn_twolayer.exceptions import NoFeaturesWarning
+from sklearn_twolayer.exceptions import NoFeaturesWarning, WarmStartWarning
 from sklearn_twolayer.metrics import match_directions
 
 # Quick fits end before they are certified.
@@ -352,3 +352,41 @@ def test_searches_in_processes_give_the_serial_result():
     serial = clone(search).fit(X, y).cv_results_["mean_test_score"]
     parallel = clone(search).set_params(n_jobs=2).fit(X, y)
     np.testing.assert_allclose(parallel.cv_results_["mean_test_score"], serial)
+
+
+UNITS = [(1e4, 1.0), (1e-8, 1.0), (1e100, 1.0), (1.0, 1e-6), (1.0, -1.0), (1.0, 1e8)]
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("schedule", [None, ConstantSchedule(0.3)])
+@pytest.mark.parametrize(("of_inputs", "of_targets"), UNITS)
+def test_warm_start_begins_anew_in_other_units(seed, schedule, of_inputs, of_targets):
+    X, y = make_two_layer_regression(
+        200, 4, n_directions=2, noise=0.1, random_state=seed
+    )
+    model = RegularizedTwoLayerRegressor(
+        schedule=schedule, warm_start=True, random_state=0
+    )
+    model.fit(X, y)
+    X, y = X * of_inputs, y * of_targets
+    with pytest.warns(WarmStartWarning, match="begun anew") as caught:
+        model.fit(X, y)
+    assert [warning.filename for warning in caught] == [__file__]
+    cold = RegularizedTwoLayerRegressor(schedule=schedule, random_state=0).fit(X, y)
+    np.testing.assert_array_equal(model.features_, cold.features_)
+    np.testing.assert_array_equal(model.predict(X), cold.predict(X))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("n_targets", [1, 2])
+def test_warm_start_goes_on_without_a_word_on_data_like_before(seed, n_targets):
+    X, y = make_two_layer_regression(
+        400, 4, n_directions=2, n_targets=n_targets, noise=0.2, random_state=seed
+    )
+    model = RegularizedTwoLayerRegressor(warm_start=True, random_state=0)
+    assert len(model.fit(X[:200], y[:200]).features_) > 0
+    for rows in (slice(200), slice(200, 400), slice(400)):
+        model.fit(X[rows], y[rows])  # warnings are errors
+    linear = np.stack([X[:, 0]] * n_targets, axis=1).reshape(y.shape)
+    assert len(model.fit(X, y + 1e6).features_) > 0
+    assert len(model.fit(X, linear).features_) == 0

@@ -65,9 +65,7 @@ def test_bitwise_equal_across_processes(name):
 @pytest.mark.parametrize("schedule", [None, SCHEDULE], ids=["search", "schedule"])
 def test_numbers_of_threads_hardly_matter(monkeypatch, schedule):
     X, y = make_two_layer_regression(4000, 15, n_directions=3, random_state=0)
-    monkeypatch.setattr(
-        thread_pools, "SERIAL_ENTRIES", 0
-    )  # else one thread in any case
+    monkeypatch.setattr(thread_pools, "SERIAL_ENTRIES", 0)  # else one
     fits = []
     for n_threads in (1, 2):
         with threadpool_limits(n_threads):

@@ -207,3 +207,18 @@ def test_a_search_runs_on_the_workers(client, data):
     with joblib.parallel_config(backend="dask", client=client):
         found = search.fit(X, y).cv_results_["mean_test_score"]
     np.testing.assert_allclose(found, expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_targets_far_from_zero_keep_their_features(seed):
+    X, y = make_two_layer_regression(
+        300, 4, n_directions=2, noise=0.2, random_state=seed
+    )
+    far = 1e6 * y + 1.7e18
+    near = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
+    expected = RegularizedTwoLayerRegressor(random_state=0).fit(X, far)
+    assert expected.score(X, far) == pytest.approx(near.score(X, y), abs=1e-2)
+    model = RegularizedTwoLayerRegressor(random_state=0)
+    model.fit(da.from_array(X, chunks=(100, 4)), da.from_array(far, chunks=100))
+    assert len(model.features_) == len(expected.features_) > 0
+    assert model.score(X, far) == pytest.approx(expected.score(X, far), abs=1e-6)

@@ -105,6 +105,25 @@ def test_offsets_do_not_cost_accuracy(rng, small_blocks, kind):
     )
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("hidden_bias", [True, False])
+@pytest.mark.parametrize("offset", [1e3, 1e7, -1e9])
+def test_sparse_columns_far_from_zero_are_the_dense_ones(seed, hidden_bias, offset):
+    generator = np.random.default_rng(seed)
+    X, y = generator.standard_normal((300, 4)), generator.standard_normal(300)
+    X[:, :2] += offset
+    X[:, 3] *= generator.uniform(size=300) < 0.3
+    weights = generator.uniform(0.5, 2.0, 300)
+    expected = make_rows(X, y, weights, hidden_bias=hidden_bias)
+    rows = make_rows(sparse.csr_array(X), y, weights, hidden_bias=hidden_bias)
+    np.testing.assert_allclose(rows.units.scale, expected.units.scale, rtol=1e-12)
+    torch.testing.assert_close(inputs_of(rows), inputs_of(expected), rtol=0, atol=1e-9)
+    centred = X - offset * np.array([1.0, 1.0, 0.0, 0.0])
+    defined = Definition(centred, y, weights)  # of columns that have lost no digits
+    if hidden_bias:
+        np.testing.assert_allclose(rows.units.scale, defined.scale, rtol=1e-7)
+
+
 @pytest.mark.parametrize("dtype", [np.int8, np.uint16, bool, np.float32])
 def test_types_of_numbers_are_read_without_a_copy(rng, small_blocks, dtype):
     X = (rng.standard_normal((40, 3)) * 3).astype(dtype)
@@ -119,3 +138,18 @@ def test_sparse_inputs_refuse_other_devices(rng):
     inputs = make_rows(sparse.csr_array(np.eye(4)), np.ones(4)).parts.part.inputs
     with pytest.raises(ValueError, match="device must be None or 'cpu' for sparse"):
         inputs.to(torch.device("meta"), torch.float64)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("standardize", [True, False])
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_columns_far_from_zero_are_told_from_near_and_constant_ones(
+    kind, standardize, seed
+):
+    generator = np.random.default_rng(seed)
+    X, y = generator.standard_normal((200, 6)), generator.standard_normal(200)
+    X = X * [1, 1, 1, 1e3, 1e-3, 0] + [0.0, 1e6, -30.0, 1e3, 1.0, 7.0]
+    options = {"standardize": standardize}
+    rows = make_rows(kind(X), y, hidden_bias=False, **options)
+    assert rows.far_columns == [1, 2, 4]
+    assert make_rows(kind(X), y, **options).far_columns == []

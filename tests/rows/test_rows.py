@@ -82,3 +82,74 @@ def test_single_precision_rows_are_made_once():
     single = rows.in_single().parts.part
     assert single.targets.dtype == torch.float32
     assert replace(rows, n_effective=3.0).in_single().parts.part is single
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("offset", [1e9, 1e15, 1.7e18, -1e20])
+def test_targets_far_from_zero_keep_what_their_floats_hold(seed, offset):
+    generator = np.random.default_rng(seed)
+    X, weights = generator.standard_normal((200, 3)), generator.uniform(0.5, 2.0, 200)
+    y = offset + 1e6 * (np.abs(X[:, :2]) + 0.1 * generator.standard_normal((200, 2)))
+    defined = Definition(X, y - offset, weights)  # a difference of near ones is exact
+    rows = make_rows(X, y, weights)
+    targets = targets_of(rows).numpy() * rows.units.target_scale
+    expected = defined.y * np.sqrt(defined.share)[:, None]
+    np.testing.assert_allclose(targets, expected, rtol=0, atol=1e-9 * 1e6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("offset", [0.0, 1.0, 1e5, 1e15, 1e17])
+def test_targets_that_are_linear_but_for_their_floats_are_zero(seed, dtype, offset):
+    generator = np.random.default_rng(seed)
+    X = generator.standard_normal((60, 3))
+    y = (X @ [1.0, 2.0, 3.0] + offset).astype(dtype)
+    assert not targets_of(make_rows(X, y)).any()
+    bent = (y + 1e5 * np.spacing(y).max() * np.abs(X[:, 0])).astype(dtype)
+    assert targets_of(make_rows(X, bent)).any()
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("size", "offset"), [(1e13, 0.0), (1e5, 1.7e18)])
+def test_rounding_of_one_target_hides_no_other(seed, size, offset):
+    generator = np.random.default_rng(seed)
+    X = generator.standard_normal((60, 3))
+    bent = 1e-3 * np.abs(X[:, 0])
+    y = np.column_stack([bent, size * (X @ [1.0, 2.0, 3.0]) + offset])
+    alone, beside = make_rows(X, bent), make_rows(X, y)
+    assert beside.units.target_scale == pytest.approx(alone.units.target_scale)
+    torch.testing.assert_close(targets_of(beside)[:, :1], targets_of(alone))
+    assert not targets_of(beside)[:, 1].any()
+
+
+def test_large_whole_numbers_are_not_taken_for_rounded_ones(rng):
+    X = rng.standard_normal((60, 3))
+    y = 2.5e7 + 2.0 * (np.rint(1e6 * X[:, 0]) + np.rint(np.abs(X[:, 1])))
+    assert (y == y.astype(np.float32)).all()  # with a spacing of two
+    assert targets_of(make_rows(X, y)).any()
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_effective_rows_are_those_of_the_weights(seed, n_outputs):
+    _, _, weights, rows, _ = random_problem(seed, n_outputs=n_outputs)
+    expected = weights.sum() ** 2 / np.square(weights).sum()
+    assert rows.n_effective == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("standardize", [True, False])
+@pytest.mark.parametrize("value", [0.1, -1e-140, 1e20, 1e50, 1e140])
+@pytest.mark.parametrize("rounding", [0.0, 1e-11])
+def test_constant_columns_far_from_zero_change_no_other(
+    rng, value, rounding, standardize, dtype
+):
+    X, y = rng.standard_normal((50, 2)), rng.standard_normal(50)
+    options = {"standardize": standardize, "dtype": dtype}
+    expected = inputs_of(make_rows(X, y, **options))
+    constant = value * (1.0 + rounding * rng.uniform(-1.0, 1.0, 50))
+    rows = make_rows(np.column_stack([X, constant]), y, **options)
+    assert rows.linear_basis.shape[1] == 3
+    inputs = inputs_of(rows)
+    torch.testing.assert_close(inputs[:, [0, 1, 3]], expected, rtol=0, atol=0)
+    assert float(inputs[:, 2].abs().max()) <= 1.0

@@ -100,6 +100,22 @@ def test_sparse_stages_end_as_near_to_the_optimum(rng, kind, hidden_bias):
     assert distance <= 2.0 * np.sqrt(2.0 * tol * objective)
 
 
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.int64])
+def test_sparse_fits_far_from_zero_are_the_dense_ones(kind, seed):
+    X, y = make_two_layer_regression(
+        300, 4, n_directions=2, noise=0.1, random_state=seed
+    )
+    X = (np.rint(1e3 * X) + (1e6 if kind is np.float32 else 1e10)).astype(kind)
+    expected = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
+    model = RegularizedTwoLayerRegressor(random_state=0).fit(sparse.csr_array(X), y)
+    assert model.lambda_max_ == pytest.approx(expected.lambda_max_, rel=1e-9)
+    assert len(model.features_) == len(expected.features_) > 0
+    np.testing.assert_allclose(
+        model.predict(sparse.csr_array(X)), expected.predict(X), atol=1e-4
+    )
+
+
 def test_sparse_cross_validation_is_the_dense_one(rng):
     X, y = sparse_problem(rng, 200)
     arguments = {"lambdas": [1.0, 0.3, 0.1], "cv": 2, "random_state": 0}
@@ -220,3 +236,41 @@ def test_no_tensor_is_created_on_a_default_device(n_outputs, solver, schedule):
             device="cpu",
         ).fit(X, y)  # fmt: skip
         two_layer_path(X, y, schedule=ConstantSchedule(0.2), debias=True, max_iter=20)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("hidden_bias", [True, False])
+@pytest.mark.parametrize(
+    "scales", [[100, 1, 1, 1], [1e8, 1, 1, 1], [1, 1, 0.01, 1], [1e3, 1e-3, 1, 10]]
+)
+def test_scales_of_columns_hide_no_features_without_standardising(
+    scales, hidden_bias, seed
+):
+    X, y, teacher = make_two_layer_regression(
+        400, 4, n_directions=2, return_teacher=True, random_state=seed
+    )
+    model = RegularizedTwoLayerRegressor(
+        standardize=False, hidden_bias=hidden_bias, random_state=0
+    )
+    model.fit(X * scales, y)
+    directions = model.features_ * scales
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    assert match_directions(directions, teacher.directions).angles.max() < 1e-6
+
+    noise = 0.1 * y.std() * np.random.default_rng(seed).standard_normal(400)
+    scaled = RegularizedTwoLayerRegressor(hidden_bias=hidden_bias, random_state=0)
+    expected = scaled.fit(X * scales, y + noise).score(X * scales, y)
+    found = model.fit(X * scales, y + noise).score(X * scales, y)
+    assert found > expected - 0.01
+
+
+def test_cross_validation_without_standardising_sees_columns_of_any_scale():
+    X, y = make_two_layer_regression(300, 4, n_directions=2, noise=0.1, random_state=1)
+    arguments = {"lambdas": 3, "cv": 2, "random_state": 0}
+    scores = [
+        RegularizedTwoLayerRegressorCV(standardize=standardize, **arguments)
+        .fit(X * [100, 1, 1, 1], y)
+        .score(X * [100, 1, 1, 1], y)
+        for standardize in (True, False)
+    ]
+    assert scores[1] > scores[0] - 0.01
