@@ -71,7 +71,7 @@ def search_score(data, tuning, penalty):
 
 
 def sweep(constant, n_seeds):
-    """A table: a row a value, a column a problem of ``recovery.py`` and ``noise.py``."""
+    """A table with a row a value and a column a problem."""
     seeds = range(n_seeds)
     clean = [[draw(parameters, seed) for seed in seeds] for parameters in BASE.values()]
     noisy = [[draw_problem(problem, seed) for seed in seeds] for problem in PROBLEMS]

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
-from scipy.linalg import pinvh, qr
-from scipy.stats import chi2, t
+from scipy.stats import f, t
 
 from sklearn_twolayer._checks.data import check_inputs, check_targets, check_weights
 from sklearn_twolayer._checks.parameters import check_real
 from sklearn_twolayer._estimators.base import TwoLayerModel
-from sklearn_twolayer._rows.blocks import row_blocks
 from sklearn_twolayer._rows.units import FittedNetwork
 from sklearn_twolayer.inspection._drawing import check_model
-
-SMALLEST_SHARE = 1e-6  # of a row's residual that its own leverage leaves
+from sklearn_twolayer.inspection._sandwich import (
+    Basis,
+    Data,
+    mean_squares,
+    residuals,
+)
+from sklearn_twolayer.inspection._standardised import Columns, StandardisedNetwork
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,17 +59,17 @@ def direction_errors(
     y: object,
     *,
     sample_weight: object = None,
+    groups: object = None,
     confidence: float = 0.95,
 ) -> DirectionErrors:
     """How sure the directions of a network with hardly any decay are.
 
-    From the sandwich covariance [1]_ ``A^-1 B A^-1`` of the least squares estimate,
-    with ``A = sum_i s_i J_i' J_i`` (Gauss-Newton),
-    ``B = sum_i s_i^2 J_i' e_i e_i' J_i``
-    and the derivative ``J_i`` of the prediction of row ``i`` with respect to
-    amplitudes, directions on the unit sphere, hidden biases and the linear part. The
-    residual of each row is divided by one minus its leverage, ``e_i = r_i / (1 -
-    h_i)`` (HC3, [2]_). It holds whatever the variance of the noise, row by row.
+    Standard errors come from the sandwich covariance [1]_ of the least squares
+    estimate, with residuals corrected for the leverage of their rows (HC3, [2]_), or
+    of their groups (CR3, [3]_). They hold whatever the variance of the noise, row by
+    row. Two terms are added, which vanish where rows are many: the bias by what
+    little decay the fit has, and what the errors of the parameters do to the
+    derivatives, above all where rows cross the kinks of the neurons.
 
     Parameters
     ----------
@@ -80,33 +81,45 @@ def direction_errors(
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         Their targets.
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows in the fit.
+        Weights of the rows in the fit. Only their ratios matter.
+    groups : array-like of shape (n_samples,), default=None
+        Labels, numbers or strings, of rows whose noise may be dependent, such as
+        repeated measurements of one person. Rows of different groups are independent.
+        None stands for independent rows.
     confidence : float, default=0.95
         Probability that each interval covers the truth, in (0, 1).
 
     Returns
     -------
     errors : DirectionErrors
-        Standard errors and intervals.
+        Standard errors and intervals, in the units of `features_`,
+        `feature_intercepts_` and `amplitudes_`.
 
     Raises
     ------
     TypeError, ValueError
         If the network was fitted with a schedule, whose bias the covariance does not
-        see, or is a mean of several, or there are no more rows than parameters, or the
-        data are not as documented.
+        see, or is a mean of several, or there are no more rows than parameters, or
+        there is one group only, or the data are not as documented.
 
     Notes
     -----
-    Intervals of entries are Student's; the cone of `angles` uses the distribution of a
-    sum of squares of correlated normal errors, approximated by a scaled chi-squared
-    with the same mean and variance [3]_.
+    The formulas are equations 20 and 21 of the theory page. They are evaluated with
+    standardised columns, in an orthonormal basis of the derivatives, so that neither
+    units nor offsets of the columns nor the units of the targets matter. The error of
+    a loading that columns share in a way that the data do not determine is that of the
+    shortest solution.
+
+    Intervals of entries are Student's. With groups his degrees of freedom are their
+    number less one, so have many: some twenty at least. Otherwise they are the number
+    of rows, counted by their noise if their weights differ (equation 16), less the
+    number of parameters. The cone of `angles` uses the distribution of a sum of
+    squares of correlated normal errors, approximated by a scaled F distribution with
+    the same mean and variance [4]_.
 
     Everything here is conditional on the number of neurons, which the data chose too:
     after a selection that went wrong, the intervals mean little. They also assume that
-    the truth is a network with these neurons and that rows are independent. They hold
-    where rows are many: with fewer than some fifty rows a parameter, directions vary
-    some 20 % more than the standard errors say, since rows cross the kinks.
+    the truth is a network with these neurons.
 
     References
     ----------
@@ -115,7 +128,9 @@ def direction_errors(
     .. [2] J. G. MacKinnon and H. White, "Some Heteroskedasticity-Consistent Covariance
        Matrix Estimators with Improved Finite Sample Properties", Journal of
        Econometrics 29, 1985.
-    .. [3] F. E. Satterthwaite, "An Approximate Distribution of Estimates of Variance
+    .. [3] R. M. Bell and D. F. McCaffrey, "Bias Reduction in Standard Errors for Linear
+       Regression with Multi-Stage Samples", Survey Methodology 28, 2002.
+    .. [4] F. E. Satterthwaite, "An Approximate Distribution of Estimates of Variance
        Components", Biometrics Bulletin 2, 1946.
 
     Examples
@@ -127,7 +142,7 @@ def direction_errors(
     ...     500, 4, n_directions=2, noise=0.3, random_state=0)
     >>> model = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
     >>> errors = direction_errors(model, X, y)
-    >>> errors.features.shape, bool(errors.angles.max() < 0.2)
+    >>> errors.features.shape, bool(errors.angles.max() < 0.3)
     ((2, 4), True)
     """
     confidence = check_real(
@@ -143,18 +158,36 @@ def direction_errors(
     X = check_inputs(estimator, X, reset=False)
     targets = check_targets(y, X.shape[0])
     weights = check_weights(sample_weight, X.shape[0])
+    labels = _check_groups(groups, weights)
     network = estimator._fitted_network()
-    layout = _Layout.of(network, hidden_bias=estimator.hidden_bias)
-    residual = (targets - network.predict(X)).reshape(X.shape[0], -1)
-    n_used = np.count_nonzero(weights)
-    free = n_used - layout.size / residual.shape[1]
-    if free <= 0:
+    if targets.reshape(X.shape[0], -1).shape[1] != network.n_outputs:
         raise ValueError(
-            f"X has {n_used} rows of positive weight, too few for the "
-            f"{layout.size} parameters of the network."
+            f"y must have the {network.n_outputs} targets that estimator was fitted "
+            f"on, got shape {targets.shape}; pass the y of the fit."
         )
-    covariance = _sandwich(layout, X, residual, weights / weights.max())
-    return layout.errors(covariance, confidence, t.ppf(0.5 + 0.5 * confidence, free))
+    if network.n_features == 0:
+        return _no_errors(network, confidence)
+    columns = Columns.of(X, weights, hidden_bias=estimator.hidden_bias)
+    standardised = StandardisedNetwork.of(
+        network, columns, hidden_bias=estimator.hidden_bias
+    )
+    n_rows = np.count_nonzero(weights)
+    size = standardised.n_linear
+    size += network.n_features * standardised.neuron_size / network.n_outputs
+    if n_rows <= size:
+        raise ValueError(
+            f"X has {n_rows} rows of positive weight, too few for the {size:g} "
+            "parameters that the network has for each target; standard errors need "
+            "more rows than parameters: pass more rows, or fit fewer features with a "
+            "larger criterion."
+        )
+    roots = np.sqrt(weights / weights.max())
+    data = Data(X, targets.reshape(len(roots), -1), roots, labels, standardised)
+    basis = Basis.of(data)
+    residual = residuals(data)
+    errors = mean_squares(data, basis, residual)
+    free = _degrees_of_freedom(residual, roots, labels, basis.rank)
+    return _in_units(network, standardised, basis, errors, confidence, free)
 
 
 def _has_decay(estimator: TwoLayerModel) -> bool:
@@ -165,137 +198,157 @@ def _has_decay(estimator: TwoLayerModel) -> bool:
     return follows and not estimator.debias
 
 
-@dataclass(frozen=True, eq=False)
-class _Layout:
-    """Free parameters: for each neuron amplitudes, tangent of the direction, bias.
+def _no_errors(network: FittedNetwork, confidence: float) -> DirectionErrors:
+    """Empty arrays, of a network without features."""
 
-    After the neurons, for each output the coefficients and the intercept.
-    """
+    def interval(estimate: np.ndarray) -> np.ndarray:
+        return np.stack([estimate, estimate])
 
-    network: FittedNetwork
-    amplitudes: np.ndarray  # (n_neurons, n_outputs)
-    tangents: list[np.ndarray]  # orthonormal, (n_features_in, n_features_in - 1)
-    hidden_bias: bool
+    return DirectionErrors(
+        features=network.features.copy(),
+        feature_intercepts=network.feature_intercepts.copy(),
+        amplitudes=network.amplitudes.copy(),
+        features_interval=interval(network.features),
+        feature_intercepts_interval=interval(network.feature_intercepts),
+        amplitudes_interval=interval(network.amplitudes),
+        angles=np.zeros(0),
+        confidence=confidence,
+    )
 
-    @classmethod
-    def of(cls, network: FittedNetwork, *, hidden_bias: bool) -> _Layout:
-        tangents = [qr(u[:, np.newaxis])[0][:, 1:] for u in network.features]
-        amplitudes = network.amplitudes.reshape(network.n_features, network.n_outputs)
-        return cls(network, amplitudes, tangents, hidden_bias)
 
-    @property
-    def n_outputs(self) -> int:
-        return self.network.n_outputs
-
-    @property
-    def neuron_size(self) -> int:
-        n_features_in = self.network.features.shape[1]
-        return self.n_outputs + n_features_in - 1 + self.hidden_bias
-
-    @property
-    def size(self) -> int:
-        n_linear = self.n_outputs * (self.network.features.shape[1] + 1)
-        return self.network.n_features * self.neuron_size + n_linear
-
-    def derivative(self, X: np.ndarray) -> np.ndarray:
-        """Of the outputs with respect to the parameters: rows, outputs, parameters."""
-        n_outputs, n_features_in = self.n_outputs, X.shape[1]
-        result = np.zeros((len(X), n_outputs, self.size))
-        projections = self.network.project(X)
-        for j, (tangent, amplitude) in enumerate(
-            zip(self.tangents, self.amplitudes, strict=True)
-        ):
-            own = result[:, :, j * self.neuron_size : (j + 1) * self.neuron_size]
-            activation = np.maximum(projections[:, j], 0.0)
-            slope = np.sign(activation)[:, np.newaxis]
-            for k in range(n_outputs):
-                own[:, k, k] = activation
-                inner = own[:, k, n_outputs:]
-                inner[:, : n_features_in - 1] = amplitude[k] * slope * (X @ tangent)
-                if self.hidden_bias:
-                    inner[:, -1] = amplitude[k] * slope[:, 0]
-        first = self.network.n_features * self.neuron_size
-        for k in range(n_outputs):
-            linear = result[:, k, first + k * (n_features_in + 1) :]
-            linear[:, :n_features_in] = X
-            linear[:, n_features_in] = 1.0
-        return result
-
-    def errors(
-        self, covariance: np.ndarray, confidence: float, quantile: float
-    ) -> DirectionErrors:
-        """Standard errors and intervals from the covariance of the parameters."""
-        network, n_outputs = self.network, self.n_outputs
-        n_tangent = network.features.shape[1] - 1
-        amplitudes = np.zeros_like(self.amplitudes)
-        features = np.zeros_like(network.features)
-        intercepts = np.zeros_like(network.feature_intercepts)
-        angles = np.zeros(network.n_features)
-        for j, tangent in enumerate(self.tangents):
-            first = j * self.neuron_size
-            own = covariance[first:, first:][: self.neuron_size, : self.neuron_size]
-            amplitudes[j] = np.sqrt(own.diagonal()[:n_outputs])
-            turn = own[n_outputs:, n_outputs:][:n_tangent, :n_tangent]
-            features[j] = np.sqrt(np.einsum("ia,ab,ib->i", tangent, turn, tangent))
-            angles[j] = _radius(turn, confidence)
-            if self.hidden_bias:
-                intercepts[j] = np.sqrt(own[-1, -1])
-        amplitudes = amplitudes.reshape(network.amplitudes.shape)
-
-        def interval(estimate: np.ndarray, error: np.ndarray) -> np.ndarray:
-            return np.stack([estimate - quantile * error, estimate + quantile * error])
-
-        return DirectionErrors(
-            features=features,
-            feature_intercepts=intercepts,
-            amplitudes=amplitudes,
-            features_interval=interval(network.features, features),
-            feature_intercepts_interval=interval(
-                network.feature_intercepts, intercepts
-            ),
-            amplitudes_interval=interval(network.amplitudes, amplitudes),
-            angles=angles,
-            confidence=confidence,
+def _check_groups(groups: object, weights: np.ndarray) -> np.ndarray | None:
+    """Groups as integers, of which two at least have rows of positive weight."""
+    if groups is None:
+        return None
+    labels = np.asarray(groups)
+    if labels.shape != weights.shape:
+        raise ValueError(
+            f"groups must have a label for each of the {len(weights)} rows of X, got "
+            f"shape {labels.shape}; leave it out if the rows are independent."
         )
+    missing = np.array([label is None or label != label for label in labels.tolist()])
+    if missing.any():
+        raise ValueError(
+            f"groups must have a label for each row, got none (None or NaN) in "
+            f"{np.count_nonzero(missing)} rows, first in row {missing.argmax()}; give "
+            "rows that belong to no group labels of their own."
+        )
+    try:
+        integers = np.unique(labels, return_inverse=True)[1]
+    except TypeError as error:
+        raise TypeError(
+            "groups must have labels that can be sorted, such as integers or strings, "
+            f"got several types ({error}); convert them to strings."
+        ) from error
+    if len(np.unique(integers[weights > 0])) < 2:
+        raise ValueError(
+            "groups must name two groups at least with rows of positive weight, got "
+            "one; leave it out if the rows are independent."
+        )
+    return integers
 
 
-def _sandwich(
-    layout: _Layout,
-    X: np.ndarray | sparse.csr_array,
-    residual: np.ndarray,
-    weights: np.ndarray,
-) -> np.ndarray:
-    """``A^-1 B A^-1``, its parameters scaled so that ``A`` has a unit diagonal."""
-    size, n_outputs = layout.size, layout.n_outputs
+def _degrees_of_freedom(
+    residual: np.ndarray, roots: np.ndarray, groups: np.ndarray | None, rank: int
+) -> float:
+    """Degrees of freedom of Student's distribution: of groups, or of rows by (16).
 
-    def blocks() -> Iterator[tuple[slice, np.ndarray]]:
-        """Derivatives of the prediction, some rows at a time."""
-        for rows in row_blocks(X.shape[0], n_outputs * size):
-            block = X[rows].toarray() if sparse.issparse(X) else X[rows]
-            yield rows, layout.derivative(np.asarray(block, dtype=np.float64))
-
-    curvature, scores = np.zeros((2, size, size))
-    for rows, derivative in blocks():
-        flat = (derivative * np.sqrt(weights[rows])[:, None, None]).reshape(-1, size)
-        curvature += flat.T @ flat
-    scale = np.sqrt(curvature.diagonal())
-    scale[scale == 0] = 1.0
-    bread = pinvh(curvature / np.outer(scale, scale)) / np.outer(scale, scale)
-    for rows, derivative in blocks():
-        leverage = np.einsum("nkp,nkp->n", derivative @ bread, derivative)
-        leverage *= weights[rows] / n_outputs
-        # A row that is fitted whatever its target says nothing about the noise.
-        factor = weights[rows] / np.maximum(1.0 - leverage, SMALLEST_SHARE)
-        score = np.einsum("nkp,nk->np", derivative, residual[rows])
-        score *= factor[:, np.newaxis]
-        scores += score.T @ score
-    return bread @ scores @ bread
+    The rows are counted by their noise, less the parameters of one output.
+    """
+    if groups is not None:
+        return len(np.unique(groups[roots > 0])) - 1.0
+    n_rows = np.count_nonzero(roots)
+    largest = np.abs(residual).max() or 1.0
+    squares = np.sum((residual / largest) ** 2, axis=1)
+    crowded = roots**2 @ squares / np.sum(roots**2)
+    if crowded > 0:
+        n_rows = min(n_rows, squares.sum() / crowded)
+    return max(n_rows - rank / residual.shape[1], 1.0)
 
 
-def _radius(covariance: np.ndarray, confidence: float) -> float:
-    """Length that a normal error with this covariance exceeds rarely."""
-    mean, spread = np.trace(covariance), np.sum(covariance**2)
+def _in_units(
+    network: FittedNetwork,
+    standardised: StandardisedNetwork,
+    basis: Basis,
+    covariance: np.ndarray,
+    confidence: float,
+    free: float,
+) -> DirectionErrors:
+    """Standard errors and intervals in the units of the data."""
+    origin, size = standardised.columns.origin, standardised.columns.size
+    n_turned = standardised.directions.shape[1] - 1
+    amplitudes = np.zeros_like(standardised.amplitudes)
+    features = np.zeros_like(network.features)
+    intercepts = np.zeros_like(network.feature_intercepts)
+    angles = np.zeros(network.n_features)
+    for j, (direction, length) in enumerate(
+        zip(network.features, standardised.lengths, strict=True)
+    ):
+        change = basis.direction_map(standardised, j)
+        relative = length / size[:, np.newaxis] * standardised.tangents[j]
+        moved = relative @ change[:n_turned]  # of the direction, before it is unit
+        stretched = direction @ moved
+        turned = _beside(direction) @ moved
+        features[j] = _deviations(turned, covariance)
+        angles[j] = _radius(turned, covariance, confidence, free)
+        # What stretches the direction to a unit vector is taken from the amplitude.
+        effects = basis.amplitude_maps(j)
+        effects += standardised.amplitudes[j, :, np.newaxis] * stretched
+        effects *= standardised.target_scale / length
+        amplitudes[j] = _deviations(effects, covariance)
+        if standardised.hidden_bias:
+            bias = length * (change[-1] - standardised.biases[j] * stretched)
+            bias -= origin @ turned
+            intercepts[j] = _deviations(bias[np.newaxis], covariance)[0]
+    amplitudes = amplitudes.reshape(network.amplitudes.shape)
+    quantile = t.ppf(0.5 + 0.5 * confidence, free)
+
+    def interval(estimate: np.ndarray, error: np.ndarray) -> np.ndarray:
+        return np.stack([estimate - quantile * error, estimate + quantile * error])
+
+    return DirectionErrors(
+        features=features,
+        feature_intercepts=intercepts,
+        amplitudes=amplitudes,
+        features_interval=interval(network.features, features),
+        feature_intercepts_interval=interval(network.feature_intercepts, intercepts),
+        amplitudes_interval=interval(network.amplitudes, amplitudes),
+        angles=angles,
+        confidence=confidence,
+    )
+
+
+def _beside(direction: np.ndarray) -> np.ndarray:
+    """Projection onto what is orthogonal to a unit vector.
+
+    Its diagonal is summed from the other entries: one less the square of an entry near
+    one would lose the small entries, those of columns in large units.
+    """
+    result = -np.outer(direction, direction)
+    np.fill_diagonal(result, 0.0)
+    others = np.where(np.eye(len(direction), dtype=bool), 0.0, direction**2)
+    np.fill_diagonal(result, others.sum(axis=1))
+    return result
+
+
+def _deviations(rows: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Standard deviations of products of the rows with errors of this covariance."""
+    largest = np.abs(rows).max(axis=1, initial=0.0)
+    largest[largest == 0] = 1.0
+    rows = rows / largest[:, np.newaxis]
+    squares = np.einsum("na,ab,nb->n", rows, covariance, rows)
+    return largest * np.sqrt(np.maximum(squares, 0.0))
+
+
+def _radius(
+    rows: np.ndarray, covariance: np.ndarray, confidence: float, free: float
+) -> float:
+    """Length that the product of the rows with such errors rarely exceeds."""
+    largest = np.abs(rows).max(initial=0.0) or 1.0
+    own = rows / largest @ covariance @ (rows / largest).T
+    mean = np.trace(own)
     if mean <= 0:
         return 0.0
-    length = np.sqrt(spread / mean * chi2.ppf(confidence, mean**2 / spread))
+    shape = 1.0 / np.sum((own / mean) ** 2)  # degrees of freedom of the square
+    length = largest * np.sqrt(mean * f.ppf(confidence, shape, free))
     return float(min(length, np.pi / 2))

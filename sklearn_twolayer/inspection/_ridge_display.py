@@ -102,6 +102,7 @@ class RidgeFunctionDisplay:
         y: object,
         *,
         sample_weight: object = None,
+        groups: object = None,
         features: ArrayLike | None = None,
         target: int = 0,
         confidence: float | None = None,
@@ -125,6 +126,8 @@ class RidgeFunctionDisplay:
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows, for the error bars.
+        groups : array-like of shape (n_samples,), default=None
+            Labels of rows that are not independent, for the error bars.
         features : list of int, default=None
             Which features to draw, by their row in `features_`; all if None.
         target : int, default=0
@@ -171,8 +174,9 @@ class RidgeFunctionDisplay:
         errors = None
         if confidence is not None:
             errors = direction_errors(
-                estimator, X, y, sample_weight=weights, confidence=confidence
-            ).features_interval[:, chosen]
+                estimator, X, y, sample_weight=weights, groups=groups,
+                confidence=confidence,
+            ).features_interval[:, chosen]  # fmt: skip
         rows = np.flatnonzero(weights > 0)
         if len(rows) > subsample:
             generator = check_random_state(random_state)

@@ -5,7 +5,6 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from scipy import sparse
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
 
@@ -21,7 +20,6 @@ from sklearn_twolayer.inspection import (
     TwoLayerPathDisplay,
     direction_errors,
 )
-from sklearn_twolayer.metrics import match_directions
 
 matplotlib.use("Agg")
 NAMES = ["age", "income", "a column with a very long name", "size"]
@@ -41,157 +39,6 @@ def data(request):
         600, 4, n_directions=2, n_targets=request.param, noise=0.3, random_state=0
     )
     return X, y, RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
-
-
-def numerical_derivative(model, X, step=1e-6):
-    """Of the predictions with respect to features moved freely, and the rest."""
-
-    def predict(features, biases, amplitudes, coef, intercept):
-        hidden = np.maximum(X @ features.T + biases, 0)
-        return (hidden @ amplitudes + X @ coef + intercept)[:, None]
-
-    start = [
-        model.features_, model.feature_intercepts_, model.amplitudes_, model.coef_,
-        np.array(model.intercept_),
-    ]  # fmt: skip
-    columns = []
-    for which, values in enumerate(start):
-        for index in np.ndindex(values.shape):
-            moved = [v.copy() for v in start]
-            moved[which][index] += step
-            up = predict(*moved)
-            moved[which][index] -= 2 * step
-            columns.append((up - predict(*moved)) / (2 * step))
-    return np.hstack(columns)
-
-
-@pytest.mark.parametrize("hidden_bias", [True, False])
-def test_errors_are_those_of_the_constrained_sandwich(hidden_bias, rng):
-    """Recomputed with numerical derivatives and the sphere as a constraint."""
-    X, y = make_two_layer_regression(400, 3, n_directions=2, noise=0.3, random_state=1)
-    weights = rng.uniform(0.5, 2.0, len(y))
-    model = RegularizedTwoLayerRegressor(hidden_bias=hidden_bias, random_state=0)
-    model.fit(X, y, sample_weight=weights)
-    errors = direction_errors(model, X, y, sample_weight=weights)
-    derivative = numerical_derivative(model, X)
-    n_out, n_in = model.features_.shape
-    free = np.zeros((derivative.shape[1], derivative.shape[1]))
-    sphere = np.eye(n_in)[None] - np.einsum(
-        "ja,jb->jab", model.features_, model.features_
-    )
-    for j in range(n_out):  # directions move along the sphere only
-        own = slice(j * n_in, (j + 1) * n_in)
-        free[own, own] = sphere[j]
-    rest = np.arange(n_out * n_in, len(free))
-    free[rest, rest] = 1.0
-    if not hidden_bias:
-        free[rest[:n_out], rest[:n_out]] = 0.0
-    derivative = derivative @ free
-    bread = np.linalg.pinv(derivative.T @ (weights[:, None] * derivative), rcond=1e-9)
-    leverage = weights * np.einsum("np,pq,nq->n", derivative, bread, derivative)
-    residual = (y - model.predict(X)) / (1 - leverage)
-    score = derivative * (weights * residual)[:, None]
-    covariance = bread @ (score.T @ score) @ bread
-    expected = np.sqrt(np.maximum(covariance.diagonal(), 0.0))
-    split = np.split(expected, [n_out * n_in, n_out * (n_in + 1), n_out * (n_in + 2)])
-    np.testing.assert_allclose(errors.features.ravel(), split[0], rtol=1e-4)
-    np.testing.assert_allclose(
-        errors.feature_intercepts, split[1], rtol=1e-4, atol=1e-9
-    )
-    np.testing.assert_allclose(errors.amplitudes, split[2], rtol=1e-4)
-
-
-def test_intervals_surround_the_estimates_and_grow_with_the_confidence(data):
-    X, y, model = data
-    narrow = direction_errors(model, X, y, confidence=0.5)
-    wide = direction_errors(model, X, y, confidence=0.99)
-    for name in ["features", "feature_intercepts", "amplitudes"]:
-        low, high = getattr(wide, f"{name}_interval")
-        estimate = getattr(model, f"{name}_")
-        assert low.shape == estimate.shape == getattr(wide, name).shape
-        np.testing.assert_allclose((low + high) / 2, estimate, atol=1e-12)
-        assert np.all(low <= getattr(narrow, f"{name}_interval")[0])
-    assert np.all(wide.angles > narrow.angles)
-    assert np.all(narrow.angles > 0)
-
-
-def test_scaled_weights_and_permuted_rows_change_nothing(data, rng):
-    X, y, model = data
-    weights = rng.uniform(0.5, 2.0, len(y))
-    errors = direction_errors(model, X, y, sample_weight=weights)
-    order = rng.permutation(len(y))
-    other = direction_errors(
-        model, X[order], y[order], sample_weight=1e6 * weights[order]
-    )
-    np.testing.assert_allclose(errors.features, other.features, rtol=1e-9)
-    np.testing.assert_allclose(errors.angles, other.angles, rtol=1e-9)
-
-
-def test_errors_of_sparse_inputs_are_those_of_dense_ones(data):
-    X, y, model = data
-    errors = direction_errors(model, sparse.csr_array(X), y)
-    dense = direction_errors(model, X, y)
-    np.testing.assert_allclose(errors.features, dense.features, rtol=1e-10)
-
-
-def test_errors_of_a_linear_model_are_empty(rng):
-    X = rng.standard_normal((100, 3))
-    y = X @ [1.0, 2.0, 3.0] + rng.standard_normal(100)
-    model = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
-    assert LinearRegression().fit(X, y).score(X, y) > 0.8
-    errors = direction_errors(model, X, y)
-    assert errors.features.shape == (0, 3)
-    assert errors.angles.shape == (0,)
-
-
-def test_errors_refuse_a_network_with_decay(data):
-    X, y, _ = data
-    model = RegularizedTwoLayerRegressor(
-        schedule=GeometricSchedule(stop=0.1), solver="fast", random_state=0
-    ).fit(X, y)
-    with pytest.raises(ValueError, match="debias=True"):
-        direction_errors(model, X, y)
-    debiased = model.set_params(debias=True).fit(X, y)
-    assert direction_errors(debiased, X, y).angles.max() < 0.3
-
-
-def test_errors_refuse_too_few_rows(data):
-    X, y, model = data
-    with pytest.raises(ValueError, match="too few"):
-        direction_errors(model, X[:10], y[:10])
-
-
-@pytest.mark.parametrize("confidence", [0.0, 1.0, "much"])
-def test_errors_refuse_a_confidence_that_is_none(data, confidence):
-    X, y, model = data
-    with pytest.raises((TypeError, ValueError), match="confidence"):
-        direction_errors(model, X, y, confidence=confidence)
-
-
-@pytest.mark.slow
-def test_intervals_cover_the_truth_as_often_as_they_say():
-    covered = {"features": [], "amplitudes": [], "angles": []}
-    for seed in range(200):
-        X, y, teacher = make_two_layer_regression(
-            2000, 5, n_directions=2, noise=0.3, return_teacher=True, random_state=seed
-        )
-        model = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
-        if len(model.features_) != 2:
-            continue
-        errors = direction_errors(model, X, y)
-        match = match_directions(model.features_, teacher.directions)
-        for true, j in enumerate(match.indices):
-            truth = teacher.directions[true]
-            truth = truth * np.sign(model.features_[j] @ truth)
-            low, high = errors.features_interval[:, j]
-            covered["features"].append((low <= truth) & (truth <= high))
-            low, high = errors.amplitudes_interval[:, j]
-            amplitude = teacher.amplitudes[true]
-            covered["amplitudes"].append([low <= amplitude <= high])
-            covered["angles"].append([match.angles[true] <= errors.angles[j]])
-    for name, values in covered.items():
-        assert len(values) > 380, name
-        assert 0.90 <= np.mean(values) <= 0.98, name
 
 
 def test_masses_keep_their_column_from_stage_to_stage():
