@@ -42,7 +42,8 @@ def check_single(column: int, size: float) -> None:
             f"Column {column} of X is of size {size:.3g} (its standard deviation; with "
             "hidden_bias=False the root of its mean square), with which "
             f"dtype='float32' and standardize=False cannot compute: rescale it to "
-            f"between {least:g} and {most:g}, or set standardize=True or dtype='float64'."
+            f"between {least:g} and {most:g}, or set standardize=True or "
+            "dtype='float64'."
         )
 
 
