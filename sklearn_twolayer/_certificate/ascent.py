@@ -61,7 +61,7 @@ def bfgs_ascent(
     found, indices = [], []
     for first in range(0, len(starts), group_size):
         group = starts[first : first + group_size]
-        ascent = _Ascent(rows, residual, group.numpy())
+        ascent = BfgsAscent(rows, residual, group.numpy())
         ascent.take_steps(n_steps // 2, goal)
         # Every group gets its share of the ascents that are followed to the end.
         share = math.ceil(n_refined * len(group) / len(starts))
@@ -77,7 +77,7 @@ def bfgs_ascent(
     )
 
 
-class _Ascent:
+class BfgsAscent:
     """State of many ascents, each with its own line search and inverse Hessian.
 
     Arrays have one row for each ascent that is still running. The line search of an
@@ -91,7 +91,7 @@ class _Ascent:
     def __init__(self, rows: Rows, residual: Residual, starts: np.ndarray) -> None:
         self.rows, self.residual, self.unit = rows, residual, 1.0
         self.points = starts.copy()
-        heights, gradients = self._evaluate(self.points)
+        heights, gradients = self.evaluate(self.points)
         # Without the division by a unit, squares of small residuals would underflow in
         # single precision. A power of two divides without rounding.
         self.unit = math.ldexp(1.0, math.frexp(heights.max(initial=0.0))[1])
@@ -140,7 +140,7 @@ class _Ascent:
         """Try one step size for each ascent, and move where it is accepted."""
         steps = self.step_sizes * self.moves
         points = self.points + steps
-        heights, gradients = self._evaluate(points)
+        heights, gradients = self.evaluate(points)
         slopes = _dot(gradients, self.moves)
         rises = heights > self.heights + WOLFE_RISE * self.step_sizes * self.slopes
         too_short = rises & (slopes > WOLFE_SLOPE * self.slopes)
@@ -168,7 +168,7 @@ class _Ascent:
         self.step_sizes[accepted], self.lower[accepted] = 1.0, 0.0
         self.upper[accepted] = math.inf
 
-    def _evaluate(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def evaluate(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """``||v(w)|| / ||w||`` and its gradient, divided by the unit."""
         norms = _divisors(_norms(points))  # a start at zero has height zero and stays
         directions = points / norms

@@ -187,10 +187,10 @@ def find_peaks(
 def _random_directions(
     rows: Rows, n_directions: int, generator: torch.Generator
 ) -> torch.Tensor:
-    """Uniform unit directions, with weight zero on inputs that are zero on all rows."""
+    """Uniform unit directions."""
     shape = (n_directions, rows.n_inputs)
     normal = torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu")
-    return unit_rows(normal * rows.input_varies)
+    return unit_rows(normal)
 
 
 def _nearby(

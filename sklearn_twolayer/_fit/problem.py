@@ -66,12 +66,8 @@ class PathProblem:
             if saved is not None:
                 options = replace(options, seed=int(saved.settings["seed"]))
         n_features, n_outputs = raw.parts.gather(n_columns)[0]
-        n_neurons = options.n_neurons
-        if options.solver != "gd":
-            # The other solvers add neurons if some are missing.
-            n_inputs = n_features + options.hidden_bias
-            n_neurons = min(n_neurons, max(FEW_NEURONS, n_inputs))
-        check_memory(n_features, n_outputs, n_neurons)
+        most_neurons = _first_neurons(n_features + options.hidden_bias, options)
+        check_memory(n_features, n_outputs, most_neurons)
         rows = Rows.from_parts(
             raw.parts,
             standardize=options.standardize,
@@ -80,7 +76,7 @@ class PathProblem:
             dtype=getattr(torch, options.dtype),
         )
         generator = torch.Generator(device="cpu").manual_seed(options.seed)
-        start = start_path(rows, n_neurons, generator)
+        start = start_path(rows, _first_neurons(rows.rank, options), generator)
         scale = rows.units.target_scale
         lambdas = check_decays(options.schedule.stages(start.lambda_max * scale))
         return cls(raw, rows, start, lambdas / scale, options, generator, tuning)
@@ -107,6 +103,16 @@ class PathProblem:
             linear_part_at(self.rows, network).numpy(),
             single_output=len(self.raw.target_shape) == 1,
         )
+
+
+def _first_neurons(n_inputs: int, options: PathOptions) -> int:
+    """Number of neurons that a path begins with.
+
+    Solvers other than "gd" add neurons where some are missing, and begin with few.
+    """
+    if options.solver == "gd":
+        return options.n_neurons
+    return min(options.n_neurons, max(FEW_NEURONS, n_inputs))
 
 
 def resolve_device(device: Any) -> torch.device:

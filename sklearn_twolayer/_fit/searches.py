@@ -108,7 +108,7 @@ def begins_on_sample(problem: PathProblem) -> bool:
 
 
 def _sampled_share(problem: PathProblem) -> float:
-    n_sampled = max(SAMPLED_ROWS, SAMPLED_PER_INPUT * problem.rows.n_inputs)
+    n_sampled = max(SAMPLED_ROWS, SAMPLED_PER_INPUT * problem.rows.rank)
     return n_sampled / problem.rows.n_samples
 
 

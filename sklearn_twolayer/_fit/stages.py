@@ -22,10 +22,10 @@ from sklearn_twolayer._search.choose_neurons import (
     descend,
     merge_and_drop,
 )
+from sklearn_twolayer._search.confirm import confirm_neurons, confirm_stage
 from sklearn_twolayer._search.criterion import (
     DEFAULT_PENALTY,
     Criterion,
-    select_stage,
 )
 from sklearn_twolayer._search.search import certify_result
 
@@ -140,7 +140,8 @@ def keep_stage(
     if penalty is None:
         return stages[-1]
     rows = with_effective_size(problem.rows, stages[-1].network)
-    return select_stage(stages, Criterion.of(rows, penalty))
+    criterion = Criterion.of(rows, penalty)
+    return confirm_stage(rows, criterion, stages, problem.generator)
 
 
 def debias(problem: PathProblem, stage: Stage) -> tuple[Network, str]:
@@ -156,6 +157,7 @@ def debias(problem: PathProblem, stage: Stage) -> tuple[Network, str]:
     with step_limit(problem.options.max_iter):
         few = merge_and_drop(rows, criterion, stage.network, tuning)
         chosen = choose_neurons(rows, criterion, few, problem.generator, tuning)
+        chosen = confirm_neurons(rows, criterion, chosen, problem.generator, tuning)
         network = descend(rows, chosen.network, 0.0, tuning.final)
         return network, limit_reached() or "tol"
 

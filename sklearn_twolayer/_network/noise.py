@@ -10,13 +10,14 @@ import torch
 
 from sklearn_twolayer._network.network import Network
 from sklearn_twolayer._network.objective import PartResidual, residual_at
+from sklearn_twolayer._rows.rows import effective_rank
 from sklearn_twolayer._rows.sums import exact_copy
 
 if TYPE_CHECKING:
     from sklearn_twolayer._rows.part import Part
     from sklearn_twolayer._rows.rows import Rows
 
-# The noise level of the decay in units of sigma sqrt(n_inputs / n_samples). Measured:
+# The noise level of the decay in units of sigma sqrt(rank / n_samples). Measured:
 # on pure noise the peak of the certificate is at 0.42 to 0.45 with one target and ten
 # inputs or more, and lower with fewer inputs or more targets (benchmarks/tuning.py
 # --peaks). On noisy teachers, twice this level ends a path one stage before the stage
@@ -25,18 +26,26 @@ NOISE_LEVEL = 0.35
 
 
 def with_effective_size(rows: Rows, network: Network) -> Rows:
-    """The rows, with the effective sample size under a network's noise.
+    """The rows, with the effective sample size and number of targets of a residual.
 
-    Theory eq. (16), with the network's residual as the noise.
+    Theory eqs. (16) and (23), with the network's residual as the noise.
     """
-    if rows.weights_repeat:
-        return rows
     residual = residual_at(rows, network)
     weighted = rows.total(_weighted_squares, residual.values)
     if weighted == 0.0:
         return rows
     n_effective = min(residual.squares / weighted, float(rows.n_samples))
-    return replace(rows, n_effective=n_effective)
+    if rows.n_outputs == 1:
+        return replace(rows, n_effective=n_effective)
+    products = rows.total(_target_products, residual.values)
+    n_outputs = effective_rank(products.numpy())
+    return replace(rows, n_effective=n_effective, n_effective_outputs=n_outputs)
+
+
+def _target_products(part: Part, residual: PartResidual) -> torch.Tensor:
+    """Gram matrix of the residuals of the targets."""
+    values = exact_copy(residual.values)
+    return values.T @ values
 
 
 def _weighted_squares(part: Part, residual: PartResidual) -> float:
@@ -55,4 +64,4 @@ def _weighted_squares(part: Part, residual: PartResidual) -> float:
 
 def noise_level(rows: Rows, squares: float) -> float:
     """The decay below which neurons fit noise, for noise of this sum of squares."""
-    return NOISE_LEVEL * math.sqrt(squares * rows.n_inputs / rows.n_effective)
+    return NOISE_LEVEL * math.sqrt(squares * rows.rank / rows.n_effective)

@@ -77,7 +77,7 @@ def data_end_path(
     ratio = stage.lambda_ / previous.lambda_
     noise = max(0.0, (stage.loss - ratio * previous.loss) / (1.0 - ratio))
     level = noise_level(rows, 2.0 * noise)
-    n_parameters = stage.network.n_neurons * rows.n_inputs
+    n_parameters = stage.network.n_neurons * rows.rank
     fitted_noise = noise * n_parameters / rows.n_effective
     still_falls = previous.loss - stage.loss > STILL_FALLS * fitted_noise
     return next_lambda < level and not still_falls

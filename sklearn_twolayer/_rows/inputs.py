@@ -106,6 +106,14 @@ class DenseInputs:
     def block(self, rows: slice) -> DenseBlock:
         return DenseBlock(self.values[rows], self.offset)
 
+    def take(self, columns: np.ndarray) -> DenseInputs:
+        """Some of the columns, and the constant input."""
+        index = torch.from_numpy(np.append(columns, self.n_columns - 1))
+        # Transposed, so that the columns stay contiguous in memory.
+        return DenseInputs(
+            self.values.T[index].T, self.offset[torch.from_numpy(columns)]
+        )
+
     def to(self, device: torch.device, dtype: torch.dtype) -> DenseInputs:
         return DenseInputs(
             self.values.to(device=device, dtype=dtype),
@@ -127,10 +135,11 @@ class ArrayInputs:
     standardization: Standardization
     device: torch.device
     dtype: torch.dtype
+    columns: np.ndarray | None = None
 
     @property
     def n_columns(self) -> int:
-        return self.X.shape[1] + 1
+        return 1 + (self.X.shape[1] if self.columns is None else len(self.columns))
 
     @property
     def row_entries(self) -> int:
@@ -141,10 +150,17 @@ class ArrayInputs:
             raw_block(self.X, self.index, rows), self.root[rows], self.standardization
         )
         offset = torch.from_numpy(self.standardization.offset)
+        if self.columns is not None:
+            index = torch.from_numpy(np.append(self.columns, values.shape[1] - 1))
+            values, offset = values[:, index], offset[index[:-1]]
         return DenseBlock(
             values.to(device=self.device, dtype=self.dtype),
             offset.to(device=self.device, dtype=self.dtype),
         )
+
+    def take(self, columns: np.ndarray) -> ArrayInputs:
+        """Some of the columns, and the constant input."""
+        return replace(self, columns=columns)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> ArrayInputs:
         return replace(self, device=device, dtype=dtype)
@@ -184,6 +200,15 @@ class SparseInputs:
     def _whole(self) -> SparseBlock:
         """All rows, kept because slicing and transposing cost as much as products."""
         return SparseBlock(self.values, self.offset, self.shifted, self.root)
+
+    def take(self, columns: np.ndarray) -> SparseInputs:
+        """Some of the columns, and the constant input."""
+        return SparseInputs(
+            self.values[:, columns],
+            self.offset[columns],
+            self.shifted[columns],
+            self.root,
+        )
 
     def to(self, device: torch.device, dtype: torch.dtype) -> SparseInputs:
         if device.type != "cpu":

@@ -12,6 +12,7 @@ import torch
 from scipy import sparse
 
 from sklearn_twolayer._checks.data import SINGLE
+from sklearn_twolayer._rows.columns import Columns
 from sklearn_twolayer._rows.inputs import DenseInputs
 from sklearn_twolayer._rows.linear_basis import CONSTANT, linear_bases
 from sklearn_twolayer._rows.part import Part
@@ -36,7 +37,7 @@ LINEAR_TARGET = 1e-12
 
 # Without hidden biases, neurons see columns whose mean is more than this many standard
 # deviations as nearly constant (convention).
-FAR = 5.0
+FAR_FROM_ZERO = 5.0
 
 # A mean squared residual up to this fraction of that of the linear fit is rounding
 # (convention).
@@ -66,13 +67,14 @@ class Rows:
     far_columns : list of int
         Columns of ``X`` that neurons without biases see as nearly constant, because
         they vary little beside their mean. Constant columns are not among them.
-    input_varies : torch.Tensor of shape (n_inputs,)
-        False for inputs that are zero on all rows, as constant columns are after
-        centring.
-    weights_repeat : bool
-        Whether the sample weights are whole numbers, which count as repetitions.
+    rank : int
+        Rank of the inputs that the neurons see, as far as the linear part resolves it.
+        Prices and noise levels count it, because other weights change nothing.
     n_effective : float
         Effective sample size (theory eq. 16), for noise levels and criteria.
+    n_effective_outputs : float
+        Effective number of targets (theory eq. 23), which is lower than their number
+        where they are correlated or of unequal size.
     linear_basis : torch.Tensor of shape (n_features + 1, rank)
         A matrix such that ``inputs @ linear_basis`` is orthonormal.
     exact : float
@@ -88,9 +90,9 @@ class Rows:
     n_outputs: int
     n_inputs: int
     far_columns: list[int]
-    input_varies: torch.Tensor
-    weights_repeat: bool
+    rank: int
     n_effective: float
+    n_effective_outputs: float
     linear_basis: torch.Tensor
     exact: float
     fits_single: bool
@@ -132,7 +134,7 @@ class Rows:
         Neurons without hidden biases cannot compensate for a shift. They see inputs
         that are not centred, scaled to a mean square of one.
         """
-        largest, whole, sums, counts = zip(*raw.gather(weight_facts), strict=True)
+        largest, counts = zip(*raw.gather(weight_facts), strict=True)
         total, squares = added_up(raw.gather(relative_weight_sums, max(largest)))
         shares = Shares(max(largest), total)
         standardization, target_mean = find_standardization(
@@ -142,40 +144,49 @@ class Rows:
             raw.keep(standardized_part, shares, standardization, target_mean)
         )
         gram = added_up(parts.gather(_gram))
-        basis, whole_basis = linear_bases(parts, gram, standardization.offset, dtype)
+        offset = standardization.offset
+        columns = Columns.of(gram, standardization, hidden_bias=hidden_bias)
+        if not columns.are_all:
+            parts = parts.made(parts.keep(_with_columns, columns.kept))
+            index = np.append(columns.kept, len(gram) - 1)
+            gram, offset = gram[np.ix_(index, index)], offset[columns.kept]
+        basis, whole_basis = linear_bases(parts, gram, offset, dtype)
         linear = np.zeros((len(basis), len(target_mean)))
         for _ in range(2):  # one step of iterative refinement
             moments = added_up(parts.gather(_target_moments))
             change = whole_basis @ (whole_basis.T @ moments)
             linear = linear + change
             parts = parts.made(parts.keep(_without_linear, change))
-        left, left_of_each = added_up(parts.gather(_target_squares))
+        left, products = added_up(parts.gather(_target_products))
+        left_of_each = products.diagonal()
         spread, spacing = added_up(raw.gather(spread_and_spacing, shares, target_mean))
         is_bent = left_of_each > np.maximum(LINEAR_TARGET**2 * spread, spacing)
         if not is_bent.all():  # Rounding of one target must not hide another target.
             parts = parts.made(parts.keep(_only_bent_targets, is_bent))
-            left, _ = added_up(parts.gather(_target_squares))
+            left, products = added_up(parts.gather(_target_products))
         size = math.sqrt(left)
         sizes = np.sqrt(np.maximum(gram.diagonal(), 0.0))
         far_columns: list[int] = []
         if not hidden_bias:  # Not centred, a nonzero constant column is not zero.
-            far_columns = _far_columns(sizes[:-1], standardization.offset)
-            sizes = np.hypot(sizes[:-1], standardization.offset)
+            far_columns = _far_columns(sizes[:-1], offset, columns.kept)
+            sizes = np.hypot(sizes[:-1], offset)
         return cls(
             parts=parts.made(parts.keep(_finished, size, device, dtype)),
             n_samples=sum(counts),
             n_outputs=len(target_mean),
             n_inputs=len(sizes),
             far_columns=far_columns,
-            input_varies=torch.from_numpy(sizes > 0),
-            # Of weights that are not whole numbers only the ratios matter. Until a
-            # residual is known, all rows are assumed to be equally noisy (eq. 16).
-            weights_repeat=all(whole),
-            n_effective=float(sum(sums) if all(whole) else total**2 / squares),
+            # The span of what neurons without biases see may have the constant input.
+            rank=min(len(sizes), basis.shape[1]),
+            # Until a residual is known, all rows are assumed to be equally noisy, and
+            # the targets to be as correlated as what they leave (eqs. 16 and 22).
+            n_effective=float(total**2 / squares),
+            n_effective_outputs=effective_rank(products),
             linear_basis=torch.from_numpy(basis),
             exact=EXACT[dtype],
-            fits_single=bool(sizes.max() <= SINGLE[1]),
+            fits_single=bool(sizes.max(initial=0.0) <= SINGLE[1]),
             units=Units(
+                columns=columns,
                 shift=standardization.shift,
                 scale=standardization.scale,
                 linear=linear,
@@ -203,7 +214,7 @@ class Rows:
             self,
             parts=self.parts.made(self.keep(_projected, basis)),
             n_inputs=len(basis),
-            input_varies=torch.ones(len(basis), dtype=torch.bool, device="cpu"),
+            rank=len(basis),
         )
 
     def in_single(self) -> Rows:
@@ -244,10 +255,10 @@ def _without_linear(part: Part, linear: np.ndarray) -> Part:
     return replace(part, targets=targets)
 
 
-def _target_squares(part: Part) -> tuple[float, np.ndarray]:
-    """Sum of squares of all targets, and of each."""
-    squares = part.targets.square()
-    return float(squares.sum()), squares.sum(dim=0).numpy()
+def _target_products(part: Part) -> tuple[float, np.ndarray]:
+    """Sum of squares of all targets, and their Gram matrix."""
+    squares = float(part.targets.square().sum())
+    return squares, (part.targets.T @ part.targets).numpy()
 
 
 def _only_bent_targets(part: Part, is_bent: np.ndarray) -> Part:
@@ -255,10 +266,22 @@ def _only_bent_targets(part: Part, is_bent: np.ndarray) -> Part:
     return replace(part, targets=part.targets * torch.from_numpy(is_bent))
 
 
-def _far_columns(spread: np.ndarray, mean: np.ndarray) -> list[int]:
-    """Columns whose spread is small beside their mean, but for constant ones."""
+def _far_columns(
+    spread: np.ndarray, mean: np.ndarray, columns: np.ndarray
+) -> list[int]:
+    """The columns with little spread beside their mean, but not constant ones."""
     ratio = np.divide(spread, np.abs(mean), out=np.ones_like(spread), where=mean != 0)
-    return np.flatnonzero((ratio > CONSTANT) & (ratio < 1.0 / FAR)).tolist()
+    return columns[(ratio > CONSTANT) & (ratio < 1.0 / FAR_FROM_ZERO)].tolist()
+
+
+def effective_rank(products: np.ndarray) -> float:
+    """Effective number of targets from their Gram matrix (theory eq. 23)."""
+    squares = float(np.square(products).sum())
+    return float(products.trace()) ** 2 / squares if squares > 0.0 else 1.0
+
+
+def _with_columns(part: Part, columns: np.ndarray) -> Part:
+    return replace(part, inputs=part.inputs.take(columns))
 
 
 def _finished(

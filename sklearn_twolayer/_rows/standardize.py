@@ -28,11 +28,9 @@ KEPT_ENTRIES = 2**24
 KEPT_MAPPED_ENTRIES = 2**20
 
 
-def weight_facts(raw: RawPart) -> tuple[float, bool, float, int]:
-    """Largest weight, whether all are whole numbers, sum and number of the weights."""
-    weights = raw.sample_weight
-    whole = bool((weights == np.rint(weights)).all())
-    return weights.max(initial=0.0), whole, weights.sum(), len(weights)
+def weight_facts(raw: RawPart) -> tuple[float, int]:
+    """The largest weight and the number of rows."""
+    return raw.sample_weight.max(initial=0.0), len(raw.sample_weight)
 
 
 def relative_weight_sums(raw: RawPart, largest: float) -> tuple[float, float]:

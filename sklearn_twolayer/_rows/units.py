@@ -6,11 +6,15 @@ This module uses NumPy only.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
 
 from sklearn_twolayer._rows.blocks import row_blocks
+
+if TYPE_CHECKING:
+    from sklearn_twolayer._rows.columns import Columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,9 +120,11 @@ class Units:
 
     The fit sees ``(X - shift) / scale`` and ``(y - target_mean - linear part) /
     target_scale``; ``linear`` holds the coefficients of this linear part on the scaled
-    inputs and on the constant input.
+    inputs and on the constant input. The fit sees only the kept ``columns`` of the
+    inputs; the weights of all others are zero.
     """
 
+    columns: Columns
     shift: np.ndarray
     scale: np.ndarray
     linear: np.ndarray
@@ -141,9 +147,9 @@ class Units:
         positive: since ``relu(z) = z + relu(-z)``, changing the sign of a neuron's
         weights adds ``amplitude * z`` to the linear part (theory eq. 5).
         """
-        n_features = self.shift.shape[0]
+        n_features = len(self.columns.kept)
         masses = np.linalg.norm(weights, axis=1) * np.linalg.norm(amplitudes, axis=1)
-        directions = weights[:, :n_features] / self.scale
+        directions = self.columns.spread(weights[:, :n_features]) / self.scale
         norms = np.linalg.norm(directions, axis=1)
         total = self.linear + linear * self.target_scale
         if self.hidden_bias:
@@ -159,7 +165,7 @@ class Units:
         if self.hidden_bias:
             intercepts = weights[order, n_features] / norms - features @ self.shift
         effects = amplitudes[order] * norms[:, None] * self.target_scale
-        coef = (total[:-1].T) / self.scale
+        coef = self.columns.spread(total[:-1].T) / self.scale
         intercept = self.target_mean + total[-1] - coef @ self.shift
 
         largest = np.abs(features).argmax(axis=1)
@@ -176,7 +182,7 @@ class Units:
 
     def from_user(self, fitted: FittedNetwork) -> tuple[np.ndarray, np.ndarray]:
         """Hidden weights and amplitudes of a network in the coordinates of the fit."""
-        weights = fitted.features * self.scale
+        weights = self.columns.gathered(fitted.features * self.scale)
         if self.hidden_bias:
             biases = fitted.feature_intercepts + fitted.features @ self.shift
             weights = np.column_stack([weights, biases])

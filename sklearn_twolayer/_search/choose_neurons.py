@@ -67,6 +67,7 @@ def choose_neurons(
     its criterion is not higher, which happens if there is nothing to fit but rounding
     errors.
     """
+    network = drop_interpolating(rows, criterion, network)
     best = refit(rows, criterion, network, tuning)
     if residual_at(rows, best.network).squares < rows.exact:
         return best
@@ -108,15 +109,29 @@ def descend(
 def drop_below_price(
     rows: Rows, criterion: Criterion, network: Network, tuning: SearchTuning
 ) -> Network:
-    """Drop neurons worth less than a share of their price, the cheapest first.
+    """Drop neurons that are hardly worth their price as they are, cheapest first.
 
-    Only the amplitudes are refitted, not the directions.
+    Neurons that are more than the values allow are dropped, too.
     """
+    return _drop_cheapest(rows, criterion, network, tuning.cheap)
+
+
+def drop_interpolating(rows: Rows, criterion: Criterion, network: Network) -> Network:
+    """Drop neurons that are more than the values allow, cheapest first."""
+    if network.n_neurons <= criterion.most_neurons:
+        return network
+    return _drop_cheapest(rows, criterion, network, 0.0)
+
+
+def _drop_cheapest(
+    rows: Rows, criterion: Criterion, network: Network, least_prices: float
+) -> Network:
     fit = AmplitudeFit.of(rows, network.directions)
     while fit.n_neurons:
         costs = fit.costs()
         cheapest = int(costs.argmin())
-        if criterion.prices(fit.squares, costs[cheapest]) >= tuning.cheap:
+        is_worth = criterion.prices(fit.squares, costs[cheapest]) >= least_prices
+        if is_worth and fit.n_neurons <= criterion.most_neurons:
             break
         fit = fit.without(cheapest)
     return fit.network()
@@ -142,7 +157,9 @@ def backward_elimination(
 ) -> Candidate:
     """Drop or merge neurons as long as the refitted criterion falls."""
     while not limit_reached():
-        smaller = smaller_networks(rows, criterion, best.network, tuning)
+        smaller = smaller_networks(
+            rows, criterion, best.network, tuning, tuning.hopeless_removal
+        )
         better = first_improvement(rows, criterion, best, smaller, tuning)
         if better is None:
             break
@@ -151,7 +168,11 @@ def backward_elimination(
 
 
 def smaller_networks(
-    rows: Rows, criterion: Criterion, network: Network, tuning: SearchTuning
+    rows: Rows,
+    criterion: Criterion,
+    network: Network,
+    tuning: SearchTuning,
+    most_prices: float,
 ) -> Iterator[Network]:
     """Networks with one neuron less that may be worth a refit, most promising first.
 
@@ -168,7 +189,7 @@ def smaller_networks(
         fits.append(AmplitudeFit.of(rows, merged.directions))
     rises = [criterion.prices(fit.squares, less.squares - fit.squares) for less in fits]
     order = np.argsort(rises, kind="stable")
-    return (fits[j].network() for j in order if rises[j] <= tuning.hopeless_removal)
+    return (fits[j].network() for j in order if rises[j] <= most_prices)
 
 
 def forward_selection(
@@ -180,7 +201,8 @@ def forward_selection(
 ) -> Candidate:
     """Add neurons as long as the refitted criterion falls."""
     for _ in range(tuning.most_rounds):
-        if limit_reached():
+        is_full = best.network.n_neurons >= criterion.most_neurons
+        if is_full or limit_reached():
             break
         larger = larger_networks(rows, criterion, best.network, generator, tuning)
         better = first_improvement(rows, criterion, best, larger, tuning)

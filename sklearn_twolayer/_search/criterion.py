@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from sklearn_twolayer._path.stage import Stage
     from sklearn_twolayer._rows.rows import Rows
 
@@ -19,34 +21,85 @@ if TYPE_CHECKING:
 DEFAULT_PENALTY = 3.5
 
 
+# Factor between the mean gain of a neuron on noise and its price. It is the ratio of
+# DEFAULT_PENALTY to the mean for independent Gaussian noise of many rows, 2.1 for each
+# parameter (benchmarks/nulls.py).
+ABOVE_MEAN = 1.7
+# Standard deviations of the gain on noise that the price is above the mean, at least.
+# Measured on noise of many kinds: with 2, more neurons were found on heavy tails.
+DEVIATIONS = 2.5
+# Prices measured below this many usual prices are not told from the usual price, since
+# ten flips measure it with errors of that size.
+AS_ASSUMED = 1.1
+# Parameters, the linear part's included, for each effective value (convention).
+PARAMETERS_PER_VALUE = 0.5
+
+
 @dataclass(frozen=True)
 class Criterion:
     """The information criterion ``n_values * log(loss) + price * n_neurons``.
 
-    See theory eq. (12).
+    See theory eqs. (12) and (22).
 
     Parameters
     ----------
-    price : float
-        Penalty of one neuron: the penalty per parameter times ``n_inputs + n_outputs -
-        1`` parameters. One is subtracted because only the product of the scales of
-        weights and amplitudes matters.
+    penalty : float
+        Penalty for each parameter.
+    n_parameters : float
+        Parameters of one neuron: ``rank + n_outputs - 1``, or as many as noise makes of
+        them. One is subtracted because only the product of the scales of weights and
+        amplitudes matters.
     n_values : float
         Number of fitted values, ``n_effective * n_outputs``.
+    n_independent : float
+        The same with the effective number of targets (theory eq. 23).
+    n_linear : float
+        Parameters of the linear part, for the effective number of targets.
     """
 
-    price: float
+    penalty: float
+    n_parameters: float
     n_values: float
+    n_independent: float
+    n_linear: float
 
     @classmethod
     def of(cls, rows: Rows, penalty: str | float, fraction: float = 1.0) -> Criterion:
         """The criterion with ``fraction`` of a penalty, a number, "aic" or "bic"."""
-        n_parameters = rows.n_inputs + rows.n_outputs - 1
-        per_parameter = fraction * penalty_per_parameter(penalty, rows.n_effective)
         return cls(
-            price=per_parameter * n_parameters,
+            penalty=fraction * penalty_per_parameter(penalty, rows.n_effective),
+            n_parameters=rows.rank + rows.n_outputs - 1,
             n_values=rows.n_effective * rows.n_outputs,
+            n_independent=rows.n_effective * rows.n_effective_outputs,
+            n_linear=rows.linear_basis.shape[1] * rows.n_effective_outputs,
         )
+
+    @property
+    def price(self) -> float:
+        """Penalty of one neuron."""
+        return self.penalty * self.n_parameters
+
+    @property
+    def most_neurons(self) -> int:
+        """The largest number of neurons that would not interpolate."""
+        left = PARAMETERS_PER_VALUE * self.n_independent - self.n_linear
+        return max(0, int(left / self.n_parameters))
+
+    def measured(self, gains: np.ndarray, n_others: int) -> Criterion:
+        """The criterion with the price that gains on noise ask for (theory eq. 22).
+
+        ``gains`` are the falls of the logarithm of the loss by one neuron on noise, as
+        the only neuron. Others have taken degrees of freedom from the noise, so that
+        the same gain is a larger part of the loss that they leave.
+        """
+        mean, deviation = float(gains.mean()), float(gains.std(ddof=1))
+        fair = max(ABOVE_MEAN * mean, mean + DEVIATIONS * deviation)
+        free = self.n_independent - self.n_linear
+        taken = min(n_others * self.n_parameters, 0.5 * free)
+        equivalent = self.n_values * fair / DEFAULT_PENALTY * free / (free - taken)
+        if equivalent <= AS_ASSUMED * self.n_parameters:
+            return self
+        return replace(self, n_parameters=equivalent)
 
     def value(self, loss: float, n_neurons: int) -> float:
         """The value of the criterion; lower is better."""

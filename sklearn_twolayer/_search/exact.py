@@ -27,6 +27,7 @@ from sklearn_twolayer._network.network import merge, merged_pairs, prune
 from sklearn_twolayer._network.noise import noise_level, with_effective_size
 from sklearn_twolayer._network.objective import objective_at, residual_at
 from sklearn_twolayer._runtime.limits import limit_reached
+from sklearn_twolayer._search.criterion import DEFAULT_PENALTY, Criterion
 
 if TYPE_CHECKING:
     from sklearn_twolayer._certificate.peaks import Peaks
@@ -95,7 +96,7 @@ def refit_with_births(
     refit = ExactRefit(network)
     for _ in range(tuning.most_refits):
         cheap = gauss_newton_cost(rows, network) <= most_cost
-        if not (cheap and is_overdetermined(rows, network, tuning)):
+        if not (cheap and is_overdetermined(rows, network)):
             break
         tested = refit_and_test(rows, network, generator, tuning)
         if tested.peaks is None:
@@ -112,10 +113,9 @@ def gauss_newton_cost(rows: Rows, network: Network) -> int:
     return rows.n_samples * network.parameters.numel() ** 2
 
 
-def is_overdetermined(rows: Rows, network: Network, tuning: SearchTuning) -> bool:
-    """Whether the network has so few parameters that it cannot fit any targets."""
-    n_values = rows.n_effective * rows.n_outputs
-    return network.parameters.numel() <= tuning.parameters_per_value * n_values
+def is_overdetermined(rows: Rows, network: Network) -> bool:
+    """Whether an exact network of this size would be more than an interpolation."""
+    return network.n_neurons <= Criterion.of(rows, DEFAULT_PENALTY).most_neurons
 
 
 def descend_from_combinations(
@@ -182,7 +182,7 @@ def recover_at_small_decays(
                 rows, network, lambda_, slack=tuning.merge_slack, to_the_end=False
             )
             is_small = network.parameters.numel() <= most_parameters
-            if not is_small or not is_overdetermined(rows, network, tuning):
+            if not is_small or not is_overdetermined(rows, network):
                 continue
             few_neurons = True
             tested = refit_and_test(rows, network, generator, tuning)
@@ -286,7 +286,7 @@ def looks_like_noise(
     belongs to, fitted without decay.
     """
     n_effective = with_effective_size(rows, network).n_effective
-    noise = math.sqrt(residual.squares * rows.n_inputs / n_effective)
+    noise = math.sqrt(residual.squares * rows.rank / n_effective)
     return peaks.height < tuning.noise_peak * noise
 
 

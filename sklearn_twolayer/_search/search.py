@@ -28,6 +28,7 @@ from sklearn_twolayer._search.choose_neurons import (
     drop_below_price,
     merge_and_drop,
 )
+from sklearn_twolayer._search.confirm import confirm_neurons
 from sklearn_twolayer._search.criterion import Criterion
 from sklearn_twolayer._search.exact import descend_from_combinations, refit_with_births
 
@@ -98,6 +99,7 @@ def search(
         best = again
     if exact is not None:
         return SearchResult(exact, 0.0, is_exact=True, has_births=best.has_births)
+    best = confirm_neurons(rows, criterion, best, generator, tuning)
     stopped_by = limit_reached() or "tol"
     network = best.network
     if stopped_by == "tol":
@@ -162,7 +164,7 @@ def shrink(rows: Rows, network: Network, tuning: SearchTuning) -> Network:
     """
     if network.n_neurons == 0:
         return network
-    n_parameters = network.n_neurons * (rows.n_inputs + rows.n_outputs - 1)
+    n_parameters = network.n_neurons * (rows.rank + rows.n_outputs - 1)
     noise = residual_at(rows, network).squares / (rows.n_effective * rows.n_outputs)
     lambda_ = noise * n_parameters / float(network.masses.sum())
     return descend(rows, network, lambda_, tuning.final)

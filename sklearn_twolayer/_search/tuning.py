@@ -99,8 +99,6 @@ class SearchTuning:
     # their linear fit is below this multiple of the rounding error of the residual
     # (convention).
     linear_outputs: float = 100.0
-    # Most parameters of an exact network, for each value that it fits (convention).
-    parameters_per_value: float = 0.5
     # If the residual at the end of a search is below this share of the variance, an
     # exact network is looked for nearby (convention).
     nearly_exact: float = 1e-2

@@ -14,7 +14,7 @@ from sklearn_twolayer._rows.units import FittedNetwork
 
 # Columns whose standard deviation is a smaller fraction of their mean are constant:
 # what varies in them is rounding.
-CONSTANT = 1e-10
+CONSTANT_COLUMN = 1e-10
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ class Columns:
             error += shares[rows] @ deviations
             square += shares[rows] @ deviations**2
         shift, spread = mean + error, np.sqrt(np.maximum(square - error**2, 0.0))
-        varies = spread > CONSTANT * np.abs(shift)
+        varies = spread > CONSTANT_COLUMN * np.abs(shift)
         scale = np.where(varies, spread, 1.0)
         if hidden_bias:
             return cls(shift, scale, shift, scale, varies, varies)
