@@ -16,7 +16,12 @@ from sklearn_twolayer._network.objective import residual_at
 from sklearn_twolayer._runtime.limits import limit_reached
 from sklearn_twolayer._search.choose_neurons import Candidate, refit, smaller_networks
 from sklearn_twolayer._search.criterion import select_stage
-from sklearn_twolayer._search.sign_flips import QUICK_FLIPS, gains_on_noise
+from sklearn_twolayer._search.sign_flips import (
+    CAREFUL_FLIPS,
+    QUICK_FLIPS,
+    Flips,
+    gains_on_noise,
+)
 
 if TYPE_CHECKING:
     from sklearn_twolayer._path.stage import Stage
@@ -25,9 +30,9 @@ if TYPE_CHECKING:
     from sklearn_twolayer._search.tuning import SearchTuning
 
 # Neurons worth more than so many prices, by a quick measurement, are not measured
-# again: a quick one finds lower gains on noise than a careful one, by a third.
-CLEAR_TOGETHER = 3.0
-CLEAR_ALONE = 4.0
+# again: a quick one finds lower gains on noise than a careful one, by up to a half.
+CLEAR_TOGETHER = 4.0
+CLEAR_ALONE = 6.0
 # Neurons worth between one over this and this many prices are measured three times,
 # since ten flips measure the mean gain with an error of some 10 % (convention).
 CLOSE_CALL = 1.6
@@ -133,16 +138,18 @@ class _MeasuredNoise:
         """
         noise = self
         if noise.n_careful == 0 and worth(noise.gains) < clear:
-            noise = replace(noise, gains=self._careful_gains(), n_careful=1)
+            noise = replace(noise, gains=self._gains(CAREFUL_FLIPS), n_careful=1)
         is_close = 1.0 / CLOSE_CALL < worth(noise.gains) < CLOSE_CALL
         if noise.n_careful == 1 and is_close:
-            more = [self._careful_gains() for _ in range(2)]
-            gains = np.concatenate([noise.gains, *more])
+            twice = replace(CAREFUL_FLIPS, n_flips=2 * CAREFUL_FLIPS.n_flips)
+            gains = np.concatenate([noise.gains, self._gains(twice)])
             noise = replace(noise, gains=gains, n_careful=3)
         return noise
 
-    def _careful_gains(self) -> np.ndarray:
-        return gains_on_noise(self.rows, self.network, self.starts, self.generator)
+    def _gains(self, flips: Flips) -> np.ndarray:
+        return gains_on_noise(
+            self.rows, self.network, self.starts, self.generator, flips
+        )
 
 
 def _mean_worth(

@@ -62,7 +62,7 @@ class Flips:
 # Measured for independent Gaussian noise, in units of the parameters: the careful mean
 # is 2.0 on 2000 x 10 and 300 x 10, with 40 steps 2.1 and 2.6.
 CAREFUL_FLIPS = Flips(n_flips=10, n_starts=2, n_steps=25)
-QUICK_FLIPS = Flips(n_flips=4, n_starts=1, n_steps=8)
+QUICK_FLIPS = Flips(n_flips=4, n_starts=1, n_steps=3)
 
 
 def gains_on_noise(

@@ -21,7 +21,7 @@ def small_blocks(monkeypatch):
 def sparse_numbers(rng, n_samples=50, n_features=6):
     X = rng.standard_normal((n_samples, n_features))
     X *= rng.uniform(size=X.shape) < 0.3
-    return X * [1.0, 1e6, 1e-6, 1.0, 1.0, 0.0][:n_features] + [0, 0, 0, 5.0, 0, 0]
+    return X * [1.0, 1e6, 1e-6, 1.0, 1.0, 10.0][:n_features] + [0, 0, 0, 5.0, 0, 0]
 
 
 @pytest.mark.parametrize("hidden_bias", [True, False])
