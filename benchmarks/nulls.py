@@ -1,7 +1,8 @@
 """Nothing to find: how often are features found, and what does the search cost?
 
     python benchmarks/nulls.py --seeds 40           # all rows, default and CV
-    python benchmarks/nulls.py --seeds 20 --quick   # the default, fewer rows
+    python benchmarks/nulls.py --seeds 20 --quick   # fewer rows of data
+    python benchmarks/nulls.py --estimator default  # one of the estimators
     python benchmarks/nulls.py --only weights       # one of the tables
 
 Markdown tables. The targets are noise, or linear in the inputs and noise: "found"
@@ -34,10 +35,10 @@ DEVIATIONS = {
 }  # fmt: skip
 
 
-def estimators(quick):
-    yield "default", RegularizedTwoLayerRegressor(random_state=0)
-    if not quick:
-        yield "CV", RegularizedTwoLayerRegressorCV(random_state=0)
+ESTIMATORS = {
+    "default": RegularizedTwoLayerRegressor(random_state=0),
+    "CV": RegularizedTwoLayerRegressorCV(random_state=0),
+}
 
 
 def nothing(X):
@@ -242,7 +243,8 @@ def teachers_table(n_seeds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=40)
-    parser.add_argument("--quick", action="store_true", help="the default, fewer rows")
+    parser.add_argument("--quick", action="store_true", help="fewer rows of data")
+    parser.add_argument("--estimator", choices=ESTIMATORS, help="only this one")
     parser.add_argument("--only", choices=[*TABLES, "power"])
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -253,7 +255,8 @@ def main():
         lines = [
             null_row(data, make, label, model, arguments.seeds)
             for data, make in rows(arguments.quick)
-            for label, model in estimators(arguments.quick)
+            for label, model in ESTIMATORS.items()
+            if arguments.estimator in (None, label)
         ]
         print(table(HEADER, lines), end="\n\n", flush=True)
     if arguments.only in (None, "power"):

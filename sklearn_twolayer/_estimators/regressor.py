@@ -94,10 +94,11 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         schedule it chooses the neurons, and None stands for 3.5: of 2 to 4, the
         value that most often found the right number on noisy teachers, and none on
         noise. With a schedule it chooses the stage to keep, and None keeps the last.
-        ``n`` is the number of rows times that of outputs. Weights that are all whole
-        numbers count as repetitions of rows; otherwise an effective sample size
-        replaces the number of rows. It is the number of rows if the weights are the
-        inverse variances, and Kish's if all rows are equally noisy.
+        ``n`` is the number of rows times that of outputs. With weights, an effective
+        sample size replaces the number of rows: it is their number if the weights are
+        inverse variances, and Kish's size if all rows are equally noisy. Where noise is
+        unequal, heavy-tailed or shared by targets, or rows are few, a neuron counts as
+        more parameters, as many as residuals with random signs ask for.
     debias : bool, default=False
         Whether to refit the kept network of a schedule without decay, as in the
         relaxed Lasso. Its neurons are dropped, merged and added as without a schedule,
@@ -293,8 +294,9 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
             Targets; a Dask collection only if `X` is one, with the same chunks.
         sample_weight : array-like or Dask collection of shape (n_samples,), \
                 default=None
-            Weights of the rows, not negative. Only their ratios matter, but for
-            `criterion`, where whole numbers count as repetitions.
+            Weights of the rows, not negative. Only their ratios matter. A weight of
+            two makes the same objective as a row given twice, but is not the evidence
+            of two rows: repeat the rows of a frequency table.
 
         Returns
         -------
