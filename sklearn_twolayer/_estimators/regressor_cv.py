@@ -264,8 +264,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows, not negative, in fitting and in held-out errors. Only
-            their ratios matter.
+            Weights of the rows in fits and held-out errors; only their ratios matter.
         **params : dict
             Passed to the splitter `cv`, such as ``groups``.
 

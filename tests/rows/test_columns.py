@@ -14,7 +14,7 @@ from sklearn_twolayer.datasets import make_two_layer_regression
 
 
 def with_idle(X, generator, factors=(-2.0, 1.0, 1e6)):
-    """The columns beside copies, shifted and times one of the factors, and constants."""
+    """The columns beside shifted multiples of some of them, and constants."""
     n_samples, n_features = X.shape
     index = generator.integers(n_features, size=8)
     copies = X[:, index] * generator.choice(factors, size=8) + 3.0
