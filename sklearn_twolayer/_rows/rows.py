@@ -13,9 +13,15 @@ from scipy import sparse
 
 from sklearn_twolayer._rows.inputs import DenseInputs
 from sklearn_twolayer._rows.linear_basis import linear_bases
+from sklearn_twolayer._rows.linear_decay import (
+    LinearDecay,
+    with_targets,
+    with_unit_loss,
+)
 from sklearn_twolayer._rows.part import Part
 from sklearn_twolayer._rows.parts import Kept, LocalParts, Parts
 from sklearn_twolayer._rows.raw import RawPart, Shares
+from sklearn_twolayer._rows.spectrum import Spectrum
 from sklearn_twolayer._rows.standardize import (
     find_standardization,
     mean_square,
@@ -65,11 +71,17 @@ class Rows:
     n_effective : float
         Effective sample size (theory eq. 16), for noise levels and criteria.
     linear_basis : torch.Tensor of shape (n_features + 1, rank)
-        A matrix such that ``inputs @ linear_basis`` is orthonormal.
+        A matrix such that ``inputs @ linear_basis`` is orthonormal, or shrunk by the
+        decay of the linear part (theory eq. 20).
     exact : float
         A mean squared residual up to this counts as rounding.
     units : Units
         Conversion of networks to the units of ``X`` and ``y`` and back.
+    spectrum : Spectrum
+        Eigenvalues of the inputs' Gram matrix.
+    linear_decay : LinearDecay or None, default=None
+        The decay of the linear part; None if it is not shrunk. With it, the targets
+        keep their linear part, and ``y'Sy`` is one in place of their sum of squares.
     """
 
     parts: Parts[Part]
@@ -82,6 +94,8 @@ class Rows:
     linear_basis: torch.Tensor
     exact: float
     units: Units
+    spectrum: Spectrum
+    linear_decay: LinearDecay | None = None
 
     @classmethod
     def from_arrays(
@@ -94,15 +108,18 @@ class Rows:
         hidden_bias: bool,
         device: torch.device,
         dtype: torch.dtype,
+        linear_decay: float = 0.0,
     ) -> Rows:
         """Bring arrays of this process to the coordinates of the fit."""
-        return cls.from_parts(
+        rows = cls.from_parts(
             LocalParts(RawPart.of(X, y, sample_weight)),
             standardize=standardize,
             hidden_bias=hidden_bias,
             device=device,
             dtype=dtype,
+            shrinks=linear_decay > 0.0,
         )
+        return rows if linear_decay == 0.0 else rows.decayed(linear_decay)
 
     @classmethod
     def from_parts(
@@ -113,8 +130,13 @@ class Rows:
         hidden_bias: bool,
         device: torch.device,
         dtype: torch.dtype,
+        shrinks: bool = False,
     ) -> Rows:
         """Bring raw parts to the coordinates of the fit.
+
+        With ``shrinks``, the linear part is to be shrunk by :meth:`decayed`. If there
+        are fewer rows than columns, the linear fit is then left out, and only the
+        inner products of the rows are formed.
 
         Neurons without hidden biases cannot compensate for a shift. They see inputs
         that are not centred, scaled to a mean square of one.
@@ -128,8 +150,14 @@ class Rows:
         parts = raw.made(
             raw.keep(standardized_part, shares, standardization, target_mean)
         )
-        gram = added_up(parts.gather(_gram))
-        basis, whole_basis = linear_bases(parts, gram, standardization.offset, dtype)
+        if shrinks and sum(counts) < len(standardization.shift):
+            spectrum = Spectrum.of_rows(parts)
+            basis = whole_basis = _constant_alone(len(standardization.shift) + 1)
+        else:
+            spectrum = Spectrum(added_up(parts.gather(_gram)))
+            basis, whole_basis = linear_bases(
+                parts, spectrum.gram, standardization.offset, dtype
+            )
         linear = np.zeros((len(basis), len(target_mean)))
         for _ in range(2):  # one step of iterative refinement
             moments = added_up(parts.gather(_target_moments))
@@ -140,7 +168,7 @@ class Rows:
         magnitude = math.sqrt(added_up(raw.gather(mean_square, shares)))
         if size <= LINEAR_TARGET * magnitude:
             size = 0.0
-        varies = gram.diagonal() > 0
+        varies = spectrum.column_squares() > 0
         if not hidden_bias:  # Not centred, a nonzero constant column is not zero.
             varies = varies[:-1] | (standardization.shift != 0)
         return cls(
@@ -163,6 +191,7 @@ class Rows:
                 target_scale=size or 1.0,
                 hidden_bias=hidden_bias,
             ),
+            spectrum=spectrum,
         )
 
     def keep(
@@ -193,9 +222,35 @@ class Rows:
         """
         return replace(self, parts=self.parts.made(self.keep(_in_single)))
 
+    def decayed(self, rho: float) -> Rows:
+        """The rows with the decay ``rho > 0`` on the linear part.
+
+        The targets get back the linear fit that was subtracted from them.
+        """
+        units, basis = self.units, torch.from_numpy(self.spectrum.basis(rho))
+        parts = with_targets(self.parts, units.target_scale, units.linear)
+        parts, decay, size = with_unit_loss(parts, basis, rho)
+        linear = np.zeros_like(units.linear)
+        return replace(
+            self,
+            parts=parts,
+            linear_basis=basis,
+            linear_decay=decay,
+            units=replace(units, linear=linear, target_scale=size),
+        )
+
+    def linear_penalty(self, linear: torch.Tensor) -> float:
+        """``rho ||beta||^2`` of a linear part; zero if it is not decayed."""
+        return 0.0 if self.linear_decay is None else self.linear_decay.penalty(linear)
+
     def linear_part(self, moments: torch.Tensor) -> torch.Tensor:
         """Coefficients of the linear fit to values, from ``inputs.T @ values``."""
         return self.linear_basis @ (self.linear_basis.T @ moments)
+
+
+def _constant_alone(n_columns: int) -> np.ndarray:
+    """The basis of a linear part that is a constant."""
+    return np.eye(n_columns, 1, 1 - n_columns)
 
 
 def _gram(part: Part) -> np.ndarray:
