@@ -151,7 +151,7 @@ def follow_fold(
     ``n_stages``.
     """
     # Imported here, because predicting and unpickling do without torch.
-    from sklearn_twolayer._fit.problem import PathProblem
+    from sklearn_twolayer._fit.linear_decay import problem_of
     from sklearn_twolayer._fit.searches import searches
     from sklearn_twolayer._fit.stages import path_stages
     from sklearn_twolayer._rows.raw import RawRows
@@ -160,7 +160,7 @@ def follow_fold(
     n_features = np.full(n_lambdas, np.nan)
     errors = np.full((n_lambdas, len(SHARES)), np.nan)
     with fit_threads(X.size), step_limit() as progress:
-        problem = PathProblem.of(
+        problem = problem_of(
             RawRows.local(X, y, _repeated(sample_weight, train)), options
         )
         results = [] if penalty is None else searches(problem, penalty, PENALTIES)

@@ -61,7 +61,7 @@ def fit_choice(
     The last stage of a path is descended on, ``to_tolerance`` or for a while.
     """
     # Imported here, because predicting and unpickling do without torch.
-    from sklearn_twolayer._fit.problem import PathProblem
+    from sklearn_twolayer._fit.linear_decay import problem_of
     from sklearn_twolayer._fit.searches import mean_network, searches
     from sklearn_twolayer._fit.stages import improve, path_stages
     from sklearn_twolayer._network.network import weighted_mean
@@ -72,7 +72,7 @@ def fit_choice(
     share, n_averaged = choice.debiased_share, 0
     networks, shares = [], []
     with fit_threads(X.size), step_limit() as progress:
-        problem = PathProblem.of(
+        problem = problem_of(
             RawRows.local(X, y, sample_weight),
             path_options(options, fractions[:n_stages]),
         )

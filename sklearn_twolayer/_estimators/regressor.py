@@ -52,7 +52,8 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         1/2 mean_i s_i ||y_i - f(x_i)||^2
             + lambda / 2 sum_j (||a_j||^2 + ||w_j||^2 + b_j^2)
 
-    with sample weights ``s_i`` of mean one. The linear part is not penalised. With
+    with sample weights ``s_i`` of mean one. The linear part is not penalised, unless
+    rows are few for their columns (`linear_decay`). With
     balanced norms the decay is a Lasso penalty on the masses ``||a_j|| ||(w_j, b_j)||``
     of the neurons, so that neurons end on a direction that the data depend on or
     vanish. The estimator is a regressor and a transformer: `transform` gives the
@@ -153,6 +154,11 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         fit is one stage. Delete it to begin anew.
     verbose : int, default=0
         If positive, print a line a stage.
+    linear_decay : "auto" or float, default="auto"
+        Decay ``rho`` of the linear part, a penalty ``rho / 2 ||coef||^2`` in scaled
+        columns; 0 for none. "auto" has none from ten rows an input on; of fewer, it
+        is the one under which the targets are most likely, or none if a network
+        without it fits exactly.
 
     Attributes
     ----------
@@ -172,6 +178,8 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         for the certificate's peak found it. In the units of `y`, for scaled columns.
     lambda_ : float
         Decay of the kept stage.
+    linear_decay_ : float
+        Decay of the linear part, for scaled columns.
     lambdas_ : ndarray of shape (n_stages,)
         Decays of the stages that were run.
     certificate_ : float
@@ -209,8 +217,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
     feature_intercepts_) @ amplitudes_``. A fitted estimator holds NumPy arrays only.
 
     If no direction helps, `features_` has shape ``(0, n_features_in_)``, the model is
-    linear, and `transform` warns and returns no columns. Data with no more rows than
-    columns are such a case: the linear part alone fits them.
+    linear, and `transform` warns and returns no columns.
 
     References
     ----------
@@ -254,6 +261,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         random_state: object = None,
         checkpoint: object = None,
         verbose: int = 0,
+        linear_decay: str | float = "auto",
     ) -> None:
         self.n_neurons = n_neurons
         self.schedule = schedule
@@ -274,6 +282,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         self.random_state = random_state
         self.checkpoint = checkpoint
         self.verbose = verbose
+        self.linear_decay = linear_decay
 
     def fit(self, X: object, y: object, sample_weight: object = None) -> Self:
         """Fit the network.
@@ -329,7 +338,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         initial = self._fitted_network() if warm_start else None
         # Imported here: predicting and unpickling do without torch.
         from sklearn_twolayer._fit import stages as run
-        from sklearn_twolayer._fit.problem import PathProblem
+        from sklearn_twolayer._fit.linear_decay import problem_of
         from sklearn_twolayer._rows.raw import RawRows
 
         if is_dask(X):
@@ -343,7 +352,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
             check_continues(initial, self.n_features_in_, data.target_shape)
         task = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
         with fit_threads(data.n_entries), time_limit(options.max_time):
-            problem = PathProblem.of(data, options)
+            problem = problem_of(data, options)
             if self.schedule is None and options.solver == "newton":
                 penalty = DEFAULT_PENALTY if criterion is None else criterion
                 path, most_stages = run.search_stage(problem, penalty, initial), 1

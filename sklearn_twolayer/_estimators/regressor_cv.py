@@ -232,6 +232,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         dtype: str = "float64",
         random_state: object = None,
         verbose: int = 0,
+        linear_decay: str | float = "auto",
     ) -> None:
         self.lambdas = lambdas
         self.eps = eps
@@ -250,6 +251,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         self.dtype = dtype
         self.random_state = random_state
         self.verbose = verbose
+        self.linear_decay = linear_decay
 
     def fit(
         self, X: object, y: object, sample_weight: object = None, **params: object
@@ -357,6 +359,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
             dtype=self.dtype,
             random_state=self.random_state,
             checkpoint=None,
+            linear_decay=self.linear_decay,
         )
 
     def _check_debias(self) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from sklearn_twolayer._checks.data import check_inputs, check_targets, check_weights
 from sklearn_twolayer._checks.parameters import check_flag
-from sklearn_twolayer._fit.problem import PathProblem
+from sklearn_twolayer._fit.linear_decay import problem_of
 from sklearn_twolayer._fit.report import history
 from sklearn_twolayer._fit.stages import debias as debias_stage
 from sklearn_twolayer._fit.stages import path_stages
@@ -68,6 +68,7 @@ def two_layer_path(
     dtype: str = "float64",
     random_state: object = None,
     checkpoint: object = None,
+    linear_decay: str | float = "auto",
 ) -> TwoLayerPath:
     """Follow a decreasing schedule of weight decays in one warm-started pass.
 
@@ -118,6 +119,8 @@ def two_layer_path(
         ends as it would have in one go; another one is refused. It holds plain arrays,
         nothing in it is executed, and it is whole at any moment. Delete it to
         begin anew.
+    linear_decay : "auto" or float, default="auto"
+        Decay of the linear part.
 
     Returns
     -------
@@ -159,12 +162,13 @@ def two_layer_path(
         dtype=dtype,
         random_state=random_state,
         checkpoint=checkpoint,
+        linear_decay=linear_decay,
     )
     X = check_inputs(None, X)
     targets = check_targets(y, X.shape[0])
     weights = check_weights(sample_weight, X.shape[0])
     with fit_threads(X.size), time_limit(options.max_time):
-        problem = PathProblem.of(RawRows.local(X, targets, weights), options)
+        problem = problem_of(RawRows.local(X, targets, weights), options)
         stages = list(path_stages(problem))
         networks = tuple(problem.fitted(stage.network) for stage in stages)
         if debias:

@@ -9,6 +9,7 @@ import torch
 
 from sklearn_twolayer._checks.parameters import check_decays
 from sklearn_twolayer._fit.checkpoint import read_checkpoint
+from sklearn_twolayer._network.linear_decay import likely_linear_decay
 from sklearn_twolayer._network.network import Network
 from sklearn_twolayer._network.objective import linear_part_at
 from sklearn_twolayer._options.path_options import PathOptions
@@ -20,6 +21,9 @@ from sklearn_twolayer._rows.units import FittedNetwork
 from sklearn_twolayer._runtime.memory import check_memory
 from sklearn_twolayer._search.tuning import DEFAULT_TUNING, SearchTuning
 
+# Rows for each input from which on the data are taken not to ask for a decay of the
+# linear part: its coefficients then cost at most a tenth of the noise (convention).
+ROWS_PER_INPUT = 10.0
 # Neurons to begin with where more can be born. Measured: 24 to 48 do as well.
 FEW_NEURONS = 32
 
@@ -70,14 +74,18 @@ class PathProblem:
         ):  # The other solvers add neurons where some are missing.
             n_inputs = n_features + options.hidden_bias
             n_neurons = min(n_neurons, max(FEW_NEURONS, n_inputs))
-        check_memory(n_features, n_outputs, n_neurons)
+        shrinks = options.linear_decay != 0.0
+        n_rows = raw.n_entries // max(n_features, 1) if shrinks else n_features
+        check_memory(n_features, n_outputs, n_neurons, n_rows)
         rows = Rows.from_parts(
             raw.parts,
             standardize=options.standardize,
             hidden_bias=options.hidden_bias,
             device=resolve_device(options.device),
             dtype=getattr(torch, options.dtype),
+            shrinks=shrinks,
         )
+        rows = _with_linear_decay(rows, options)
         generator = torch.Generator(device="cpu").manual_seed(options.seed)
         start = start_path(rows, n_neurons, generator)
         scale = rows.units.target_scale
@@ -88,6 +96,12 @@ class PathProblem:
     def lambda_max(self) -> float:
         """``lambda_max`` in the units of the targets."""
         return self.start.lambda_max * self.rows.units.target_scale
+
+    @property
+    def linear_decay(self) -> float:
+        """The decay of the linear part, for scaled columns; zero if there is none."""
+        decay = self.rows.linear_decay
+        return 0.0 if decay is None else decay.rho
 
     def network_of(self, fitted: FittedNetwork | None) -> Network | None:
         """A fitted network in the coordinates of the fit; None without neurons."""
@@ -106,6 +120,18 @@ class PathProblem:
             linear_part_at(self.rows, network).numpy(),
             single_output=len(self.raw.target_shape) == 1,
         )
+
+
+def _with_linear_decay(rows: Rows, options: PathOptions) -> Rows:
+    """The rows with the decay of the options, or the one that the data choose."""
+    rho = options.linear_decay
+    if rho is None:
+        if rows.n_effective >= ROWS_PER_INPUT * len(rows.linear_basis):
+            return rows
+        rows = rows.decayed(1.0)
+        rho = likely_linear_decay(rows, Network.empty(rows))
+        rho *= options.linear_decay_factor
+    return rows.decayed(rho) if rho > 0.0 else rows
 
 
 def resolve_device(device: object) -> torch.device:

@@ -134,6 +134,14 @@ def target_residual(rows: Rows) -> Residual:
     return residual_at(rows, Network.empty(rows))
 
 
+def before_linear_part(
+    rows: Rows, network: Network
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """``X'e`` and, for each output, the squares of ``e``, the targets less neurons."""
+    left = rows.keep(_subtract_neurons, network.weights, network.amplitudes)
+    return rows.total(_moments_and_squares, left)
+
+
 def linear_part_at(rows: Rows, network: Network) -> torch.Tensor:
     """Coefficients of the best linear part for the given neurons."""
     residual = rows.keep(_subtract_neurons, network.weights, network.amplitudes)
@@ -187,6 +195,13 @@ def linear_moments(part: Part, residual: PartResidual) -> torch.Tensor:
     """The moments of a residual from which the linear part is not subtracted yet."""
     assert residual.moments is not None
     return residual.moments
+
+
+def _moments_and_squares(
+    part: Part, residual: PartResidual
+) -> tuple[torch.Tensor, torch.Tensor]:
+    squares = exact_copy(residual.values).square().sum(dim=0)
+    return linear_moments(part, residual), squares
 
 
 def _subtract_linear(
