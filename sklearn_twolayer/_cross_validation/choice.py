@@ -27,6 +27,10 @@ SAME_ERROR = 1e-9
 # folds. The quantiles for two or three folds would ask for more than strong signals
 # give.
 BEATS_FIRST = 2.78
+# The same where the linear part has a decay. Rows are then few, and differences seldom
+# certain. Measured: a network that is not needed costs little there, because its decay
+# is large, one that is missing a tenth of the variance.
+BEATS_RIDGE = 1.0
 
 
 @dataclass(frozen=True)
@@ -42,11 +46,17 @@ class Choice:
     others : tuple of FittedNetwork, default=()
         The folds' debiased networks, if their mean with those of all rows takes its
         place.
+    error : float, default=inf
+        Mean error over the folds.
+    linear_decay_factor : float, default=1.0
+        What the likely decay of the linear part is multiplied by.
     """
 
     index: int | None
     debiased_share: float
     others: tuple[FittedNetwork, ...] = ()
+    error: float = np.inf
+    linear_decay_factor: float = 1.0
 
 
 def ambiguity(folds: Sequence[Fold], X: np.ndarray, sample_weight: np.ndarray) -> float:
@@ -67,19 +77,28 @@ def ambiguity(folds: Sequence[Fold], X: np.ndarray, sample_weight: np.ndarray) -
     return float(np.average(rows, weights=sample_weight))
 
 
-def choose(folds: Sequence[Fold], ambiguity: float, one_standard_error: bool) -> Choice:
+def choose(
+    folds: Sequence[Fold],
+    ambiguity: float,
+    one_standard_error: bool,
+    linear: np.ndarray | None = None,
+) -> Choice:
     """The network, or the mean of several, with the least mean error over the folds.
 
     The errors are those of each fold's own networks. From those with a share of
     debiased ones comes off what averaging these over the folds gains. With
     ``one_standard_error``, the first stage whose error, with the same share, is within
-    one standard error of the least.
+    one standard error of the least. ``linear`` are the errors of the linear model in
+    each fold; None for those of the first stage.
     """
     weights = np.array([fold.weight for fold in folds])
     of_fold = weights / weights.sum()
     errors = np.stack([fold.errors for fold in folds], axis=-1)
     debiased = np.array([fold.debiased_error for fold in folds])
     averaged = np.array([fold.averaged_error for fold in folds])
+    linear = errors[0, 0] if linear is None else linear
+    is_shrunk = all(fold.linear_decay > 0.0 for fold in folds)
+    enough = BEATS_RIDGE if is_shrunk else BEATS_FIRST
     others = tuple(network for fold in folds for network in fold.debiased)
     blends = errors @ of_fold - np.square(SHARES) * ambiguity
     mean = averaged @ of_fold - ambiguity
@@ -97,8 +116,8 @@ def choose(folds: Sequence[Fold], ambiguity: float, one_standard_error: bool) ->
         chosen = errors[index, column]
 
     def is_certain(errors_chosen: np.ndarray) -> bool:
-        gain = errors[0, 0] - errors_chosen
-        beats_first = gain @ of_fold > BEATS_FIRST * standard_error(gain, of_fold)
+        gain = linear - errors_chosen
+        beats_first = gain @ of_fold > enough * standard_error(gain, of_fold)
         return beats_first or all(fold.debiased_n_features > 0 for fold in folds)
 
     if not is_certain(chosen):
@@ -107,8 +126,8 @@ def choose(folds: Sequence[Fold], ambiguity: float, one_standard_error: bool) ->
         best, chosen = Choice(index, 0.0), errors[index, 0]
         least = known[index, 0]
         if not is_certain(chosen):
-            return Choice(0, 0.0)
+            return Choice(0, 0.0, error=float(linear @ of_fold))
     if best.index is not None and one_standard_error:
         within = blends[:, column] <= least + standard_error(chosen, of_fold)
         best = replace(best, index=int(np.flatnonzero(within)[0]))
-    return best
+    return replace(best, error=float(least))

@@ -61,6 +61,8 @@ class Fold:
         Sum of the sample weights of the held-out rows.
     n_iter : int
         Evaluations that it took.
+    linear_decay : float, default=0.0
+        Decay of the linear part.
     """
 
     errors: np.ndarray
@@ -70,6 +72,7 @@ class Fold:
     averaged_error: float
     weight: float
     n_iter: int
+    linear_decay: float = 0.0
 
     @property
     def n_stages(self) -> int:
@@ -188,6 +191,7 @@ def follow_fold(
         averaged_error=error(averaged) if rivals else np.nan,
         weight=sample_weight[test].sum(),
         n_iter=progress.n_iter,
+        linear_decay=problem.linear_decay,
     )
 
 

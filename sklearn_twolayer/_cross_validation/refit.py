@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,6 +70,7 @@ def fit_choice(
 
     n_stages = None if choice.index is None else choice.index + 1
     share, n_averaged = choice.debiased_share, 0
+    options = replace(options, linear_decay_factor=choice.linear_decay_factor)
     networks, shares = [], []
     with fit_threads(X.size), step_limit() as progress:
         problem = problem_of(

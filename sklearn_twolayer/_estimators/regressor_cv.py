@@ -27,12 +27,8 @@ from sklearn_twolayer._checks.parameters import (
     check_fractions,
 )
 from sklearn_twolayer._checks.state import unchanged_on_error
-from sklearn_twolayer._cross_validation.choice import ambiguity, choose
-from sklearn_twolayer._cross_validation.folds import (
-    fold_attributes,
-    follow_folds,
-    path_options,
-)
+from sklearn_twolayer._cross_validation.compare import compare
+from sklearn_twolayer._cross_validation.folds import fold_attributes, path_options
 from sklearn_twolayer._cross_validation.refit import fit_choice
 from sklearn_twolayer._estimators.base import TwoLayerModel
 from sklearn_twolayer._fit.report import (
@@ -111,11 +107,13 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
     dtype : {"float64", "float32"}, default="float64"
         Precision of the computation. The fitted attributes are float64.
     random_state : int, RandomState instance or None, default=None
-        Seeds the initial directions and the search for the certificate's peak; the
-        folds are `cv`'s matter. Pass an int for results that repeat; None
-        takes a new seed each time.
+        Seeds directions and the search for the certificate's peak; the folds are `cv`'s
+        matter. Pass an int for results that repeat; None takes a new seed each time.
     verbose : int, default=0
         If positive, print a line a stage of the path on all rows.
+    linear_decay : "auto" or float, default="auto"
+        Decay of the linear part, as in :class:`RegularizedTwoLayerRegressor`. Where
+        "auto" has one, the folds compare it with ten times as much.
 
     Attributes
     ----------
@@ -128,6 +126,8 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         Output weight of each feature.
     coef_ : ndarray of shape (n_features_in,) or (n_outputs, n_features_in)
         Coefficients of the linear part.
+    linear_decay_ : float
+        Decay of the linear part, for scaled columns.
     intercept_ : float or ndarray of shape (n_outputs,)
         Constant of the linear part.
     lambda_ : float
@@ -306,7 +306,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         splits = list(splitter.split(X, targets, **self._split_params(params)))
         check_splits(splits, weights)
 
-        folds = follow_folds(
+        compared = compare(
             X,
             targets,
             weights,
@@ -314,9 +314,9 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
             path_options(options, fractions),
             penalty if may_debias else None,
             self.n_jobs,
+            one_standard_error=one_standard_error,
         )
-        gain = ambiguity(folds, X, weights)
-        choice = choose(folds, gain, one_standard_error)
+        folds, choice = compared.folds, compared.choice
         refit = fit_choice(
             X,
             targets,
@@ -333,7 +333,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         kept = refit.stages[-1]
         vars(self).update(refit.network.attributes())
         vars(self).update(fit_attributes(refit.problem, refit.stages, kept))
-        vars(self).update(fold_attributes(folds, gain))
+        vars(self).update(fold_attributes(folds, compared.ambiguity))
         self.lambdas_ = self.lambda_max_ * fractions
         self.debiased_share_ = choice.debiased_share
         self.n_iter_ = refit.n_iter + sum(fold.n_iter for fold in folds)
