@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -68,15 +69,17 @@ class PathProblem:
             if saved is not None:
                 options = replace(options, seed=int(saved.settings["seed"]))
         n_features, n_outputs = raw.parts.gather(n_columns)[0]
-        n_neurons = options.n_neurons
+        n_neurons, shrinks = options.n_neurons, options.linear_decay != 0.0
+        n_rows = raw.target_shape[0] if shrinks else math.inf
+        n_rows = math.inf if math.isnan(n_rows) else n_rows
         if (
             options.solver != "gd"
         ):  # The other solvers add neurons where some are missing.
             n_inputs = n_features + options.hidden_bias
-            n_neurons = min(n_neurons, max(FEW_NEURONS, n_inputs))
-        shrinks = options.linear_decay != 0.0
-        n_rows = raw.n_entries // max(n_features, 1) if shrinks else n_features
-        check_memory(n_features, n_outputs, n_neurons, n_rows)
+            most = int(min(n_inputs, n_rows // ROWS_PER_INPUT))
+            n_neurons = min(n_neurons, max(FEW_NEURONS, most))
+        side = int(min(n_rows, n_features))
+        check_memory(n_features, n_outputs, n_neurons, side)
         rows = Rows.from_parts(
             raw.parts,
             standardize=options.standardize,

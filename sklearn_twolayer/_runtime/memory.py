@@ -14,13 +14,13 @@ PARAMETER_COPIES = 45
 
 
 def fit_memory(
-    n_features: int, n_outputs: int, n_neurons: int, n_rows: int | None = None
+    n_features: int, n_outputs: int, n_neurons: int, side: int | None = None
 ) -> int:
     """Peak memory of a fit in bytes, without the data and the blocks of rows.
 
-    With ``n_rows``, matrices of the columns have no more than so many rows.
+    With ``side``, matrices of the columns have only so many rows.
     """
-    side = n_features if n_rows is None else min(n_rows, n_features)
+    side = n_features if side is None else side
     parameters = n_neurons * (n_features + 1 + n_outputs)
     return 8 * (
         COLUMN_MATRICES * (n_features + 1) * (side + 1)
@@ -38,14 +38,14 @@ def total_memory() -> int | None:
 
 
 def check_memory(
-    n_features: int, n_outputs: int, n_neurons: int, n_rows: int | None = None
+    n_features: int, n_outputs: int, n_neurons: int, side: int | None = None
 ) -> None:
     """Raise if a fit needs more memory than this machine has."""
-    needed = fit_memory(n_features, n_outputs, n_neurons, n_rows)
+    needed = fit_memory(n_features, n_outputs, n_neurons, side)
     total = total_memory()
     if total is None or needed <= total:
         return
-    columns_alone = fit_memory(n_features, n_outputs, 0, n_rows) > total
+    columns_alone = fit_memory(n_features, n_outputs, 0, side) > total
     remedy = "select columns of X" if columns_alone else "lower n_neurons"
     raise MemoryError(
         f"A fit of X with {n_features} columns, n_neurons = {n_neurons} to begin with, "
