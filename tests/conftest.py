@@ -28,8 +28,9 @@ def threads_of_a_fit():
 
 
 def make_rows(
-    X, y, sample_weight=None, *, standardize=True, hidden_bias=True, dtype="float64"
-):
+    X, y, sample_weight=None, *, standardize=True, hidden_bias=True, dtype="float64",
+    linear_decay=0.0,
+):  # fmt: skip
     """Rows on the CPU from plain arrays."""
     y = np.asarray(y, dtype=float)
     weights = np.ones(len(y)) if sample_weight is None else sample_weight
@@ -41,6 +42,7 @@ def make_rows(
         hidden_bias=hidden_bias,
         device=torch.device("cpu"),
         dtype=getattr(torch, dtype),
+        linear_decay=linear_decay,
     )
 
 

@@ -158,13 +158,17 @@ def find_peaks(
     Monotone ascents start from ``starts``, from directions near them, from combinations
     of them, and from early-feature directions; all ascents are evaluated together as
     one matrix product. With a ``goal``, ascents that are expected to reach neither it
-    nor the highest are given up early. Opposite directions have the same height, since
+    nor the highest are given up early. Opposite directions have the same height if
     the residual has no linear part. The fixed-point iteration ``u <- gradient /
     ||gradient||`` is not used, because it is not monotone and can end far below the
-    heights that it has passed.
+    heights that it has passed. With a shrunk linear part opposite directions have
+    different heights, and ascents start from both.
     """
     n_random = effort.n_random + effort.n_random_each * len(starts)
     early = early_directions(rows, residual, n_random, generator)
+    if rows.linear_decay is not None:
+        # The residual correlates with its inputs, so that opposite directions differ.
+        starts = torch.cat([starts, -starts])
     nearby = [_nearby(rows, starts, generator) for _ in range(effort.n_nearby)]
     combined = combinations(starts, effort.n_combined_each * len(starts), generator)
     starts = torch.cat([starts, early, *nearby, combined])

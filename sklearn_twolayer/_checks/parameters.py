@@ -77,6 +77,14 @@ def check_criterion(criterion: object) -> str | float | None:
     return check_real("criterion", criterion, min_val=0.0)
 
 
+def check_linear_decay(linear_decay: object) -> float | None:
+    """A decay of the linear part; None for "auto"."""
+    if isinstance(linear_decay, str):
+        check_option("linear_decay", linear_decay, ["auto"])
+        return None
+    return check_real("linear_decay", linear_decay, min_val=0.0)
+
+
 def check_fractions(lambdas: object, eps: object) -> np.ndarray:
     """Decreasing fractions of ``lambda_max``: given, or a geometric grid to ``eps``."""
     if isinstance(lambdas, Integral) and not isinstance(lambdas, bool):

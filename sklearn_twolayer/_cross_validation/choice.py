@@ -27,6 +27,10 @@ SAME_ERROR = 1e-9
 # Student's distribution for five folds. The quantiles for two or three folds would
 # refuse even strong signals.
 BEATS_FIRST = 2.78
+# The same where the linear part has a decay. Rows are then few, and differences seldom
+# certain. Measured: a network that is not needed costs little there, because its decay
+# is large, one that is missing a tenth of the variance.
+BEATS_RIDGE = 1.0
 
 
 @dataclass(frozen=True)
@@ -42,11 +46,17 @@ class Choice:
     others : tuple of FittedNetwork, default=()
         Debiased networks of the folds. If there are any, the debiased network is
         the mean of these and of the debiased networks of all rows.
+    error : float, default=inf
+        Mean error over the folds.
+    linear_decay_factor : float, default=1.0
+        What the likely decay of the linear part is multiplied by.
     """
 
     index: int | None
     debiased_share: float
     others: tuple[FittedNetwork, ...] = ()
+    error: float = np.inf
+    linear_decay_factor: float = 1.0
 
 
 def ambiguity(folds: Sequence[Fold], X: np.ndarray, sample_weight: np.ndarray) -> float:
@@ -69,7 +79,12 @@ def ambiguity(folds: Sequence[Fold], X: np.ndarray, sample_weight: np.ndarray) -
     return float(np.average(rows, weights=sample_weight))
 
 
-def choose(folds: Sequence[Fold], ambiguity: float, one_standard_error: bool) -> Choice:
+def choose(
+    folds: Sequence[Fold],
+    ambiguity: float,
+    one_standard_error: bool,
+    linear: np.ndarray | None = None,
+) -> Choice:
     """Choose the network with the least held-out error, averaged over the folds.
 
     Compared are the debiased network, the mean of debiased networks, and at each stage
@@ -78,13 +93,17 @@ def choose(folds: Sequence[Fold], ambiguity: float, one_standard_error: bool) ->
     from its error, because they are averaged over the folds in the end. The debiased
     network is preferred up to a margin, and the linear model is chosen if no network is
     clearly better. With ``one_standard_error``, the first stage is chosen whose error,
-    with the same share, is within one standard error of the least.
+    with the same share, is within one standard error of the least. ``linear`` are the
+    errors of the linear model in each fold; None for those of the first stage.
     """
     weights = np.array([fold.weight for fold in folds])
     of_fold = weights / weights.sum()
     errors = np.stack([fold.errors for fold in folds], axis=-1)
     debiased = np.array([fold.debiased_error for fold in folds])
     averaged = np.array([fold.averaged_error for fold in folds])
+    linear = errors[0, 0] if linear is None else linear
+    is_shrunk = all(fold.linear_decay > 0.0 for fold in folds)
+    enough = BEATS_RIDGE if is_shrunk else BEATS_FIRST
     others = tuple(network for fold in folds for network in fold.debiased)
     blends = errors @ of_fold - np.square(SHARES) * ambiguity
     mean = averaged @ of_fold - ambiguity
@@ -102,8 +121,8 @@ def choose(folds: Sequence[Fold], ambiguity: float, one_standard_error: bool) ->
         chosen = errors[index, column]
 
     def is_certain(errors_chosen: np.ndarray) -> bool:
-        gain = errors[0, 0] - errors_chosen
-        beats_first = gain @ of_fold > BEATS_FIRST * standard_error(gain, of_fold)
+        gain = linear - errors_chosen
+        beats_first = gain @ of_fold > enough * standard_error(gain, of_fold)
         return beats_first or all(fold.debiased_n_features > 0 for fold in folds)
 
     if not is_certain(chosen):
@@ -113,8 +132,8 @@ def choose(folds: Sequence[Fold], ambiguity: float, one_standard_error: bool) ->
         best, chosen = Choice(index, 0.0), errors[index, 0]
         least = known[index, 0]
         if not is_certain(chosen):
-            return Choice(0, 0.0)
+            return Choice(0, 0.0, error=float(linear @ of_fold))
     if best.index is not None and one_standard_error:
         within = blends[:, column] <= least + standard_error(chosen, of_fold)
         best = replace(best, index=int(np.flatnonzero(within)[0]))
-    return best
+    return replace(best, error=float(least))

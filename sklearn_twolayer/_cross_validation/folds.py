@@ -66,6 +66,8 @@ class Fold:
         Sum of the sample weights of the held-out rows.
     n_iter : int
         Number of evaluations of all fits of the fold.
+    linear_decay : float, default=0.0
+        Decay of the linear part.
     """
 
     errors: np.ndarray
@@ -75,6 +77,7 @@ class Fold:
     averaged_error: float
     weight: float
     n_iter: int
+    linear_decay: float = 0.0
 
     @property
     def n_stages(self) -> int:
@@ -158,7 +161,7 @@ def follow_fold(
     with a share of one half of them.
     """
     # Imported here, because predicting and unpickling must not import torch.
-    from sklearn_twolayer._fit.problem import PathProblem
+    from sklearn_twolayer._fit.linear_decay import problem_of
     from sklearn_twolayer._fit.searches import searches
     from sklearn_twolayer._fit.stages import path_stages
     from sklearn_twolayer._rows.raw import RawRows
@@ -167,7 +170,7 @@ def follow_fold(
     n_features = np.full(n_lambdas, np.nan)
     errors = np.full((n_lambdas, len(SHARES)), np.nan)
     with fit_threads(X.size), step_limit() as progress:
-        problem = PathProblem.of(
+        problem = problem_of(
             RawRows.local(X, y, _repeated(sample_weight, train)), options
         )
         results = [] if penalty is None else searches(problem, penalty, PENALTIES)
@@ -195,6 +198,7 @@ def follow_fold(
         averaged_error=error(averaged) if predictions else np.nan,
         weight=sample_weight[test].sum(),
         n_iter=progress.n_iter,
+        linear_decay=problem.linear_decay,
     )
 
 

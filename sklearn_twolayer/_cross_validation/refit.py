@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,7 +62,7 @@ def fit_choice(
     ``to_tolerance``, otherwise for some steps.
     """
     # Imported here, because predicting and unpickling must not import torch.
-    from sklearn_twolayer._fit.problem import PathProblem
+    from sklearn_twolayer._fit.linear_decay import problem_of
     from sklearn_twolayer._fit.searches import mean_network, searches
     from sklearn_twolayer._fit.stages import improve, path_stages
     from sklearn_twolayer._network.network import weighted_mean
@@ -71,9 +71,10 @@ def fit_choice(
 
     n_stages = None if choice.index is None else choice.index + 1
     share, n_averaged = choice.debiased_share, 0
+    options = replace(options, linear_decay_factor=choice.linear_decay_factor)
     networks, shares = [], []
     with fit_threads(X.size), step_limit() as progress:
-        problem = PathProblem.of(
+        problem = problem_of(
             RawRows.local(X, y, sample_weight),
             path_options(options, fractions[:n_stages]),
         )

@@ -53,7 +53,8 @@ def gradient_descent(
     descent = descend_plainly(
         rows, network, lambda_, max_iter=options.max_iter, tol=options.tol
     )
-    merged = merge(balance(descent.network), options.merge_angle)
+    lines = rows.linear_decay is None
+    merged = merge(balance(descent.network), options.merge_angle, lines=lines)
     return replace(descent, network=prune(merged, options.prune_tol))
 
 

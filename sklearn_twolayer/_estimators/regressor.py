@@ -50,11 +50,10 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         1/2 mean_i s_i ||y_i - f(x_i)||^2
             + lambda / 2 sum_j (||a_j||^2 + ||w_j||^2 + b_j^2)
 
-    with sample weights ``s_i`` of mean one. The linear part is not penalised. With
-    balanced norms the decay is a Lasso penalty on the masses ``||a_j|| ||(w_j, b_j)||``
-    of the neurons, so that neurons end on a direction that the data depend on or
-    vanish. The estimator is a regressor and a transformer: `transform` gives the
-    inputs projected on the directions found.
+    with sample weights ``s_i`` of mean one. The linear part is not penalised, unless
+    rows are few (`linear_decay`). With balanced norms the decay is a Lasso penalty on
+    the masses ``||a_j|| ||(w_j, b_j)||`` of the neurons, so that they end on directions
+    that the data depend on or vanish. `transform` gives the inputs projected on these.
 
     Without a schedule, the number of neurons is chosen by an information criterion, and
     the network has no decay: noiseless data give the directions to rounding, noisy
@@ -70,19 +69,17 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
     schedule : schedule, default=None
         Weight decay of each stage: a :class:`GeometricSchedule`,
         :class:`StagedSchedule` or :class:`ConstantSchedule`, followed as written. None
-        lets "newton" search for a small network without decay: a start at one decay
-        near the noise level, then neurons are dropped, merged and added as long as
-        `criterion` falls; last, a decay far below, in proportion to the noise, shrinks
-        what noise has added. For "fast", None stands for ``GeometricSchedule()``, which
-        ends at the noise level, for "gd" for ``GeometricSchedule(start=0.03,
+        lets "newton" search for a small network without decay: from a start near the
+        noise level neurons are dropped, merged and added as long as `criterion` falls;
+        last, a small decay shrinks what noise has added. For "fast", None stands for
+        ``GeometricSchedule()``, for "gd" for ``GeometricSchedule(start=0.03,
         stop=2e-4)``.
     solver : {"auto", "newton", "fast", "gd"}, default="auto"
         How the objective is minimised at each stage. "newton" uses few neurons,
         second-order steps and births where the certificate is above one, until the
-        duality gap is at most `tol`. "fast" takes few steps and two rounds of births
-        a stage, whatever gap that leaves, some ten times faster, for comparing
-        schedules. "gd" is gradient descent on all neurons, the reference. "auto"
-        stands for "newton".
+        duality gap is at most `tol`. "fast" takes few steps a stage, whatever gap that
+        leaves, some ten times faster, for comparing schedules. "gd" is gradient descent
+        on all neurons, the reference. "auto" stands for "newton".
     hidden_bias : bool, default=True
         Whether the neurons have biases ``b_j``. Without them and with `standardize`,
         the columns of `X` are scaled to unit mean square and not centred. Features
@@ -91,35 +88,31 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
     criterion : {"aic", "bic"}, float or None, default=None
         Penalty per parameter of the information criterion ``n log(loss) + criterion *
         n_parameters``; "aic" stands for 2 and "bic" for ``log(n_samples)``. Without a
-        schedule it chooses the neurons, and None stands for 3.5: of 2 to 4, the
-        value that most often found the right number on noisy teachers, and none on
-        noise. With a schedule it chooses the stage to keep, and None keeps the last.
-        ``n`` is the number of rows times that of outputs. With weights, an effective
-        sample size replaces the number of rows: it is their number if the weights are
-        inverse variances, and Kish's size if all rows are equally noisy. Where noise is
-        unequal, heavy-tailed or shared by targets, or rows are few, a neuron counts as
-        more parameters, as many as residuals with random signs ask for.
+        schedule it chooses the neurons, and None stands for 3.5: of 2 to 4, the value
+        that most often found the right number on noisy teachers, and none on noise.
+        With a schedule it chooses the stage to keep, and None keeps the last. ``n`` is
+        the number of rows times that of outputs. With weights, an effective sample size
+        replaces the number of rows: their number if the weights are inverse variances,
+        Kish's size if all rows are equally noisy. Where noise is unequal, heavy-tailed
+        or shared by targets, or rows are few, a neuron counts as more parameters, as
+        many as residuals with random signs ask for.
     debias : bool, default=False
         Whether to refit the kept network of a schedule without decay, as in the
-        relaxed Lasso. Its neurons are dropped, merged and added as without a schedule,
-        but not shrunk.
+        relaxed Lasso: as the search without a schedule, but not shrunk.
     standardize : bool, default=True
         Whether to scale the columns of `X` to unit variance for the fit. The decay
         and the masses refer to the scaled columns; all other attributes are in the
-        units of `X` and `y`. Targets are not scaled one by one: give them a
-        common scale if their units differ.
+        units of `X` and `y`. Give targets a common scale if their units differ.
     feature_output : {"projection", "activation"}, default="projection"
-        What `transform` returns: ``X @ features_.T + feature_intercepts_`` or its
-        ReLU.
+        `transform` returns ``X @ features_.T + feature_intercepts_`` or its ReLU.
     max_iter : int, default=2000
         Most descent steps ("gd") or about as many evaluations ("newton") in one stage;
         a line search may take a few more. Without a schedule the whole search is one
         stage, and with `debias` the refit is one more.
     max_time : float, default=None
         Seconds after which the fit ends with what it has reached, a usable model; None
-        for no limit. Looked at between steps: standardising the data, early features
-        and the certificate of the last stage take their time in any case. Results then
-        depend on the speed of the machine.
+        for no limit. Standardising the data, early features and the last certificate
+        take their time in any case. Results then depend on the speed of the machine.
     tol : float, default=1e-3
         "newton" solves each stage to a duality gap of at most `tol` times the
         objective, which is stricter than `tol` of :class:`sklearn.linear_model.Lasso`,
@@ -133,13 +126,12 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         radians, in [0, pi/4]. "newton" does so only before the first stage.
     warm_start : bool, default=False
         Whether `fit` starts from the features of the previous fit, if there are any,
-        in place of early feature learning. Where the previous network fits the data no
-        better than the linear model does, the fit warns and begins anew.
+        in place of early feature learning. If the previous network fits the data no
+        better than the linear model, the fit warns and begins anew.
     device : str, torch.device or None, default=None
         Where to compute: "cpu" (or None), "cuda", "cuda:1", "mps" (which needs
-        "float32"). Only the products over the rows go there. Tests make sure that no
-        tensor is made on another device by accident, but have been run on CPUs only.
-        Sparse `X` needs the CPU.
+        "float32"). Only the products over the rows go there. Tests have been run on
+        CPUs only. Sparse `X` needs the CPU.
     dtype : {"float64", "float32"}, default="float64"
         Precision of the rows and of products with them. Sums over blocks of rows, the
         parameters and the fitted attributes are float64. With "float32", noiseless
@@ -157,6 +149,11 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         moment. Without a schedule a fit is one stage. Delete it to begin anew.
     verbose : int, default=0
         If positive, print one line for each stage.
+    linear_decay : "auto" or float, default="auto"
+        Decay ``rho`` of the linear part, a penalty ``rho / 2 ||coef||^2`` in scaled
+        columns; 0 for none. "auto" has none from ten rows an input on. Below, it is the
+        one under which the targets are most likely, or none if a network without it
+        fits exactly.
 
     Attributes
     ----------
@@ -176,6 +173,8 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         for the certificate's peak found it. In the units of `y`, for scaled columns.
     lambda_ : float
         Decay of the kept stage.
+    linear_decay_ : float
+        Decay of the linear part, for scaled columns.
     lambdas_ : ndarray of shape (n_stages,)
         Decays of the stages that were run.
     certificate_ : float
@@ -185,10 +184,9 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         Duality gap at the kept stage, before debiasing: the objective is above that
         of the best network of any width by no more than this, as far as the search
         for the certificate's peak found it. In squared units of `y`. Without a
-        schedule, certificate and gap are those of the network itself at `lambda_`,
-        the noise level that the search began at. An exact network has no decay: there
-        `lambda_` is 0, the certificate, which is relative to it, is infinite, and the
-        gap is the loss, which is rounding.
+        schedule, certificate and gap are those of the network itself at `lambda_`, the
+        noise level that the search began at. For an exact network `lambda_` is 0, the
+        certificate infinite, and the gap the loss, which is rounding.
     history_ : dict of str to ndarray of shape (n_stages,)
         ``lambda_``, ``loss``, ``objective``, ``n_neurons``, ``certificate``,
         ``dual_gap``, ``n_iter`` and ``seconds`` of each stage; ``masses`` of shape
@@ -213,8 +211,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
     feature_intercepts_) @ amplitudes_``. A fitted estimator holds NumPy arrays only.
 
     If no direction helps, `features_` has shape ``(0, n_features_in_)``, the model is
-    linear, and `transform` warns and returns no columns. Data with no more rows than
-    columns are such a case: the linear part alone fits them.
+    linear, and `transform` warns and returns no columns.
 
     References
     ----------
@@ -258,6 +255,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         random_state: object = None,
         checkpoint: object = None,
         verbose: int = 0,
+        linear_decay: str | float = "auto",
     ) -> None:
         self.n_neurons = n_neurons
         self.schedule = schedule
@@ -278,6 +276,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         self.random_state = random_state
         self.checkpoint = checkpoint
         self.verbose = verbose
+        self.linear_decay = linear_decay
 
     def fit(self, X: object, y: object, sample_weight: object = None) -> Self:
         """Fit the network.
@@ -342,14 +341,14 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         initial = self._fitted_network() if continues else None
         # Imported here, because predicting and unpickling must not import torch.
         from sklearn_twolayer._fit import stages as run
-        from sklearn_twolayer._fit.problem import PathProblem
+        from sklearn_twolayer._fit.linear_decay import problem_of
 
         X, data = self._raw_rows(X, y, sample_weight)
         if initial is not None:
             check_continues(initial, self.n_features_in_, data.target_shape)
         task = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
         with fit_threads(data.n_entries), time_limit(options.max_time):
-            problem = PathProblem.of(data, options)
+            problem = problem_of(data, options)
             warn_of_far_columns(self, problem.rows.far_columns)
             if initial is not None and run.is_useless_start(problem, initial):
                 initial = None

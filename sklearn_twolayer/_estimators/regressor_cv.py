@@ -28,12 +28,8 @@ from sklearn_twolayer._checks.parameters import (
     check_fractions,
 )
 from sklearn_twolayer._checks.state import unchanged_on_error
-from sklearn_twolayer._cross_validation.choice import ambiguity, choose
-from sklearn_twolayer._cross_validation.folds import (
-    fold_attributes,
-    follow_folds,
-    path_options,
-)
+from sklearn_twolayer._cross_validation.compare import compare
+from sklearn_twolayer._cross_validation.folds import fold_attributes, path_options
 from sklearn_twolayer._cross_validation.refit import fit_choice
 from sklearn_twolayer._estimators.base import TwoLayerModel
 from sklearn_twolayer._fit.report import (
@@ -58,17 +54,16 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
             + lambda / 2 sum_j (||a_j||^2 + ||w_j||^2 + b_j^2)
 
     In each fold the decay falls from ``lambda_max``, where the model is linear, along
-    one grid, and the network at each decay predicts the held-out rows. Debiased
-    networks, with hardly any decay, which an information criterion chooses, and means
-    of both kinds predict them, too. The one with the least mean squared error is
-    fitted on all rows.
+    one grid, and the network at each decay predicts the held-out rows, as do debiased
+    networks, which an information criterion chooses, and means of both kinds. The one
+    with the least mean squared error is fitted on all rows.
 
     Parameters
     ----------
     lambdas : int or array-like of shape (n_lambdas,), default=16
-        The grid of decays as fractions of ``lambda_max``, the least decay that leaves
-        no neuron, which each fold has of its own; decreasing, positive. A number
-        stands for that many fractions from 1 to `eps`, equally spaced in the logarithm.
+        The grid of decays as decreasing fractions of the ``lambda_max`` of each fold,
+        the least decay that leaves no neuron. A number stands for that many fractions
+        from 1 to `eps`, equally spaced in the logarithm.
     eps : float, default=1e-4
         Last fraction of the grid if `lambdas` is a number. In (0, 1).
     cv : int, cross-validation generator or iterable, default=None
@@ -78,19 +73,15 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         Whether debiased networks are compared, too: one whose neurons the criterion
         chooses, as :class:`RegularizedTwoLayerRegressor` does without a schedule; the
         mean of such networks of all folds; and the mean of that and a regularised one.
-        The debiased network has few features and little bias, and is kept if no other
-        error is lower by 1.5 %. Means have the neurons of all their networks; they do
-        better with few rows or if the signal is spread out.
+        The debiased network has few features, and is kept if no other error is lower by
+        1.5 %. Means do better with few rows or if the signal is spread out.
     one_standard_error : bool, default=False
         Whether to take, in place of the decay with the least error, the largest one
-        whose error is within one standard error of it. The share of the debiased
-        networks is chosen by the least error in any case.
+        whose error is within one standard error of it, with the same share.
     criterion : {"aic", "bic"}, float or None, default=None
-        Penalty per parameter of the debiased network; None stands for 3.5, as in
-        :class:`RegularizedTwoLayerRegressor`.
+        Penalty per parameter of the debiased network; None stands for 3.5.
     n_jobs : int, default=None
-        Folds that are followed at the same time, as in joblib. Results do not depend
-        on it, but for `n_iter_`.
+        Folds that are followed at the same time. Only `n_iter_` depends on it.
     n_neurons : int, default=100
         Number of neurons at the start; at most 32, or one for each input, are used.
     hidden_bias : bool, default=True
@@ -98,25 +89,25 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
     standardize : bool, default=True
         Whether to scale the columns of `X` to unit variance for the fit.
     feature_output : {"projection", "activation"}, default="projection"
-        What `transform` returns: ``X @ features_.T + feature_intercepts_`` or its
-        ReLU.
+        `transform` returns ``X @ features_.T + feature_intercepts_`` or its ReLU.
     max_iter : int, default=2000
         Most evaluations in one stage.
     tol : float, default=None
         Duality gap, as a fraction of the objective, to which a kept stage of the path
         is solved. None ends after a number of steps, at gaps of a few percent or, at
-        small decays, tens of percent; the stages that the folds compare are solved
-        more roughly still.
+        small decays, tens of percent; the folds solve theirs more roughly still.
     device : str, torch.device or None, default=None
         Where to compute: "cpu" (or None), "cuda", "cuda:1", "mps".
     dtype : {"float64", "float32"}, default="float64"
         Precision of the computation. The fitted attributes are float64.
     random_state : int, RandomState instance or None, default=None
-        Seeds the initial directions and the search for the certificate's peak, not the
-        folds of `cv`. Pass an int for repeatable results; None takes a new seed each
-        time.
+        Seeds directions and the search for the certificate's peak, not the folds. Pass
+        an int for repeatable results; None takes a new seed each time.
     verbose : int, default=0
         If positive, print one line for each stage of the path on all rows.
+    linear_decay : "auto" or float, default="auto"
+        Decay of the linear part, as in :class:`RegularizedTwoLayerRegressor`. Where
+        "auto" has one, the folds compare it with ten times as much.
 
     Attributes
     ----------
@@ -129,6 +120,8 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         Output weight of each feature.
     coef_ : ndarray of shape (n_features_in,) or (n_outputs, n_features_in)
         Coefficients of the linear part.
+    linear_decay_ : float
+        Decay of the linear part, for scaled columns.
     intercept_ : float or ndarray of shape (n_outputs,)
         Constant of the linear part.
     lambda_ : float
@@ -139,13 +132,12 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         regularised network alone, 0.25, 0.5 or 0.75 for a mean, 1 for debiased alone.
     n_averaged_ : int
         Number of debiased networks in the mean: 0 for none, 1 for that of all rows,
-        otherwise two of each fold and two of all rows, at the criterion's penalty and
-        0.7 of it, and if the residual is noisy a third each, at half of it.
+        otherwise two or three of each fold and of all rows, at the criterion's penalty,
+        at 0.7 of it, and if the residual is noisy at half of it.
     lambdas_ : ndarray of shape (n_lambdas,)
         The grid of decays for all rows.
     mse_path_ : ndarray of shape (n_lambdas, n_folds)
-        Mean squared errors on the held-out rows; NaN beyond the stage where the path of
-        a fold ended because the error had stopped falling.
+        Mean squared errors on the held-out rows; NaN beyond the end of a path.
     n_features_path_ : ndarray of shape (n_lambdas, n_folds)
         Numbers of features, likewise.
     blended_mse_path_ : ndarray of shape (n_lambdas, n_folds, 3)
@@ -159,13 +151,13 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         Mean squared errors of the mean of debiased networks, less `ambiguity_`.
     ambiguity_ : float
         Variance of the predictions of the folds' debiased networks, averaged over the
-        rows: the mean squared error of their mean is lower by this.
+        rows: the error of their mean is lower by this. 0 if the linear part is shrunk.
     lambda_max_ : float
         The least decay at which the best network on all rows has no neuron, as far as
         the search for the certificate's peak found it.
     certificate_ : float
-        Largest norm of the dual certificate at `lambda_`, of the regularised network of
-        all rows if it has a share, otherwise of the debiased one.
+        Largest norm of the dual certificate at `lambda_`, of the regularised network if
+        it has a share, otherwise of the debiased one.
     dual_gap_ : float
         Duality gap at `lambda_`, likewise. In squared units of `y`.
     history_ : dict of str to ndarray of shape (n_stages,)
@@ -190,9 +182,9 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
     fold is followed further than the one that ended first. Errors are averaged over
     folds by the sample weights of their held-out rows. If the best network does not
     beat the linear model, at the largest decay, by 2.78 standard errors of their
-    difference over the folds, the linear model is kept, unless the criterion
-    finds features in every fold. The gain from averaging is the ambiguity of [1]_. As
-    in scikit-learn, the default folds are not shuffled: give `cv` a shuffled
+    difference over the folds, or by one if the linear part is shrunk, the linear model
+    is kept, unless the criterion finds features in every fold. The gain from averaging
+    is the ambiguity of [1]_. The default folds are not shuffled: give `cv` a shuffled
     :class:`~sklearn.model_selection.KFold` if the rows are sorted.
 
     References
@@ -233,6 +225,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         dtype: str = "float64",
         random_state: object = None,
         verbose: int = 0,
+        linear_decay: str | float = "auto",
     ) -> None:
         self.lambdas = lambdas
         self.eps = eps
@@ -251,6 +244,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         self.dtype = dtype
         self.random_state = random_state
         self.verbose = verbose
+        self.linear_decay = linear_decay
 
     def fit(
         self, X: object, y: object, sample_weight: object = None, **params: object
@@ -308,7 +302,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         splits = list(splitter.split(X, targets, **self._split_params(params)))
         check_splits(splits, weights)
 
-        folds = follow_folds(
+        compared = compare(
             X,
             targets,
             weights,
@@ -316,9 +310,9 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
             path_options(options, fractions),
             penalty if may_debias else None,
             self.n_jobs,
+            one_standard_error=one_standard_error,
         )
-        gain = ambiguity(folds, X, weights)
-        choice = choose(folds, gain, one_standard_error)
+        folds, choice = compared.folds, compared.choice
         refit = fit_choice(
             X,
             targets,
@@ -336,7 +330,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         kept = refit.stages[-1]
         self.__dict__.update(refit.network.attributes())
         self.__dict__.update(fit_attributes(refit.problem, refit.stages, kept))
-        self.__dict__.update(fold_attributes(folds, gain))
+        self.__dict__.update(fold_attributes(folds, compared.ambiguity))
         self.lambdas_ = self.lambda_max_ * fractions
         self.debiased_share_ = choice.debiased_share
         self.n_iter_ = refit.n_iter + sum(fold.n_iter for fold in folds)
@@ -360,6 +354,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
             prune_tol=0.0,
             merge_angle=0.0,
             checkpoint=None,
+            linear_decay=self.linear_decay,
         )
 
     def _check_debias(self) -> bool:

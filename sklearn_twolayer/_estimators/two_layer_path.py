@@ -13,7 +13,7 @@ from sklearn_twolayer._checks.data import (
     warn_of_far_columns,
 )
 from sklearn_twolayer._checks.parameters import check_flag
-from sklearn_twolayer._fit.problem import PathProblem
+from sklearn_twolayer._fit.linear_decay import problem_of
 from sklearn_twolayer._fit.report import history
 from sklearn_twolayer._fit.stages import debias as debias_stage
 from sklearn_twolayer._fit.stages import path_stages
@@ -73,6 +73,7 @@ def two_layer_path(
     dtype: str = "float64",
     random_state: object = None,
     checkpoint: object = None,
+    linear_decay: str | float = "auto",
 ) -> TwoLayerPath:
     """Follow a decreasing schedule of weight decays in one warm-started pass.
 
@@ -123,6 +124,8 @@ def two_layer_path(
         stage, with the same result as without the interruption; a file of another fit
         raises an error. It holds plain arrays, reading it executes nothing, and it is
         complete at any moment. Delete it to begin anew.
+    linear_decay : "auto" or float, default="auto"
+        Decay of the linear part, as in :class:`RegularizedTwoLayerRegressor`.
 
     Returns
     -------
@@ -169,12 +172,13 @@ def two_layer_path(
         dtype=dtype,
         random_state=random_state,
         checkpoint=checkpoint,
+        linear_decay=linear_decay,
     )
     X = check_inputs(None, X)
     targets = check_targets(y, X.shape[0])
     weights = check_weights(sample_weight, X.shape[0])
     with fit_threads(X.size), time_limit(options.max_time):
-        problem = PathProblem.of(RawRows.local(X, targets, weights), options)
+        problem = problem_of(RawRows.local(X, targets, weights), options)
         warn_of_far_columns(None, problem.rows.far_columns)
         stages = list(path_stages(problem))
         networks = tuple(problem.fitted(stage.network) for stage in stages)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,17 +11,21 @@ import torch
 
 from sklearn_twolayer._checks.parameters import check_decays
 from sklearn_twolayer._fit.checkpoint import read_checkpoint
+from sklearn_twolayer._network.linear_decay import likely_linear_decay
 from sklearn_twolayer._network.network import Network
 from sklearn_twolayer._network.objective import linear_part_at
 from sklearn_twolayer._options.path_options import PathOptions
 from sklearn_twolayer._path.path import start_path
 from sklearn_twolayer._path.stage import PathStart
-from sklearn_twolayer._rows.raw import RawRows, n_columns
+from sklearn_twolayer._rows.raw import RawRows, sizes
 from sklearn_twolayer._rows.rows import Rows
 from sklearn_twolayer._rows.units import FittedNetwork
 from sklearn_twolayer._runtime.memory import check_memory
 from sklearn_twolayer._search.tuning import DEFAULT_TUNING, SearchTuning
 
+# Rows for each input from which on the data are taken not to ask for a decay of the
+# linear part: its coefficients then cost at most a tenth of the noise (convention).
+ROWS_PER_INPUT = 10.0
 # Number of neurons at the start of solvers that can add neurons. Measured: 24 to 48
 # neurons give results as good.
 FEW_NEURONS = 32
@@ -65,18 +70,25 @@ class PathProblem:
             saved = read_checkpoint(options.checkpoint)
             if saved is not None:
                 options = replace(options, seed=int(saved.settings["seed"]))
-        n_features, n_outputs = raw.parts.gather(n_columns)[0]
-        most_neurons = _first_neurons(n_features + options.hidden_bias, options)
-        check_memory(n_features, n_outputs, most_neurons)
+        counts, columns, targets = zip(*raw.parts.gather(sizes), strict=True)
+        n_features, n_outputs = columns[0], targets[0]
+        shrinks = options.linear_decay != 0.0
+        n_rows = sum(counts) if shrinks else math.inf
+        n_inputs = n_features + options.hidden_bias
+        most_neurons = _first_neurons(n_inputs, n_rows, options)
+        side = int(min(n_rows, n_features))
+        check_memory(n_features, n_outputs, most_neurons, side)
         rows = Rows.from_parts(
             raw.parts,
             standardize=options.standardize,
             hidden_bias=options.hidden_bias,
             device=resolve_device(options.device),
             dtype=getattr(torch, options.dtype),
+            shrinks=shrinks,
         )
+        rows = _with_linear_decay(rows, options)
         generator = torch.Generator(device="cpu").manual_seed(options.seed)
-        start = start_path(rows, _first_neurons(rows.rank, options), generator)
+        start = start_path(rows, _first_neurons(rows.rank, n_rows, options), generator)
         scale = rows.units.target_scale
         lambdas = check_decays(options.schedule.stages(start.lambda_max * scale))
         return cls(raw, rows, start, lambdas / scale, options, generator, tuning)
@@ -85,6 +97,12 @@ class PathProblem:
     def lambda_max(self) -> float:
         """``lambda_max`` in the units of the targets."""
         return self.start.lambda_max * self.rows.units.target_scale
+
+    @property
+    def linear_decay(self) -> float:
+        """The decay of the linear part, for scaled columns; zero if there is none."""
+        decay = self.rows.linear_decay
+        return 0.0 if decay is None else decay.rho
 
     def network_of(self, fitted: FittedNetwork | None) -> Network | None:
         """A fitted network in the coordinates of the fit; None without neurons."""
@@ -105,14 +123,27 @@ class PathProblem:
         )
 
 
-def _first_neurons(n_inputs: int, options: PathOptions) -> int:
+def _first_neurons(n_inputs: int, n_rows: float, options: PathOptions) -> int:
     """Number of neurons that a path begins with.
 
     Solvers other than "gd" add neurons where some are missing, and begin with few.
     """
     if options.solver == "gd":
         return options.n_neurons
-    return min(options.n_neurons, max(FEW_NEURONS, n_inputs))
+    most = int(min(n_inputs, n_rows // ROWS_PER_INPUT))
+    return min(options.n_neurons, max(FEW_NEURONS, most))
+
+
+def _with_linear_decay(rows: Rows, options: PathOptions) -> Rows:
+    """The rows with the decay of the options, or the one that the data choose."""
+    rho = options.linear_decay
+    if rho is None:
+        if rows.n_effective >= ROWS_PER_INPUT * len(rows.linear_basis):
+            return rows
+        rows = rows.decayed(1.0)
+        rho = likely_linear_decay(rows, Network.empty(rows))
+        rho *= options.linear_decay_factor
+    return rows.decayed(rho) if rho > 0.0 else rows
 
 
 def resolve_device(device: Any) -> torch.device:

@@ -60,6 +60,7 @@ def fit_attributes(
     index = stages.index(kept)
     return {
         "lambda_max_": problem.lambda_max,
+        "linear_decay_": problem.linear_decay,
         "lambdas_": of_stages["lambda_"],
         "lambda_": float(of_stages["lambda_"][index]),
         "certificate_": float(of_stages["certificate"][index]),

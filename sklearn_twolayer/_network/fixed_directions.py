@@ -214,10 +214,14 @@ def activation_moments(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """``H'H`` and ``H'y``, where H are the neurons' activations less their linear fit.
 
-    The targets have no linear part, so only ``H'H`` has to be corrected for the fit.
+    Unless the linear part is shrunk, the targets have none, so that only ``H'H`` has to
+    be corrected for the fit. With a shrunk one they are ``H'SH`` and ``H'Sy`` (theory
+    eq. 24).
     """
     products, inner, linear = rows.total(_activation_moments, weights)
     linear = rows.linear_basis.T @ linear
+    if rows.linear_decay is not None:
+        inner = inner - linear.T @ rows.linear_decay.targets
     return products - linear.T @ linear, inner
 
 

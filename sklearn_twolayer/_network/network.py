@@ -131,7 +131,7 @@ def prune(network: Network, prune_tol: float) -> Network:
     return network.take(masses > prune_tol * masses.max())
 
 
-def merge(network: Network, angle: float) -> Network:
+def merge(network: Network, angle: float, *, lines: bool = True) -> Network:
     """Replace neurons that share a line, up to ``angle`` radians, by one.
 
     In turn, the neuron with the largest mass among those that are not merged yet takes
@@ -139,14 +139,16 @@ def merge(network: Network, angle: float) -> Network:
     Their directions, with signs that agree with its own, are averaged with weights
     ``e_j . e``, where ``e`` is the sum of the effects ``e_j`` (theory eq. 8); a weight
     is negative where an effect opposes the sum. ``u`` and ``-u`` are one line because
-    their features differ by a linear function. The result is balanced.
+    their features differ by a linear function. A shrunk linear part has to pay for this
+    function: unless the objective is compared afterwards, ``lines`` must then be False,
+    and only neurons of one direction are merged. The result is balanced.
     """
     # NumPy, because its operations on so few numbers take a quarter of the time of
     # torch's.
     directions, masses = network.directions.numpy(), network.masses.numpy()
     effects = (network.amplitudes * row_norms(network.weights)).numpy()
     cosines = directions @ directions.T
-    same_line = np.abs(cosines) >= math.cos(angle)
+    same_line = (np.abs(cosines) if lines else cosines) >= math.cos(angle)
     free = np.ones(len(masses), dtype=bool)
     merged_directions, merged_effects = [], []
     for j in np.argsort(-masses, kind="stable"):

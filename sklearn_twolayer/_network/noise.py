@@ -34,7 +34,8 @@ def with_effective_size(rows: Rows, network: Network) -> Rows:
     weighted = rows.total(_weighted_squares, residual.values)
     if weighted == 0.0:
         return rows
-    n_effective = min(residual.squares / weighted, float(rows.n_samples))
+    squares = residual.squares - residual.linear_penalty
+    n_effective = min(squares / weighted, float(rows.n_samples))
     if rows.n_outputs == 1:
         return replace(rows, n_effective=n_effective)
     products = rows.total(_target_products, residual.values)

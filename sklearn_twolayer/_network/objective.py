@@ -38,7 +38,7 @@ class Evaluation:
     Parameters
     ----------
     loss : float
-        Half the weighted mean squared residual.
+        Half the weighted mean squared residual, the linear part's decay included.
     objective : float
         Loss plus the decay term.
     gradient : torch.Tensor of shape (n_neurons, n_outputs + n_inputs)
@@ -59,14 +59,17 @@ class Residual:
     values : Kept[PartResidual]
         The residual of each part of the rows, stored where the part is.
     squares : float
-        Sum of squares of the residual.
+        Sum of squares of the residual, and ``linear_penalty``.
     inner : float
         Inner product of the residual with the targets.
+    linear_penalty : float, default=0.0
+        Decay of the linear part, ``rho ||beta||^2`` (theory eq. 24).
     """
 
     values: Kept[PartResidual]
     squares: float
     inner: float
+    linear_penalty: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +100,7 @@ def evaluate(rows: Rows, network: Network, lambda_: float) -> Evaluation:
         _pull_back, residual, linear, weights, amplitudes
     )
     pulled = torch.cat([into_amplitudes, into_weights], dim=1)
-    loss = 0.5 * squares
+    loss = 0.5 * (squares + rows.linear_penalty(linear))
     return Evaluation(
         loss=loss,
         objective=loss + 0.5 * lambda_ * network.squared_norm(),
@@ -117,7 +120,8 @@ def residual_at(rows: Rows, network: Network) -> Residual:
     linear = rows.linear_part(rows.total(linear_moments, before_linear))
     values = rows.keep(_subtract_linear, before_linear, linear)
     squares, inner = rows.total(_squares_and_inner, values)
-    return Residual(values, squares, inner)
+    penalty = rows.linear_penalty(linear)
+    return Residual(values, squares + penalty, inner, penalty)
 
 
 def in_single(rows: Rows, residual: Residual) -> Residual:
@@ -128,6 +132,14 @@ def in_single(rows: Rows, residual: Residual) -> Residual:
 def target_residual(rows: Rows) -> Residual:
     """The residual of the network without neurons, which is the targets."""
     return residual_at(rows, Network.empty(rows))
+
+
+def before_linear_part(
+    rows: Rows, network: Network
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """``X'e`` and, for each output, the squares of ``e``, the targets less neurons."""
+    left = rows.keep(_subtract_neurons, network.weights, network.amplitudes)
+    return rows.total(_moments_and_squares, left)
 
 
 def linear_part_at(rows: Rows, network: Network) -> torch.Tensor:
@@ -183,6 +195,13 @@ def linear_moments(part: Part, residual: PartResidual) -> torch.Tensor:
     """The moments of a residual from which the linear part is not subtracted yet."""
     assert residual.moments is not None
     return residual.moments
+
+
+def _moments_and_squares(
+    part: Part, residual: PartResidual
+) -> tuple[torch.Tensor, torch.Tensor]:
+    squares = exact_copy(residual.values).square().sum(dim=0)
+    return linear_moments(part, residual), squares
 
 
 def _subtract_linear(

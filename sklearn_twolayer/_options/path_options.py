@@ -14,6 +14,7 @@ from sklearn_twolayer._checks.parameters import (
     check_flag,
     check_generator,
     check_integer,
+    check_linear_decay,
     check_max_time,
     check_option,
     check_real,
@@ -37,7 +38,8 @@ class PathOptions:
     """Validated parameters of a path; the regressor documents their meaning.
 
     ``any_seed`` tells that ``random_state`` was None, so that a checkpoint may bring
-    its own seed.
+    its own seed. ``linear_decay`` is None if the data choose it; what they choose is
+    multiplied by ``linear_decay_factor``.
     """
 
     schedule: Schedule
@@ -55,6 +57,8 @@ class PathOptions:
     seed: int
     any_seed: bool
     checkpoint: Path | None
+    linear_decay: float | None = 0.0
+    linear_decay_factor: float = 1.0
 
     def settings(
         self, schedule: Schedule | None, penalty: str | float | None
@@ -68,7 +72,7 @@ class PathOptions:
         own = schedule is None or package == "sklearn_twolayer"
         names = (
             "solver", "n_neurons", "hidden_bias", "standardize", "max_iter", "tol",
-            "prune_tol", "merge_angle", "dtype",
+            "prune_tol", "merge_angle", "dtype", "linear_decay",
         )  # fmt: skip
         return {
             "schedule": repr(schedule) if own else kind.__qualname__,
@@ -94,6 +98,7 @@ def check_path_options(
     dtype: str,
     random_state: object,
     checkpoint: object,
+    linear_decay: object = "auto",
 ) -> PathOptions:
     """Validate the parameters that the regressor and ``two_layer_path`` share."""
     solver = SOLVERS[check_option("solver", solver, list(SOLVERS))]
@@ -124,4 +129,5 @@ def check_path_options(
         seed=int(check_generator(random_state).randint(np.iinfo(np.int32).max)),
         any_seed=random_state is None,
         checkpoint=check_checkpoint(checkpoint),
+        linear_decay=check_linear_decay(linear_decay),
     )

@@ -57,7 +57,7 @@ def first_network(
 ) -> Network:
     """Stage 2: the best amplitudes for the early features, then a merge."""
     network = fit_output_layer(rows, start.directions, lambda_)
-    return merge(network, options.merge_angle)
+    return merge(network, options.merge_angle, lines=rows.linear_decay is None)
 
 
 def follow_path(

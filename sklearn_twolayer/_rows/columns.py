@@ -67,6 +67,22 @@ class Columns:
         sign = np.where(varies, np.sign(correlation[first, every]), 0.0)
         return cls(kept, source, np.where(is_kept, 1.0, sign))
 
+    @classmethod
+    def varying(
+        cls, squares: np.ndarray, standardization: Standardization, *, hidden_bias: bool
+    ) -> Columns:
+        """Find constant columns only, by the sums of squares of the inputs.
+
+        Without hidden biases only columns of zeros are left out, as in :meth:`of`.
+        """
+        offset = standardization.offset
+        tells = np.sqrt(squares) > CONSTANT * np.abs(offset)
+        if not hidden_bias:
+            tells |= offset != 0
+        kept = np.flatnonzero(tells)
+        source = np.searchsorted(kept, np.arange(len(tells)))
+        return cls(kept, source.clip(max=max(0, len(kept) - 1)), tells.astype(float))
+
     @property
     def are_all(self) -> bool:
         """Whether all columns are kept."""

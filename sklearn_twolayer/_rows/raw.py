@@ -110,9 +110,9 @@ def is_mapped(X: np.ndarray) -> bool:
     return isinstance(owner, mmap.mmap)
 
 
-def n_columns(raw: RawPart) -> tuple[int, int]:
-    """Numbers of inputs and of targets."""
-    return raw.X.shape[1], raw.y.shape[1]
+def sizes(raw: RawPart) -> tuple[int, int, int]:
+    """Numbers of rows, of inputs and of targets."""
+    return len(raw.y), raw.X.shape[1], raw.y.shape[1]
 
 
 def sampled(raw: RawPart, share: float, seed: int) -> RawPart:

@@ -12,12 +12,18 @@ import torch
 from scipy import sparse
 
 from sklearn_twolayer._checks.data import SINGLE
-from sklearn_twolayer._rows.columns import Columns
 from sklearn_twolayer._rows.inputs import DenseInputs
+from sklearn_twolayer._rows.kept_columns import by_their_gram, by_their_sizes
 from sklearn_twolayer._rows.linear_basis import CONSTANT, linear_bases
+from sklearn_twolayer._rows.linear_decay import (
+    LinearDecay,
+    with_targets,
+    with_unit_loss,
+)
 from sklearn_twolayer._rows.part import Part
 from sklearn_twolayer._rows.parts import Kept, LocalParts, Parts
 from sklearn_twolayer._rows.raw import RawPart, Shares
+from sklearn_twolayer._rows.spectrum import Spectrum
 from sklearn_twolayer._rows.standardize import (
     find_standardization,
     relative_weight_sums,
@@ -68,7 +74,8 @@ class Rows:
         Columns of ``X`` that neurons without biases see as nearly constant, because
         they vary little beside their mean. Constant columns are not among them.
     rank : int
-        Rank of the inputs that the neurons see, as far as the linear part resolves it.
+        Rank of the inputs that the neurons see, as far as the linear part resolves it,
+        or of the eigenvalues above rounding if it is shrunk.
         Prices and noise levels count it, because other weights change nothing.
     n_effective : float
         Effective sample size (theory eq. 16), for noise levels and criteria.
@@ -76,13 +83,19 @@ class Rows:
         Effective number of targets (theory eq. 23), which is lower than their number
         where they are correlated or of unequal size.
     linear_basis : torch.Tensor of shape (n_features + 1, rank)
-        A matrix such that ``inputs @ linear_basis`` is orthonormal.
+        A matrix such that ``inputs @ linear_basis`` is orthonormal, or shrunk by the
+        decay of the linear part (theory eq. 24).
     exact : float
         A mean squared residual up to this counts as rounding.
     fits_single : bool
         Whether single precision can hold the squares of what the neurons see.
     units : Units
         Conversion of networks to the units of ``X`` and ``y`` and back.
+    spectrum : Spectrum
+        Eigenvalues of the inputs' Gram matrix.
+    linear_decay : LinearDecay or None, default=None
+        The decay of the linear part; None if it is not shrunk. With it, the targets
+        keep their linear part, and ``y'Sy`` is one in place of their sum of squares.
     """
 
     parts: Parts[Part]
@@ -97,6 +110,8 @@ class Rows:
     exact: float
     fits_single: bool
     units: Units
+    spectrum: Spectrum
+    linear_decay: LinearDecay | None = None
 
     @classmethod
     def from_arrays(
@@ -109,15 +124,18 @@ class Rows:
         hidden_bias: bool,
         device: torch.device,
         dtype: torch.dtype,
+        linear_decay: float = 0.0,
     ) -> Rows:
         """Bring arrays of this process to the coordinates of the fit."""
-        return cls.from_parts(
+        rows = cls.from_parts(
             LocalParts(RawPart.of(X, y, sample_weight)),
             standardize=standardize,
             hidden_bias=hidden_bias,
             device=device,
             dtype=dtype,
+            shrinks=linear_decay > 0.0,
         )
+        return rows if linear_decay == 0.0 else rows.decayed(linear_decay)
 
     @classmethod
     def from_parts(
@@ -128,8 +146,13 @@ class Rows:
         hidden_bias: bool,
         device: torch.device,
         dtype: torch.dtype,
+        shrinks: bool = False,
     ) -> Rows:
         """Bring raw parts to the coordinates of the fit.
+
+        With ``shrinks``, the linear part is to be shrunk by :meth:`decayed`. If there
+        are fewer rows than columns, the linear fit is then left out, only the inner
+        products of the rows are formed, and copies of columns are kept.
 
         Neurons without hidden biases cannot compensate for a shift. They see inputs
         that are not centred, scaled to a mean square of one.
@@ -143,14 +166,19 @@ class Rows:
         parts = raw.made(
             raw.keep(standardized_part, shares, standardization, target_mean)
         )
-        gram = added_up(parts.gather(_gram))
-        offset = standardization.offset
-        columns = Columns.of(gram, standardization, hidden_bias=hidden_bias)
-        if not columns.are_all:
-            parts = parts.made(parts.keep(_with_columns, columns.kept))
-            index = np.append(columns.kept, len(gram) - 1)
-            gram, offset = gram[np.ix_(index, index)], offset[columns.kept]
-        basis, whole_basis = linear_bases(parts, gram, offset, dtype)
+        if shrinks and sum(counts) < len(standardization.shift):
+            parts, columns, spectrum = by_their_sizes(
+                parts, sum(counts), standardization, hidden_bias=hidden_bias
+            )
+        else:
+            parts, columns, spectrum = by_their_gram(
+                parts, standardization, hidden_bias=hidden_bias
+            )
+        offset = standardization.offset[columns.kept]
+        if spectrum.is_of_rows:
+            basis = whole_basis = _constant_alone(len(offset) + 1)
+        else:
+            basis, whole_basis = linear_bases(parts, spectrum.gram, offset, dtype)
         linear = np.zeros((len(basis), len(target_mean)))
         for _ in range(2):  # one step of iterative refinement
             moments = added_up(parts.gather(_target_moments))
@@ -165,7 +193,7 @@ class Rows:
             parts = parts.made(parts.keep(_only_bent_targets, is_bent))
             left, products = added_up(parts.gather(_target_products))
         size = math.sqrt(left)
-        sizes = np.sqrt(np.maximum(gram.diagonal(), 0.0))
+        sizes = np.sqrt(np.maximum(spectrum.column_squares(), 0.0))
         far_columns: list[int] = []
         if not hidden_bias:  # Not centred, a nonzero constant column is not zero.
             far_columns = _far_columns(sizes[:-1], offset, columns.kept)
@@ -179,7 +207,7 @@ class Rows:
             # The span of what neurons without biases see may have the constant input.
             rank=min(len(sizes), basis.shape[1]),
             # Until a residual is known, all rows are assumed to be equally noisy, and
-            # the targets to be as correlated as what they leave (eqs. 16 and 22).
+            # the targets to be as correlated as what they leave (eqs. 16 and 23).
             n_effective=float(total**2 / squares),
             n_effective_outputs=effective_rank(products),
             linear_basis=torch.from_numpy(basis),
@@ -194,6 +222,7 @@ class Rows:
                 target_scale=size or 1.0,
                 hidden_bias=hidden_bias,
             ),
+            spectrum=spectrum,
         )
 
     def keep(
@@ -224,17 +253,48 @@ class Rows:
         """
         return replace(self, parts=self.parts.made(self.keep(_in_single)))
 
+    def decayed(self, rho: float) -> Rows:
+        """The rows with the decay ``rho > 0`` on the linear part.
+
+        The targets get back the linear fit that was subtracted from them.
+        """
+        units, basis = self.units, torch.from_numpy(self.spectrum.basis(rho))
+        parts = with_targets(self.parts, units.target_scale, units.linear)
+        parts, decay, size = with_unit_loss(parts, basis, rho)
+        linear = np.zeros_like(units.linear)
+        return replace(
+            self,
+            parts=parts,
+            rank=min(self.n_inputs, basis.shape[1]),
+            linear_basis=basis,
+            linear_decay=decay,
+            units=replace(units, linear=linear, target_scale=size),
+        )
+
+    @property
+    def linear_degrees_of_freedom(self) -> float:
+        """Effective number of coefficients of the linear part, without the constant."""
+        if self.linear_decay is None:
+            return float(self.linear_basis.shape[1] - 1)
+        return self.spectrum.degrees_of_freedom(self.linear_decay.rho)
+
+    def linear_penalty(self, linear: torch.Tensor) -> float:
+        """``rho ||beta||^2`` of a linear part; zero if it is not decayed."""
+        return 0.0 if self.linear_decay is None else self.linear_decay.penalty(linear)
+
+    def linear_penalties(self, linear: torch.Tensor) -> torch.Tensor:
+        """``rho ||beta||^2`` of each column of linear parts."""
+        rho = 0.0 if self.linear_decay is None else self.linear_decay.rho
+        return rho * linear[:-1].square().sum(dim=0)
+
     def linear_part(self, moments: torch.Tensor) -> torch.Tensor:
         """Coefficients of the linear fit to values, from ``inputs.T @ values``."""
         return self.linear_basis @ (self.linear_basis.T @ moments)
 
 
-def _gram(part: Part) -> np.ndarray:
-    n_columns = part.inputs.n_columns
-    gram = np.zeros((n_columns, n_columns))
-    for rows in part.blocks(1):
-        gram += part.inputs.block(rows).gram()
-    return gram
+def _constant_alone(n_columns: int) -> np.ndarray:
+    """The basis of a linear part that is a constant."""
+    return np.eye(n_columns, 1, 1 - n_columns)
 
 
 def _target_moments(part: Part) -> np.ndarray:
@@ -278,10 +338,6 @@ def effective_rank(products: np.ndarray) -> float:
     """Effective number of targets from their Gram matrix (theory eq. 23)."""
     squares = float(np.square(products).sum())
     return float(products.trace()) ** 2 / squares if squares > 0.0 else 1.0
-
-
-def _with_columns(part: Part, columns: np.ndarray) -> Part:
-    return replace(part, inputs=part.inputs.take(columns))
 
 
 def _finished(

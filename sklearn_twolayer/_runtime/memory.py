@@ -13,11 +13,17 @@ COLUMN_MATRICES, NEURON_MATRICES = 5, 3
 PARAMETER_COPIES = 45
 
 
-def fit_memory(n_features: int, n_outputs: int, n_neurons: int) -> int:
-    """Peak memory of a fit in bytes, without the data and the blocks of rows."""
+def fit_memory(
+    n_features: int, n_outputs: int, n_neurons: int, side: int | None = None
+) -> int:
+    """Peak memory of a fit in bytes, without the data and the blocks of rows.
+
+    With ``side``, matrices of the columns have only so many rows.
+    """
+    side = n_features if side is None else side
     parameters = n_neurons * (n_features + 1 + n_outputs)
     return 8 * (
-        COLUMN_MATRICES * (n_features + 1) ** 2
+        COLUMN_MATRICES * (n_features + 1) * (side + 1)
         + NEURON_MATRICES * n_neurons**2
         + PARAMETER_COPIES * parameters
     )
@@ -31,12 +37,15 @@ def total_memory() -> int | None:
         return None
 
 
-def check_memory(n_features: int, n_outputs: int, n_neurons: int) -> None:
+def check_memory(
+    n_features: int, n_outputs: int, n_neurons: int, side: int | None = None
+) -> None:
     """Raise if a fit needs more memory than this machine has."""
-    needed, total = fit_memory(n_features, n_outputs, n_neurons), total_memory()
+    needed = fit_memory(n_features, n_outputs, n_neurons, side)
+    total = total_memory()
     if total is None or needed <= total:
         return
-    columns_alone = fit_memory(n_features, n_outputs, 0) > total
+    columns_alone = fit_memory(n_features, n_outputs, 0, side) > total
     remedy = "select columns of X" if columns_alone else "lower n_neurons"
     raise MemoryError(
         f"A fit of X with {n_features} columns, n_neurons = {n_neurons} to begin with, "

@@ -60,7 +60,12 @@ def bold_start(
 
 
 def _is_noisy(rows: Rows, network: Network, tuning: SearchTuning) -> bool:
-    """Whether the residual is so large that no small network fits exactly."""
+    """Whether no small network fits exactly, because the residual is too large.
+
+    With a decay on its linear part no network does.
+    """
+    if rows.linear_decay is not None:
+        return True
     return AmplitudeFit.of(rows, network.directions).squares > tuning.noisy_share
 
 

@@ -54,7 +54,8 @@ class Criterion:
     n_independent : float
         The same with the effective number of targets (theory eq. 23).
     n_linear : float
-        Parameters of the linear part, for the effective number of targets.
+        Parameters of the linear part, for the effective number of targets. Of a shrunk
+        one they are its effective degrees of freedom (theory eq. 26).
     """
 
     penalty: float
@@ -71,7 +72,7 @@ class Criterion:
             n_parameters=rows.rank + rows.n_outputs - 1,
             n_values=rows.n_effective * rows.n_outputs,
             n_independent=rows.n_effective * rows.n_effective_outputs,
-            n_linear=rows.linear_basis.shape[1] * rows.n_effective_outputs,
+            n_linear=(rows.linear_degrees_of_freedom + 1) * rows.n_effective_outputs,
         )
 
     @property
@@ -94,7 +95,7 @@ class Criterion:
         """
         mean, deviation = float(gains.mean()), float(gains.std(ddof=1))
         fair = max(ABOVE_MEAN * mean, mean + DEVIATIONS * deviation)
-        free = self.n_independent - self.n_linear
+        free = max(self.n_independent - self.n_linear, 1.0)
         taken = min(n_others * self.n_parameters, 0.5 * free)
         equivalent = self.n_values * fair / DEFAULT_PENALTY * free / (free - taken)
         if equivalent <= AS_ASSUMED * self.n_parameters:

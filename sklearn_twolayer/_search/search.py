@@ -127,7 +127,7 @@ def exact_near(
     rows: Rows, network: Network, generator: torch.Generator, tuning: SearchTuning
 ) -> Network | None:
     """An exact network near one with a small residual, or None."""
-    if limit_reached():
+    if limit_reached() or rows.linear_decay is not None:
         return None
     if residual_at(rows, network).squares > tuning.nearly_exact:
         return None

@@ -81,12 +81,18 @@ def gains_on_noise(
     """
     seed = int(torch.randint(2**31, (1,), generator=generator, device="cpu"))
     residual = residual_at(rows, network)
+    # With a shrunk linear part all of this is that of the ridge regression (theory eq.
+    # 24): the residual is S e, where e are the targets less the neurons, and over one
+    # less the leverages it is what each row leaves if the others predict it. The
+    # flipped errors e stand for targets without a linear signal. They become S e, whose
+    # inner products with activations are h'Se, and their loss is e'Se.
     flipped = rows.keep(
         _flipped, residual.values, rows.linear_basis.T, seed, flips.n_flips
     )
     linear = rows.linear_part(rows.total(_moments, flipped))
     flipped = rows.keep(_without_linear, flipped, linear)
-    squares = rows.total(_squares, flipped).reshape(flips.n_flips, -1).sum(axis=1)
+    squares = rows.total(_squares, flipped) + rows.linear_penalties(linear).numpy()
+    squares = squares.reshape(flips.n_flips, -1).sum(axis=1)
     squares = np.maximum(squares, np.finfo(float).tiny)
     scales = np.repeat(squares**-0.5, rows.n_outputs)
     flipped = rows.keep(_in_single, flipped, scales, flips.n_flips)
@@ -101,7 +107,8 @@ class _GainAscent(BfgsAscent):
 
     With the best amplitude ``a``, a vector with one entry for each target, the gain is
     ``||h'r||**2 / ||h||**2``, where ``h`` are the activations less their linear fit.
-    Its derivative is that of ``-||r - a h||**2`` at a fixed amplitude.
+    Its derivative is that of ``-||r - a h||**2`` at a fixed amplitude. With a shrunk
+    linear part ``||h||**2`` stands for ``h'Sh``.
     """
 
     def __init__(
@@ -163,7 +170,7 @@ def _flipped(
     generator = np.random.default_rng([seed, int(first)])
     signs = generator.integers(2, size=(n_rows, n_flips, 1), dtype=np.int8) * 2 - 1
     flipped = part.cast(torch.from_numpy(signs)) * errors[:, None, :]
-    return flipped.reshape(n_rows, -1)
+    return flipped.flatten(start_dim=1)  # The part may have no rows.
 
 
 def _moments(part: Part, flipped: torch.Tensor) -> torch.Tensor:
@@ -192,7 +199,7 @@ def _in_single(
 ) -> torch.Tensor:
     """The scaled columns as (n_flips, n_outputs, n_rows)."""
     scaled = (flipped * part.cast(torch.from_numpy(scales))).T.float()
-    return scaled.reshape(n_flips, -1, len(flipped)).contiguous()
+    return scaled.unflatten(0, (n_flips, -1)).contiguous()
 
 
 def _moments_of(
@@ -204,7 +211,7 @@ def _moments_of(
     for rows in part.blocks(len(directions)):
         block = part.inputs.block(rows)
         activations = block.project(directions).clamp_min_(0.0)
-        of_flips = activations.reshape(len(flipped), -1, activations.shape[1])
+        of_flips = activations.unflatten(0, (len(flipped), -1))
         inner = of_flips @ flipped[:, :, rows].transpose(1, 2)
         values = add(values, inner.reshape(len(directions), -1))
         squares = add(squares, torch.linalg.vecdot(activations, activations))

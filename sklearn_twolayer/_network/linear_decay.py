@@ -1,0 +1,51 @@
+"""The decay of the linear part under which the targets are most likely."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+from sklearn_twolayer._network.objective import before_linear_part
+
+if TYPE_CHECKING:
+    from sklearn_twolayer._network.network import Network
+    from sklearn_twolayer._rows.rows import Rows
+
+# Decays that are compared, as powers of ten times the mean eigenvalue of the inputs'
+# Gram matrix (convention). The least stands for data without noise, the largest for
+# data without a linear part.
+POWERS = np.linspace(-8.0, 5.0, 66)
+
+
+def likely_linear_decay(rows: Rows, network: Network) -> float:
+    """The decay ``rho`` with the largest marginal likelihood, given the neurons.
+
+    Theory eq. (25). The rows must have a decay already, so that their targets still
+    have a linear part. All targets have one decay; each has its own noise.
+    """
+    squares = rows.spectrum.squares
+    if not squares.size:
+        return 1.0
+    moments, total = before_linear_part(rows, network)
+    moments, total = moments.numpy(), total.numpy()
+    along = rows.spectrum.vectors.T @ moments / np.sqrt(squares)[:, None]
+    seen, total = np.square(along), total - np.square(moments[-1])
+    left = np.maximum(total - seen.sum(axis=0), 0.0)
+    n_values = max(rows.n_effective - 1.0, float(len(squares)))
+    mean = float(squares.mean())
+
+    def surprise(power: float) -> float:
+        """Minus twice the logarithm of the likelihood, up to a constant."""
+        ratios = 1.0 + squares / (mean * 10.0**power)
+        noise = (seen / ratios[:, None]).sum(axis=0) + left
+        tiny = np.finfo(float).tiny
+        terms = n_values * np.log(np.maximum(noise, tiny)) + np.log(ratios).sum()
+        return float(terms.sum())
+
+    best = int(np.argmin([surprise(power) for power in POWERS]))
+    step = POWERS[1] - POWERS[0]
+    bounds = POWERS[best] - step, POWERS[best] + step
+    found = minimize_scalar(surprise, bounds=bounds, method="bounded")
+    return float(mean * 10.0**found.x)

@@ -1,0 +1,232 @@
+"""Rows with a decay on the linear part, against an explicit ridge in NumPy."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_rows, seeded
+from scipy.optimize import approx_fprime, nnls
+
+from sklearn_twolayer._certificate.certificate import certify
+from sklearn_twolayer._descent.gauss_newton import gauss_newton_matrix
+from sklearn_twolayer._descent.hessian_product import curvature_product
+from sklearn_twolayer._network.fixed_directions import (
+    AmplitudeFit,
+    fit_output_layer,
+    refit_masses,
+)
+from sklearn_twolayer._network.network import Network, balance
+from sklearn_twolayer._network.objective import (
+    evaluate,
+    linear_part_at,
+    objective_at,
+    residual_at,
+)
+
+# Seed, targets, hidden biases, columns: fewer than the 40 rows, as many, and more.
+CASES = [
+    (seed, q, bias, d)
+    for seed, (q, bias) in enumerate([(1, True), (3, True), (1, False), (3, False)])
+    for d in (4, 40, 90)
+]
+N_ROWS = 40
+parametrized = pytest.mark.parametrize(
+    ("seed", "n_outputs", "hidden_bias", "n_features"), CASES
+)
+
+
+class Ridge:
+    """The objective with ``rho ||beta||^2 / 2``, from X and y as they are given."""
+
+    def __init__(self, X, y, weights, hidden_bias, rho):
+        share = weights / weights.sum()
+        mean = share @ X
+        self.scale = np.sqrt(share @ (X - mean) ** 2)
+        if not hidden_bias:
+            self.scale = np.sqrt(share @ X**2)
+        self.root, self.rho = np.sqrt(share)[:, None], rho
+        self.linear = (X - mean) / self.scale * self.root
+        self.inputs = X / self.scale * self.root
+        if hidden_bias:
+            self.inputs = np.hstack([self.linear, self.root])
+        self.y = y * self.root
+
+    def fit(self, values):
+        """Coefficients and constant of the ridge regression of weighted values."""
+        values = values - self.root * (self.root.T @ values)
+        gram = self.linear @ self.linear.T
+        dual = np.linalg.solve(gram + self.rho * np.eye(len(gram)), values)
+        return self.linear.T @ dual
+
+    def outputs(self, weights, amplitudes):
+        return np.maximum(self.inputs @ weights.T, 0) @ amplitudes
+
+    def residual(self, values):
+        coef = self.fit(values)
+        left = values - self.root * (self.root.T @ values) - self.linear @ coef
+        return left, coef
+
+    def loss(self, values):
+        left, coef = self.residual(values)
+        return 0.5 * (left**2).sum() + 0.5 * self.rho * (coef**2).sum()
+
+
+def problem(seed, n_outputs, hidden_bias, n_features, rho=0.3, n_neurons=5):
+    """Rows with the decay, their definition on targets of the same scale, a network."""
+    generator = np.random.default_rng(seed)
+    X = generator.standard_normal((N_ROWS, n_features)) * 3.0 + 1.0
+    y = generator.standard_normal((N_ROWS, n_outputs)) + 0.3 * X[:, :1]
+    weights = generator.uniform(0.1, 2.0, N_ROWS)
+    rows = make_rows(X, y, weights, hidden_bias=hidden_bias, linear_decay=rho)
+    size = rows.units.target_scale
+    defined = Ridge(X, y / size, weights, hidden_bias, rho)
+    network = Network.from_parts(
+        torch.from_numpy(generator.standard_normal((n_neurons, rows.n_inputs))),
+        torch.from_numpy(generator.standard_normal((n_neurons, n_outputs))),
+    )
+    return rows, defined, network
+
+
+def defined_objective(defined, network, lambda_):
+    outputs = defined.outputs(network.weights.numpy(), network.amplitudes.numpy())
+    return defined.loss(defined.y - outputs) + 0.5 * lambda_ * network.squared_norm()
+
+
+@parametrized
+def test_objective_linear_part_and_scale_of_the_targets(
+    seed, n_outputs, hidden_bias, n_features
+):
+    rows, defined, network = problem(seed, n_outputs, hidden_bias, n_features)
+    expected = defined_objective(defined, network, 0.2)
+    assert evaluate(rows, network, 0.2).objective == pytest.approx(expected, rel=1e-11)
+    assert objective_at(rows, network, 0.2)[1] == pytest.approx(expected, rel=1e-11)
+    assert 2.0 * defined.loss(defined.y) == pytest.approx(1.0, rel=1e-11)
+    outputs = defined.outputs(network.weights.numpy(), network.amplitudes.numpy())
+    linear = linear_part_at(rows, network).numpy()
+    np.testing.assert_allclose(
+        linear[:-1], defined.fit(defined.y - outputs), atol=1e-10
+    )
+
+
+@parametrized
+def test_gradient_and_curvature_against_differences(
+    seed, n_outputs, hidden_bias, n_features
+):
+    rows, _, network = problem(seed, n_outputs, hidden_bias, n_features)
+
+    def objective(flat):
+        moved = network.moved_to(torch.from_numpy(flat).reshape_as(network.parameters))
+        return objective_at(rows, moved, 0.2)[1]
+
+    numeric = approx_fprime(network.parameters.numpy().ravel(), objective, 1e-7)
+    gradient = evaluate(rows, network, 0.2).gradient.numpy().ravel()
+    np.testing.assert_allclose(gradient, numeric, atol=2e-6 * np.abs(numeric).max())
+    direction = torch.randn(
+        network.parameters.shape, generator=seeded(seed), dtype=torch.float64
+    )
+    product, step = curvature_product(rows, network, 0.2, direction), 1e-6
+    above, below = (
+        evaluate(rows, network.moved_to(network.parameters + t * direction), 0.2)
+        for t in (step, -step)
+    )
+    differences = (above.gradient - below.gradient) / (2 * step)
+    np.testing.assert_allclose(product, differences, atol=1e-6 * product.abs().max())
+
+
+@parametrized
+def test_gauss_newton_matrix_is_that_of_the_derivatives(
+    seed, n_outputs, hidden_bias, n_features
+):
+    rows, defined, network = problem(
+        seed, n_outputs, hidden_bias, n_features, n_neurons=2
+    )
+
+    def columns(flat):
+        point = network.moved_to(torch.from_numpy(flat).reshape_as(network.parameters))
+        return defined.outputs(point.weights.numpy(), point.amplitudes.numpy())
+
+    start, step = network.parameters.numpy().ravel(), 1e-6
+    moves = step * np.eye(len(start))
+    jacobian = [
+        (columns(start + move) - columns(start - move)) / (2 * step) for move in moves
+    ]
+    expected = np.array(
+        [[(a * defined.residual(b)[0]).sum() for b in jacobian] for a in jacobian]
+    )
+    matrix = gauss_newton_matrix(rows, network).numpy()
+    np.testing.assert_allclose(matrix, expected, atol=1e-6 * np.abs(matrix).max())
+
+
+@parametrized
+def test_solutions_at_fixed_directions(seed, n_outputs, hidden_bias, n_features):
+    rows, defined, network = problem(seed, n_outputs, hidden_bias, n_features)
+    directions = network.directions
+    columns = np.maximum(defined.inputs @ directions.numpy().T, 0)
+    projected, _ = defined.residual(columns)
+    gram, inner = columns.T @ projected, projected.T @ defined.y
+    fitted = fit_output_layer(rows, directions, 0.1)
+    effects = fitted.amplitudes * fitted.weights.norm(dim=1, keepdim=True)
+    expected = np.linalg.solve(gram + 0.1 * np.eye(len(gram)), inner)
+    np.testing.assert_allclose(effects, expected, atol=1e-9)
+    fit = AmplitudeFit.of(rows, directions)
+    least = 2.0 * defined.loss(defined.y - columns @ np.linalg.solve(gram, inner))
+    assert fit.squares == pytest.approx(least, rel=1e-8)
+    balanced = balance(network)
+    refitted = refit_masses(rows, balanced, 0.01)
+    outputs = network.amplitudes / network.amplitudes.norm(dim=1, keepdim=True)
+    matrix = gram * (outputs @ outputs.T).numpy()
+    root = np.linalg.cholesky(matrix + 1e-13 * np.eye(len(matrix)))
+    linear = (inner * outputs.numpy()).sum(axis=1) - 0.01
+    masses = nnls(root.T, np.linalg.solve(root, linear))[0]
+    assert float(refitted.masses.sum()) == pytest.approx(masses.sum(), rel=1e-6)
+
+
+@parametrized
+def test_duality_gap_is_its_definition_and_not_negative(
+    seed, n_outputs, hidden_bias, n_features
+):
+    rows, defined, network = problem(seed, n_outputs, hidden_bias, n_features)
+    lambda_ = 0.05
+    network = refit_masses(rows, balance(network), lambda_)
+    certificate = certify(rows, network, lambda_, seeded())
+    outputs = defined.outputs(network.weights.numpy(), network.amplitudes.numpy())
+    left, coef = defined.residual(defined.y - outputs)
+    shrink = min(1.0, lambda_ / certificate.peaks.height)
+    # The dual objective of the feasible point, written out: with a decay on the linear
+    # part its moments need not be zero, but cost their square over the decay.
+    point = shrink * left
+    moments = defined.linear.T @ point
+    centred = defined.y - defined.root * (defined.root.T @ defined.y)
+    dual = (point * centred).sum() - 0.5 * (point**2).sum()
+    dual -= 0.5 * (moments**2).sum() / defined.rho
+    objective = defined_objective(defined, network, lambda_)
+    assert certificate.dual_gap == pytest.approx(objective - dual, rel=1e-8)
+    assert certificate.dual_gap >= 0.0
+    # Opposite directions differ by what the linear part pays.
+    directions = certificate.peaks.directions.numpy()[:3]
+    heights = np.maximum(defined.inputs @ directions.T, 0).T @ left
+    opposite = np.maximum(-defined.inputs @ directions.T, 0).T @ left
+    n_features = len(coef)
+    difference = defined.rho * directions[:, :n_features] @ coef
+    if hidden_bias:
+        np.testing.assert_allclose(heights - opposite, difference, atol=1e-10)
+
+
+def test_a_second_decay_replaces_the_first():
+    rows, _, network = problem(0, 2, True, 10, rho=0.3)
+    again = rows.decayed(5.0).decayed(0.3)
+    assert again.units.target_scale == pytest.approx(rows.units.target_scale, rel=1e-12)
+    assert objective_at(again, network, 0.1)[1] == pytest.approx(
+        objective_at(rows, network, 0.1)[1], rel=1e-12
+    )
+
+
+def test_a_vanishing_decay_is_no_decay():
+    generator = np.random.default_rng(0)
+    X, y = generator.standard_normal((60, 5)), generator.standard_normal(60)
+    free, shrunk = make_rows(X, y), make_rows(X, y, linear_decay=1e-12)
+    weights = torch.from_numpy(generator.standard_normal((4, free.n_inputs)))
+    network = Network.from_parts(weights, torch.ones(4, 1, dtype=torch.float64))
+    assert free.units.target_scale == pytest.approx(shrunk.units.target_scale)
+    assert residual_at(free, network).squares == pytest.approx(
+        residual_at(shrunk, network).squares, rel=1e-9
+    )
