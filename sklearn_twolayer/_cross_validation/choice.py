@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,7 +55,7 @@ class Choice:
     index: int | None
     debiased_share: float
     others: tuple[FittedNetwork, ...] = ()
-    error: float = np.inf
+    error: float = field(default=np.inf, compare=False)
     linear_decay_factor: float = 1.0
 
 

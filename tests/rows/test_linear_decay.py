@@ -15,12 +15,15 @@ from sklearn_twolayer._network.fixed_directions import (
     refit_masses,
 )
 from sklearn_twolayer._network.network import Network, balance
+from sklearn_twolayer._network.noise import with_effective_size
 from sklearn_twolayer._network.objective import (
     evaluate,
     linear_part_at,
     objective_at,
     residual_at,
 )
+from sklearn_twolayer._search import sign_flips
+from sklearn_twolayer._search.criterion import Criterion
 
 # Seed, targets, hidden biases, columns: fewer than the 40 rows, as many, and more.
 CASES = [
@@ -230,3 +233,95 @@ def test_a_vanishing_decay_is_no_decay():
     assert residual_at(free, network).squares == pytest.approx(
         residual_at(shrunk, network).squares, rel=1e-9
     )
+
+
+@parametrized
+def test_gains_on_noise_are_those_of_the_ridge_regression(
+    seed, n_outputs, hidden_bias, n_features, monkeypatch
+):
+    rows, defined, network = problem(seed, n_outputs, hidden_bias, n_features)
+    searches, kind = [], sign_flips._GainAscent
+
+    def recorded(*arguments):
+        searches.append(kind(*arguments))
+        return searches[-1]
+
+    monkeypatch.setattr(sign_flips, "_GainAscent", recorded)
+    flips = sign_flips.Flips(n_flips=2, n_starts=1, n_steps=1)
+    starts = network.directions[:1]
+    sign_flips.gains_on_noise(rows, network, starts, seeded(seed), flips)
+    search = searches[0]
+    points = torch.randn(4, rows.n_inputs, generator=seeded(seed)).numpy()
+    heights, gradients = search.evaluate(points)
+    projection, _ = defined.residual(np.eye(N_ROWS))
+    residuals = search.flipped.double().numpy()  # flips, targets, rows
+    units = points / np.linalg.norm(points, axis=1, keepdims=True)
+    activations = np.maximum(defined.inputs @ units.T.astype(float), 0)
+    for j, h in enumerate(activations.T):
+        left = residuals[j // 2].T  # points are flip by flip, two of each
+        errors = np.linalg.pinv(projection, rcond=1e-8) @ left
+        assert 2.0 * defined.loss(errors) == pytest.approx(1.0, rel=1e-4)
+        amplitudes = h @ left / (h @ projection @ h)
+        gain = 1.0 - 2.0 * defined.loss(errors - np.outer(h, amplitudes))
+        height = float(heights[j, 0]) * search.unit
+        assert height**2 == pytest.approx(gain, rel=1e-3)
+    assert np.isfinite(gradients).all()
+
+
+def test_flipped_residuals_are_what_each_row_leaves_if_the_others_predict_it():
+    rows, defined, network = problem(1, 1, True, 10)
+    hat = np.eye(N_ROWS) - defined.residual(np.eye(N_ROWS))[0]
+    values = residual_at(rows, network).values
+    flipped = rows.keep(sign_flips._flipped, values, rows.linear_basis.T, 0, 1)
+    left = values.values.numpy()[:, 0]
+    expected = np.abs(left / np.maximum(1.0 - hat.diagonal(), 0.1))
+    np.testing.assert_allclose(np.abs(flipped.numpy()[:, 0]), expected, rtol=1e-9)
+
+
+@parametrized
+def test_linear_part_counts_as_its_degrees_of_freedom(
+    seed, n_outputs, hidden_bias, n_features
+):
+    rows, defined, _ = problem(seed, n_outputs, hidden_bias, n_features)
+    hat = np.eye(N_ROWS) - defined.residual(np.eye(N_ROWS))[0]  # with the constant
+    criterion = Criterion.of(rows, 1.0)
+    expected = hat.trace() * rows.n_effective_outputs
+    assert criterion.n_linear == pytest.approx(expected, rel=1e-9)
+    rank = min(rows.n_inputs, np.linalg.matrix_rank(defined.linear) + 1)
+    assert rows.rank == rank
+
+
+def test_effective_size_is_that_of_the_residual_without_the_penalty():
+    rows, defined, network = problem(1, 3, True, 40)
+    outputs = defined.outputs(network.weights.numpy(), network.amplitudes.numpy())
+    left, _ = defined.residual(defined.y - outputs)
+    squares = (left**2).sum(axis=1)
+    sized = with_effective_size(rows, network)
+    expected = squares.sum() / (defined.root[:, 0] ** 2 @ squares)
+    assert sized.n_effective == pytest.approx(min(expected, N_ROWS), rel=1e-9)
+    products = left.T @ left
+    expected = products.trace() ** 2 / (products**2).sum()
+    assert sized.n_effective_outputs == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("hidden_bias", [True, False])
+@pytest.mark.parametrize("n_constant", [3, 60])
+def test_constant_columns_take_no_part_in_wide_data(hidden_bias, n_constant):
+    generator = np.random.default_rng(0)
+    X = generator.standard_normal((30, 40))
+    y = generator.standard_normal(30)
+    wide = np.insert(X, np.zeros(n_constant, dtype=int), 0.0, axis=1)
+    if n_constant == 60:  # Without these there are more rows than columns.
+        X, wide = X[:, :20], wide[:, : n_constant + 20]
+    plain, rows = (
+        make_rows(data, y, hidden_bias=hidden_bias, linear_decay=0.3)
+        for data in (X, wide)
+    )
+    assert rows.n_inputs == plain.n_inputs
+    assert rows.rank == plain.rank
+    np.testing.assert_array_equal(
+        rows.units.columns.kept, np.arange(n_constant, wide.shape[1])
+    )
+    np.testing.assert_allclose(rows.spectrum.squares, plain.spectrum.squares)
+    assert rows.units.target_scale == pytest.approx(plain.units.target_scale)
+    assert len(rows.spectrum.gram) <= 30

@@ -173,14 +173,20 @@ def test_gains_grow_with_what_one_direction_can_separate():
     assert gains[1] > 2.0 * gains[0]
 
 
-def test_no_more_parameters_than_half_the_values():
+@pytest.mark.parametrize("linear_decay", [0.0, 0.3])
+def test_no_more_parameters_than_half_the_values(linear_decay):
     generator = np.random.default_rng(0)
     for n_samples, n_features, n_outputs in [(40, 5, 1), (60, 10, 2), (20, 15, 1)]:
         X = generator.standard_normal((n_samples, n_features))
         y = generator.standard_normal((n_samples, n_outputs))
-        rows = make_rows(X, y)
+        rows = make_rows(X, y, linear_decay=linear_decay)
         most = Criterion.of(rows, DEFAULT_PENALTY).most_neurons
-        model = RegularizedTwoLayerRegressor(criterion=0.0, random_state=0).fit(X, y)
+        model = RegularizedTwoLayerRegressor(
+            criterion=0.0, random_state=0, linear_decay=linear_decay
+        ).fit(X, y)
         assert len(model.features_) <= most
-        parameters = most * (n_features + n_outputs) + (n_features + 1) * n_outputs
+        scaled = (X - X.mean(axis=0)) / X.std(axis=0)
+        squares = np.linalg.eigvalsh(scaled.T @ scaled / n_samples)
+        n_linear = 1.0 + (squares / (squares + linear_decay)).sum()
+        parameters = most * (n_features + n_outputs) + n_linear * n_outputs
         assert most == 0 or parameters <= n_samples * n_outputs / 2
