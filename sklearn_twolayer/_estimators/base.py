@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -68,6 +69,9 @@ class TwoLayerModel(
 
         version = state.get(VERSION_KEY, "0.1.0.dev0 or earlier")
         super().__setstate__({k: v for k, v in state.items() if k != VERSION_KEY})
+        for name, parameter in inspect.signature(type(self)).parameters.items():
+            if not hasattr(self, name):  # Earlier versions did not have it.
+                setattr(self, name, parameter.default)
         missing = [name for name in FITTED if not hasattr(self, name)]
         if version != __version__ and 0 < len(missing) < len(FITTED):
             raise ValueError(

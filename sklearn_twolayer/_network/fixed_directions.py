@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 # Added to the diagonal of the Gram matrix, as a fraction of its trace, so that parallel
 # directions can be solved for (convention).
 RIDGE = 1e-12
+# Rounding of the Gram matrix of activations, as a fraction of its trace (convention).
+SUM_ROUNDING = 1e-15
 # An activation counts as a linear combination of the living neurons' activations, up to
 # rounding, if these explain all but this fraction of its sum of squares (convention).
 DEPENDENT = 1e-4
@@ -220,9 +222,13 @@ def activation_moments(
     """
     products, inner, linear = rows.total(_activation_moments, weights)
     linear = rows.linear_basis.T @ linear
-    if rows.linear_decay is not None:
-        inner = inner - linear.T @ rows.linear_decay.targets
-    return products - linear.T @ linear, inner
+    if rows.linear_decay is None:
+        return products - linear.T @ linear, inner
+    inner = inner - linear.T @ rows.linear_decay.targets
+    # Where a small decay fits nearly all, the difference is near the rounding of its
+    # terms. Without an addition of this size it might have negative eigenvalues.
+    rounding = SUM_ROUNDING * products.trace() * torch.eye(len(products)).double()
+    return products - linear.T @ linear + rounding, inner
 
 
 def _activation_moments(
