@@ -28,8 +28,8 @@ def likely_linear_decay(rows: Rows, network: Network) -> float:
     squares = rows.spectrum.squares
     if not squares.size:
         return 1.0
-    moments, total = before_linear_part(rows, network)
-    moments, total = moments.numpy(), total.numpy()
+    sums = before_linear_part(rows, network)
+    moments, total = sums[0].numpy(), sums[1].numpy()
     along = rows.spectrum.vectors.T @ moments / np.sqrt(squares)[:, None]
     seen, total = np.square(along), total - np.square(moments[-1])
     left = np.maximum(total - seen.sum(axis=0), 0.0)

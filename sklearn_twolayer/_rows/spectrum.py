@@ -70,7 +70,8 @@ class Spectrum:
         """Sum of squares of each input, the constant one included."""
         if self.values is None:
             return self.gram.diagonal()
-        return np.square(self.values).sum(axis=0)
+        squares: np.ndarray = np.square(self.values).sum(axis=0)
+        return squares
 
     def basis(self, linear_decay: float) -> np.ndarray:
         """A matrix ``B`` with ``B B' = (X'X + rho I)^-1`` for moments ``X'e``.

@@ -199,7 +199,7 @@ def _in_single(
 ) -> torch.Tensor:
     """The scaled columns as (n_flips, n_outputs, n_rows)."""
     scaled = (flipped * part.cast(torch.from_numpy(scales))).T.float()
-    return scaled.unflatten(0, (n_flips, -1)).contiguous()
+    return scaled.reshape(n_flips, len(scaled) // n_flips, len(flipped)).contiguous()
 
 
 def _moments_of(
@@ -208,10 +208,11 @@ def _moments_of(
     """Of activations ``h``: ``h'r`` on the own residual, ``h'h`` and ``X'h``."""
     values = squares = moments = None
     directions, n_columns = part.cast(directions), part.inputs.n_columns
+    n_own = len(directions) // len(flipped)
     for rows in part.blocks(len(directions)):
         block = part.inputs.block(rows)
         activations = block.project(directions).clamp_min_(0.0)
-        of_flips = activations.unflatten(0, (len(flipped), -1))
+        of_flips = activations.reshape(len(flipped), n_own, activations.shape[1])
         inner = of_flips @ flipped[:, :, rows].transpose(1, 2)
         values = add(values, inner.reshape(len(directions), -1))
         squares = add(squares, torch.linalg.vecdot(activations, activations))
