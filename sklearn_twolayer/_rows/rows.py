@@ -145,7 +145,7 @@ class Rows:
         )
         gram = added_up(parts.gather(_gram))
         offset = standardization.offset
-        columns = Columns.of(gram, standardization, hidden_bias=hidden_bias)
+        columns = Columns.of(parts, gram, offset, hidden_bias=hidden_bias)
         if not columns.are_all:
             parts = parts.made(parts.keep(_with_columns, columns.kept))
             index = np.append(columns.kept, len(gram) - 1)

@@ -95,6 +95,8 @@ class Criterion:
         mean, deviation = float(gains.mean()), float(gains.std(ddof=1))
         fair = max(ABOVE_MEAN * mean, mean + DEVIATIONS * deviation)
         free = self.n_independent - self.n_linear
+        if free <= 0.0:  # The linear part alone interpolates.
+            return replace(self, n_parameters=math.inf)
         taken = min(n_others * self.n_parameters, 0.5 * free)
         equivalent = self.n_values * fair / DEFAULT_PENALTY * free / (free - taken)
         if equivalent <= AS_ASSUMED * self.n_parameters:

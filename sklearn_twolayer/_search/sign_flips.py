@@ -163,7 +163,7 @@ def _flipped(
     generator = np.random.default_rng([seed, int(first)])
     signs = generator.integers(2, size=(n_rows, n_flips, 1), dtype=np.int8) * 2 - 1
     flipped = part.cast(torch.from_numpy(signs)) * errors[:, None, :]
-    return flipped.reshape(n_rows, -1)
+    return flipped.reshape(n_rows, n_flips * values.shape[1])
 
 
 def _moments(part: Part, flipped: torch.Tensor) -> torch.Tensor:
@@ -192,7 +192,8 @@ def _in_single(
 ) -> torch.Tensor:
     """The scaled columns as (n_flips, n_outputs, n_rows)."""
     scaled = (flipped * part.cast(torch.from_numpy(scales))).T.float()
-    return scaled.reshape(n_flips, -1, len(flipped)).contiguous()
+    n_outputs = flipped.shape[1] // n_flips
+    return scaled.reshape(n_flips, n_outputs, len(flipped)).contiguous()
 
 
 def _moments_of(
@@ -204,9 +205,10 @@ def _moments_of(
     for rows in part.blocks(len(directions)):
         block = part.inputs.block(rows)
         activations = block.project(directions).clamp_min_(0.0)
-        of_flips = activations.reshape(len(flipped), -1, activations.shape[1])
+        n_starts = len(directions) // len(flipped)
+        of_flips = activations.reshape(len(flipped), n_starts, activations.shape[1])
         inner = of_flips @ flipped[:, :, rows].transpose(1, 2)
-        values = add(values, inner.reshape(len(directions), -1))
+        values = add(values, inner.reshape(len(directions), flipped.shape[1]))
         squares = add(squares, torch.linalg.vecdot(activations, activations))
         moments = add(moments, block.pull_back(activations, n_columns))
     return values, squares, moments.T
