@@ -35,7 +35,7 @@ MOST_LEVERAGE = 0.9
 # counts as linear (convention).
 LINEAR_SHARE = 1e-4
 # Divisor of gradients whose height is zero.
-TINY = np.finfo(np.float32).tiny
+TINY = float(np.finfo(np.float32).tiny)
 # Largest gain as a share of the squares, so that its logarithm is finite.
 MOST_GAIN = 0.999999
 
@@ -170,6 +170,7 @@ def _moments(part: Part, flipped: torch.Tensor) -> torch.Tensor:
     total = None
     for rows in part.blocks(flipped.shape[1]):
         total = add(total, part.inputs.block(rows).moments(flipped[rows]))
+    assert total is not None  # There is at least one block.
     return total
 
 
@@ -211,6 +212,9 @@ def _moments_of(
         values = add(values, inner.reshape(len(directions), flipped.shape[1]))
         squares = add(squares, torch.linalg.vecdot(activations, activations))
         moments = add(moments, block.pull_back(activations, n_columns))
+    assert values is not None
+    assert squares is not None
+    assert moments is not None  # There is at least one block.
     return values, squares, moments.T
 
 
@@ -239,4 +243,5 @@ def _pulled(
             outer -= amplitudes.square().sum(dim=1, keepdim=True) * left
         outer.mul_(projected > 0.0)
         pulled = add(pulled, block.pull_back(outer, n_inputs))
+    assert pulled is not None  # There is at least one block.
     return pulled
