@@ -56,7 +56,7 @@ def bfgs_ascent(
     to reach neither the goal nor the highest. The computation is in the precision of
     the starts; the returned directions are in double precision.
     """
-    matrix_entries = min(starts.shape[1], MOST_INPUTS) ** 2
+    matrix_entries = max(1, min(starts.shape[1], MOST_INPUTS)) ** 2
     group_size = math.ceil(MOST_MATRIX_ENTRIES / matrix_entries)
     found, indices = [], []
     for first in range(0, len(starts), group_size):

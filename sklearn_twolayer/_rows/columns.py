@@ -6,15 +6,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from sklearn_twolayer._rows.linear_basis import CONSTANT
+from sklearn_twolayer._rows.sums import added_up
 
 if TYPE_CHECKING:
-    from sklearn_twolayer._rows.inputs import Standardization
+    from sklearn_twolayer._rows.part import Part
+    from sklearn_twolayer._rows.parts import Parts
 
-# Two standardised columns are copies if their correlation differs from one by at most
-# this much, about the rounding of a sum of products (convention).
+# Two standardised columns may be copies if their correlation differs from one by at
+# most this much, about the rounding of a sum of products (convention).
 COPIED = 1e-13
+# They are copies if they differ by this fraction of their size, means included, which
+# is some rounding errors (convention).
+COPY_ROUNDING = 64 * np.finfo(float).eps
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,14 +43,21 @@ class Columns:
 
     @classmethod
     def of(
-        cls, gram: np.ndarray, standardization: Standardization, *, hidden_bias: bool
+        cls,
+        parts: Parts[Part],
+        gram: np.ndarray,
+        offset: np.ndarray,
+        *,
+        hidden_bias: bool,
     ) -> Columns:
         """Find them by the Gram matrix of the inputs, the constant one included.
 
-        Without hidden biases a constant column is an input of the neurons: a copy must
-        have the same mean, too, and only columns of zeros are left out as constant.
+        The matrix is accurate to half the digits only, so that what looks like a copy
+        is compared row by row. ``offset`` is the mean of each column before it was
+        centred, divided by its scale. Without hidden biases a constant column is an
+        input of the neurons: a copy must have the same mean, too, and only columns of
+        zeros are left out as constant.
         """
-        offset = standardization.offset
         mean = gram[-1, :-1] / gram[-1, -1]
         centred = gram[:-1, :-1] - np.outer(mean, gram[-1, :-1])
         norms = np.sqrt(np.maximum(centred.diagonal(), 0.0))
@@ -60,6 +73,16 @@ class Columns:
         np.fill_diagonal(alike, val=True)
         first = alike.argmax(axis=0)  # the first column that is alike, maybe itself
         every = np.arange(len(first))
+        copies = np.flatnonzero(first != every)
+        if len(copies):
+            weights = np.zeros((len(copies), len(gram)))
+            weights[np.arange(len(copies)), copies] = 1.0
+            signs = np.sign(correlation[first[copies], copies])
+            weights[np.arange(len(copies)), first[copies]] = -signs
+            squares = added_up(parts.gather(_projected_squares, weights))
+            size = 1.0 + np.abs(offset[copies]) + np.abs(offset[first[copies]])
+            differs = np.sqrt(squares) > COPY_ROUNDING * size * norms[copies]
+            first[copies[differs]] = copies[differs]
         tells = varies if hidden_bias else varies | (offset != 0)
         is_kept = (first == every) & tells
         kept = np.flatnonzero(is_kept)
@@ -69,13 +92,12 @@ class Columns:
 
     @classmethod
     def varying(
-        cls, squares: np.ndarray, standardization: Standardization, *, hidden_bias: bool
+        cls, squares: np.ndarray, offset: np.ndarray, *, hidden_bias: bool
     ) -> Columns:
         """Find constant columns only, by the sums of squares of the inputs.
 
         Without hidden biases only columns of zeros are left out, as in :meth:`of`.
         """
-        offset = standardization.offset
         tells = np.sqrt(squares) > CONSTANT * np.abs(offset)
         if not hidden_bias:
             tells |= offset != 0
@@ -99,3 +121,12 @@ class Columns:
         gathered = np.zeros((len(self.kept), len(weights)))
         np.add.at(gathered, self.source, (weights * self.sign).T)
         return gathered.T
+
+
+def _projected_squares(part: Part, weights: np.ndarray) -> np.ndarray:
+    """Sum of squares of ``inputs @ weights.T``, column by column."""
+    squares, columns = np.zeros(len(weights)), torch.from_numpy(weights)
+    for rows in part.blocks(len(weights)):
+        projected = part.inputs.block(rows).project(columns)
+        squares += projected.square().sum(dim=1).numpy()
+    return squares

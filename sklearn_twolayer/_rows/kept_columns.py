@@ -22,7 +22,8 @@ def by_their_gram(
 ) -> tuple[Parts[Part], Columns, Spectrum]:
     """Leave out constant columns and copies; the Gram matrix is that of columns."""
     gram = added_up(parts.gather(_gram))
-    columns = Columns.of(gram, standardization, hidden_bias=hidden_bias)
+    offset = standardization.offset
+    columns = Columns.of(parts, gram, offset, hidden_bias=hidden_bias)
     if not columns.are_all:
         parts = parts.made(parts.keep(_with_columns, columns.kept))
         index = np.append(columns.kept, len(gram) - 1)
@@ -44,7 +45,7 @@ def by_their_sizes(
     """
     spectrum = Spectrum.of_rows(parts)
     squares = spectrum.column_squares()[:-1]
-    columns = Columns.varying(squares, standardization, hidden_bias=hidden_bias)
+    columns = Columns.varying(squares, standardization.offset, hidden_bias=hidden_bias)
     if not columns.are_all:
         parts = parts.made(parts.keep(_with_columns, columns.kept))
         if n_samples < len(columns.kept):

@@ -126,6 +126,8 @@ def drop_interpolating(rows: Rows, criterion: Criterion, network: Network) -> Ne
 def _drop_cheapest(
     rows: Rows, criterion: Criterion, network: Network, least_prices: float
 ) -> Network:
+    if criterion.most_neurons == 0:
+        return Network.empty(rows)
     fit = AmplitudeFit.of(rows, network.directions)
     while fit.n_neurons:
         costs = fit.costs()

@@ -69,7 +69,7 @@ class Criterion:
         """The criterion with ``fraction`` of a penalty, a number, "aic" or "bic"."""
         return cls(
             penalty=fraction * penalty_per_parameter(penalty, rows.n_effective),
-            n_parameters=rows.rank + rows.n_outputs - 1,
+            n_parameters=max(rows.rank + rows.n_outputs - 1, 1),
             n_values=rows.n_effective * rows.n_outputs,
             n_independent=rows.n_effective * rows.n_effective_outputs,
             n_linear=(rows.linear_degrees_of_freedom + 1) * rows.n_effective_outputs,

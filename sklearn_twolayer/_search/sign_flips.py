@@ -35,7 +35,7 @@ MOST_LEVERAGE = 0.9
 # counts as linear (convention).
 LINEAR_SHARE = 1e-4
 # Divisor of gradients whose height is zero.
-TINY = np.finfo(np.float32).tiny
+TINY = float(np.finfo(np.float32).tiny)
 # Largest gain as a share of the squares, so that its logarithm is finite.
 MOST_GAIN = 0.999999
 
@@ -170,13 +170,14 @@ def _flipped(
     generator = np.random.default_rng([seed, int(first)])
     signs = generator.integers(2, size=(n_rows, n_flips, 1), dtype=np.int8) * 2 - 1
     flipped = part.cast(torch.from_numpy(signs)) * errors[:, None, :]
-    return flipped.flatten(start_dim=1)  # The part may have no rows.
+    return flipped.reshape(n_rows, n_flips * values.shape[1])
 
 
 def _moments(part: Part, flipped: torch.Tensor) -> torch.Tensor:
     total = None
     for rows in part.blocks(flipped.shape[1]):
         total = add(total, part.inputs.block(rows).moments(flipped[rows]))
+    assert total is not None  # There is at least one block.
     return total
 
 
@@ -199,7 +200,8 @@ def _in_single(
 ) -> torch.Tensor:
     """The scaled columns as (n_flips, n_outputs, n_rows)."""
     scaled = (flipped * part.cast(torch.from_numpy(scales))).T.float()
-    return scaled.reshape(n_flips, len(scaled) // n_flips, len(flipped)).contiguous()
+    n_outputs = flipped.shape[1] // n_flips
+    return scaled.reshape(n_flips, n_outputs, len(flipped)).contiguous()
 
 
 def _moments_of(
@@ -208,15 +210,18 @@ def _moments_of(
     """Of activations ``h``: ``h'r`` on the own residual, ``h'h`` and ``X'h``."""
     values = squares = moments = None
     directions, n_columns = part.cast(directions), part.inputs.n_columns
-    n_own = len(directions) // len(flipped)
     for rows in part.blocks(len(directions)):
         block = part.inputs.block(rows)
         activations = block.project(directions).clamp_min_(0.0)
-        of_flips = activations.reshape(len(flipped), n_own, activations.shape[1])
+        n_starts = len(directions) // len(flipped)
+        of_flips = activations.reshape(len(flipped), n_starts, activations.shape[1])
         inner = of_flips @ flipped[:, :, rows].transpose(1, 2)
-        values = add(values, inner.reshape(len(directions), -1))
+        values = add(values, inner.reshape(len(directions), flipped.shape[1]))
         squares = add(squares, torch.linalg.vecdot(activations, activations))
         moments = add(moments, block.pull_back(activations, n_columns))
+    assert values is not None
+    assert squares is not None
+    assert moments is not None  # There is at least one block.
     return values, squares, moments.T
 
 
@@ -245,4 +250,5 @@ def _pulled(
             outer -= amplitudes.square().sum(dim=1, keepdim=True) * left
         outer.mul_(projected > 0.0)
         pulled = add(pulled, block.pull_back(outer, n_inputs))
+    assert pulled is not None  # There is at least one block.
     return pulled

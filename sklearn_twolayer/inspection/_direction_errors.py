@@ -172,7 +172,7 @@ def direction_errors(
         network, columns, hidden_bias=estimator.hidden_bias
     )
     n_rows = np.count_nonzero(weights)
-    size = standardised.n_linear
+    size = float(standardised.n_linear)
     size += network.n_features * standardised.neuron_size / network.n_outputs
     if n_rows <= size:
         raise ValueError(

@@ -178,12 +178,14 @@ def _scores(
     total, gradient = np.zeros((basis.rank, basis.rank)), np.zeros(basis.rank)
     errors = np.empty_like(residual)
     projections = np.empty((len(residual), len(data.network.directions)))
-    sums = None if data.groups is None else _group_scores(data, basis, residual)
+    groups, sums = data.groups, None
+    if groups is not None:
+        sums = _group_scores(data, groups, basis, residual)
     for rows, block in data.blocks():
         derivative = basis.derivative(block, data.roots[rows])
         projections[rows] = block.projections
         gradient += np.einsum("nkp,nk->p", derivative, residual[rows])
-        if sums is None:
+        if groups is None or sums is None:
             leverage = derivative @ derivative.transpose(0, 2, 1)
             kept = np.eye(basis.n_outputs) - LEVERAGE * leverage
             own = np.linalg.solve(kept, residual[rows][:, :, np.newaxis])[:, :, 0]
@@ -191,23 +193,25 @@ def _scores(
             total += score.T @ score
             errors[rows] = own
         else:
-            fitted = np.einsum("nkp,np->nk", derivative, sums[data.groups[rows]])
+            fitted = np.einsum("nkp,np->nk", derivative, sums[groups[rows]])
             errors[rows] = residual[rows] + LEVERAGE * fitted
     if sums is not None:
         total = sums.T @ sums
     return total, gradient, errors, projections
 
 
-def _group_scores(data: Data, basis: Basis, residual: np.ndarray) -> np.ndarray:
+def _group_scores(
+    data: Data, groups: np.ndarray, basis: Basis, residual: np.ndarray
+) -> np.ndarray:
     """Scores of the groups, as if each had been left out of the fit (CR3).
 
     With the derivatives ``Q`` of its rows, ``Q' (I - Q Q')^-1 r = (I - Q'Q)^-1 Q'r``,
     so that only sums over the rows of a group are needed.
     """
-    order = np.argsort(data.groups, kind="stable")
-    edges = np.flatnonzero(np.diff(data.groups[order])) + 1
+    order = np.argsort(groups, kind="stable")
+    edges = np.flatnonzero(np.diff(groups[order])) + 1
     entries = basis.n_outputs * basis.rank
-    scores = np.zeros((data.groups.max() + 1, basis.rank))
+    scores = np.zeros((groups.max() + 1, basis.rank))
     for members in np.split(order, edges):
         leverage = np.zeros((basis.rank, basis.rank))
         score = np.zeros(basis.rank)
@@ -218,7 +222,7 @@ def _group_scores(data: Data, basis: Basis, residual: np.ndarray) -> np.ndarray:
             leverage += flat.T @ flat
             score += residual[own].ravel() @ flat
         kept = np.eye(basis.rank) - LEVERAGE * leverage
-        scores[data.groups[members[0]]] = np.linalg.solve(kept, score)
+        scores[groups[members[0]]] = np.linalg.solve(kept, score)
     return scores
 
 
@@ -300,17 +304,17 @@ def bends(
             square = _bend_squares(products[:, j], products[:, k], turn)
             squares[j, k] = squares.get((j, k), 0.0) + square
 
-    sums = None
-    if data.groups is not None:
-        sums = np.zeros((data.groups.max() + 1, *shape))
+    groups, sums = data.groups, None
+    if groups is not None:
+        sums = np.zeros((groups.max() + 1, *shape))
     for rows, block in data.blocks():
         pull = data.roots[rows, np.newaxis] * errors[rows]
         slopes = block.slopes().reshape(len(pull), shape[0], 1, shape[2])
         products = pull[:, np.newaxis, :, np.newaxis] * slopes
-        if sums is None:
+        if groups is None or sums is None:
             add(products)
         else:
-            np.add.at(sums, data.groups[rows], products)
+            np.add.at(sums, groups[rows], products)
     if sums is not None:
         add(sums)
     return sum(maps[j].T @ square @ maps[k] for (j, k), square in squares.items())
@@ -349,9 +353,10 @@ def _triangle(
     data: Data, columns: Callable[[slice, Block], np.ndarray], n_columns: int
 ) -> np.ndarray:
     """Triangular factor of the QR decomposition of columns, block by block."""
-    triangle = np.zeros((0, n_columns))
+    triangle: np.ndarray = np.zeros((0, n_columns))
     for rows, block in data.blocks():
-        triangle = np.linalg.qr(np.vstack([triangle, columns(rows, block)]), mode="r")
+        stacked = np.vstack([triangle, columns(rows, block)])
+        triangle = np.asarray(np.linalg.qr(stacked, mode="r"))
     return triangle
 
 

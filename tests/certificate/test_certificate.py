@@ -241,18 +241,6 @@ def test_what_two_searches_know_is_ordered_by_height_and_the_worse_of_both():
         torch.testing.assert_close(joined.peaks.correlations, values)
 
 
-def test_inputs_that_are_zero_on_all_rows_take_no_part():
-    X, y, *_ = random_problem(0)
-    X[:, 2] = 7.0  # constant: zero when centred
-    rows = make_rows(X, y)
-    residual = target_residual(rows)
-    starts = early_directions(rows, residual, 4, seeded())
-    looks = Effort(n_random=3, n_nearby=2, n_refined=50, n_steps=0)
-    found = find_peaks(rows, residual, starts, seeded(), looks).directions
-    assert found.isfinite().all()
-    assert found.shape[1] == rows.n_inputs == X.shape[1]
-
-
 def test_peaks_that_are_close_are_one_and_become_neurons():
     angles = torch.tensor([0.0, 0.1, 1.0, math.pi + 0.05], dtype=torch.float64)
     directions = torch.stack([angles.cos(), angles.sin()], dim=1)

@@ -365,7 +365,8 @@ def test_columns_far_from_zero_without_hidden_biases(kind, seed):
 
 def test_columns_far_from_zero_are_named(fitted):
     names = [f"sensor {j}" for j in range(12)]
-    frame = pd.DataFrame(np.tile(X, 4) + 100.0, columns=names)
+    wide = np.random.default_rng(0).standard_normal((len(X), 12))
+    frame = pd.DataFrame(wide + 100.0, columns=names)
     fitted.set_params(hidden_bias=False)
     with pytest.warns(UncentredWarning, match="sensor 0, .*, sensor 9 and 2 more"):
         fitted.fit(frame, Y)

@@ -187,13 +187,24 @@ def test_rows_that_leave_no_noise_are_counted_by_their_weights():
     )
 
 
-def test_equal_weights_count_as_they_are_and_only_ratios_matter():
+def test_only_ratios_of_weights_count():
     X, y, weights, _, network = random_problem(1)
     for factor in (1.0, 0.3):
         rows = make_rows(X, y, np.full(len(y), factor))
         assert with_effective_size(rows, network).n_effective == pytest.approx(len(y))
-    once, often = (
-        with_effective_size(make_rows(X, y, factor * weights), network).n_effective
-        for factor in (1.0, 3.0)
-    )
-    assert once == pytest.approx(often)
+    whole = np.ceil(3 * weights)
+    n_effective = with_effective_size(make_rows(X, y, whole), network).n_effective
+    assert n_effective <= len(y)
+    scaled = with_effective_size(make_rows(X, y, 1e16 * whole), network)
+    assert scaled.n_effective == pytest.approx(n_effective, rel=1e-12)
+
+
+def test_correlated_and_unequal_targets_count_less():
+    generator = np.random.default_rng(0)
+    X, y = generator.standard_normal((300, 3)), generator.standard_normal((300, 2))
+    for targets, expected in [
+        (y, 2.0), (y * [1.0, 0.01], 1.0), (y[:, [0, 0]], 1.0), (y[:, :1], 1.0),
+    ]:  # fmt: skip
+        rows = make_rows(X, targets)
+        n_outputs = with_effective_size(rows, Network.empty(rows)).n_effective_outputs
+        assert n_outputs == pytest.approx(expected, abs=0.02)

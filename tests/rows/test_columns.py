@@ -77,8 +77,13 @@ def test_idle_columns_change_no_cross_validation_and_no_warm_start():
     np.testing.assert_allclose(model.fit(wide, y).predict(wide), first, atol=1e-2)
 
 
-def test_all_columns_may_be_constant():
-    X, y = np.ones((20, 3)), np.random.default_rng(0).standard_normal(20)
-    model = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
+@pytest.mark.parametrize("hidden_bias", [True, False])
+@pytest.mark.parametrize("value", [0.0, 1.0])
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_all_columns_may_be_constant(kind, value, hidden_bias):
+    y = np.random.default_rng(0).standard_normal(20)
+    X = kind(np.full((20, 3), value))
+    model = RegularizedTwoLayerRegressor(hidden_bias=hidden_bias, random_state=0)
+    model.fit(X, y)
     assert model.features_.shape == (0, 3)
     np.testing.assert_allclose(model.predict(X), y.mean())

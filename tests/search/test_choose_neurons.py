@@ -1,6 +1,5 @@
 from functools import partial
 
-import numpy as np
 import pytest
 import torch
 from conftest import (
@@ -69,13 +68,7 @@ def test_trials_of_many_rows_go_on_as_long_as_a_part_of_a_price_is_gained():
     *_, rows, network = random_problem(0, n_samples=5000, n_neurons=5)
     candidates, steps = [], []
     for price in (1e3, 1e-2):  # the latter is what 10**5 times as many rows would make
-        criterion = Criterion(
-            price,
-            n_parameters=1.0,
-            n_values=5000.0,
-            n_independent=5000.0,
-            n_linear=0.0,
-        )
+        criterion = Criterion(price, 1.0, 5000.0, 5000.0, 0.0)
         with step_limit() as progress:
             candidates.append(refit(rows, criterion, network, TUNING))
         steps.append(progress.n_iter)
@@ -113,14 +106,17 @@ def test_removals_are_one_smaller_and_sorted_by_what_they_leave():
     network = true_network(rows, teacher)
     twin = Network.from_parts(network.weights[:1] + 0.1, network.amplitudes[:1])
     network = network.joined_by(twin)
-    criterion = Criterion.of(rows, DEFAULT_PENALTY)
-    trials = list(smaller_networks(rows, criterion, network, TUNING, np.inf))
+    trials = list(
+        smaller_networks(
+            rows, Criterion.of(rows, DEFAULT_PENALTY), network, TUNING, 4.0
+        )
+    )
     assert trials
     assert all(trial.n_neurons == 3 for trial in trials)
     losses = [objective_at(rows, trial, 0.0)[0] for trial in trials]
     assert losses == sorted(losses)
     empty = Network.empty(rows)
-    assert not list(smaller_networks(rows, criterion, empty, TUNING, np.inf))
+    assert not list(smaller_networks(rows, Criterion.of(rows, 1.0), empty, TUNING, 4.0))
 
 
 def test_dropping_what_is_below_its_price_keeps_the_truth():
