@@ -143,7 +143,7 @@ def test_where_no_direction_helps_the_model_is_linear(target):
         y = X @ np.arange(5.0) + 1.0
     else:
         X, y = X[:4], y[:4]
-    model = quick().fit(X, y)
+    model = quick(linear_decay=0.0).fit(X, y)
     assert model.features_.shape == (0, 5)
     expected = LinearRegression().fit(X, y).predict(X)
     np.testing.assert_allclose(model.predict(X), expected, atol=1e-9)

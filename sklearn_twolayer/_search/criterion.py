@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 # Penalty per parameter. Measured (benchmarks/noise.py): 2 (AIC) keeps neurons that fit
 # noise, log(n_samples) (BIC) drops weak true ones; from 3 to 4 both are rare.
 DEFAULT_PENALTY = 3.5
+# A neuron that takes up all values is priced as if this share were taken, so that its
+# price is finite (convention).
+LARGEST_SHARE_OF_VALUES = 1.0 - 1e-9
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,13 @@ class Criterion:
         """The criterion with ``fraction`` of a penalty, a number, "aic" or "bic"."""
         n_parameters = rows.n_inputs + rows.n_outputs - 1
         per_parameter = fraction * penalty_per_parameter(penalty, rows.n_effective)
-        return cls(
-            price=per_parameter * n_parameters,
-            n_values=rows.n_effective * rows.n_outputs,
+        price, n_values = (
+            per_parameter * n_parameters,
+            rows.n_effective * rows.n_outputs,
         )
+        if rows.linear_decay is not None:
+            price = price_of_few_rows(price, n_values)
+        return cls(price=price, n_values=n_values)
 
     def value(self, loss: float, n_neurons: int) -> float:
         """The value of the criterion; lower is better."""
@@ -58,6 +64,15 @@ class Criterion:
         if self.price == 0.0 or squares <= 0.0:
             return math.inf
         return self.n_values * math.log1p(max(more, 0.0) / squares) / self.price
+
+
+def price_of_few_rows(price: float, n_values: float) -> float:
+    """The price of a neuron where its parameters may be as many as the values.
+
+    Theory eq. (23).
+    """
+    share = min(0.5 * price / n_values, LARGEST_SHARE_OF_VALUES)
+    return -2.0 * n_values * math.log1p(-share)
 
 
 def penalty_per_parameter(penalty: str | float, n_effective: float) -> float:
