@@ -93,8 +93,8 @@ def direction_errors(
     ------
     TypeError, ValueError
         If the network was fitted with a schedule, whose bias the covariance does not
-        see, or with a shrunk linear part, or is a mean of several, or there are no more rows than parameters, or the
-        data are not as documented.
+        see, or with a shrunk linear part, or is a mean of several, or there are no
+        more rows than parameters, or the data are not as documented.
 
     Notes
     -----
@@ -142,8 +142,8 @@ def direction_errors(
         )
     if estimator.linear_decay_ > 0.0:
         raise ValueError(
-            "estimator was fitted with a decay of its linear part, which biases it: fit "
-            "with linear_decay=0.0, or more rows, for standard errors."
+            "estimator was fitted with a decay of its linear part, which biases it: "
+            "fit with linear_decay=0.0, or more rows, for standard errors."
         )
     X = check_inputs(estimator, X, reset=False)
     targets = check_targets(y, X.shape[0])
