@@ -116,15 +116,17 @@ def models(n_features, n_samples, n_outputs=1):
     kernel = DotProduct() * ConstantKernel(0.1) + ConstantKernel(1.0) * RBF(
         n_features**0.5, (0.1, 1e4)
     )
-    yield "default", RegularizedTwoLayerRegressor(random_state=0)
-    yield "CV", RegularizedTwoLayerRegressorCV(random_state=0)
+    yield "default", RegularizedTwoLayerRegressor(linear_decay="auto", random_state=0)
+    yield "CV", RegularizedTwoLayerRegressorCV(linear_decay="auto", random_state=0)
     yield "RidgeCV", scaled(RidgeCV(np.logspace(-4, 6, 41)))
     components = sorted({1, 2, 3, 4, 6, 8, 12, 20, most} & set(range(1, most + 1)))
     yield "PLS", tuned(PLSRegression(), {"plsregression__n_components": components})
     grid = {"svr__C": [0.3, 1.0, 10.0, 100.0], "svr__gamma": [0.03, 0.1, 0.3, 1.0]}
     grid["svr__gamma"] = [g / n_features for g in grid["svr__gamma"]]
     yield "SVR", each(tuned(SVR(epsilon=0.05), grid))
-    mlp = MLPRegressor((20,), solver="lbfgs", max_iter=300, random_state=0)
+    mlp = MLPRegressor(
+        hidden_layer_sizes=(20,), solver="lbfgs", max_iter=300, random_state=0
+    )
     alphas = {"mlpregressor__alpha": [0.1, 1.0, 10.0, 100.0, 1000.0]}
     yield "MLP", tuned(mlp, alphas)
     process = GaussianProcessRegressor(kernel + WhiteKernel(), normalize_y=True)

@@ -28,9 +28,9 @@ SAME_ERROR = 1e-9
 # refuse even strong signals.
 BEATS_FIRST = 2.78
 # The same where the linear part has a decay. Rows are then few, and differences seldom
-# certain. Measured: a network that is not needed costs little there, because its decay
-# is large, one that is missing a tenth of the variance.
-BEATS_RIDGE = 1.0
+# certain. Measured on teachers of 200 rows and 100 inputs: with 1, networks are given
+# up that explain a tenth of the variance; with 0, linear data lose as much.
+BEATS_RIDGE = 0.5
 
 
 @dataclass(frozen=True)

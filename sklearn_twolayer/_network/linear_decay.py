@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import brentq
 
 from sklearn_twolayer._network.objective import before_linear_part
 
@@ -44,8 +44,19 @@ def likely_linear_decay(rows: Rows, network: Network) -> float:
         terms = n_values * np.log(np.maximum(noise, tiny)) + np.log(ratios).sum()
         return float(terms.sum())
 
+    def slope(power: float) -> float:
+        """Derivative of the surprise in the logarithm of the decay."""
+        ratios = 1.0 + squares / (mean * 10.0**power)
+        noise = (seen / ratios[:, None]).sum(axis=0) + left
+        shares = (ratios - 1.0) / ratios
+        falls = (seen * (shares / ratios)[:, None]).sum(axis=0)
+        noise = np.maximum(noise, np.finfo(float).tiny)
+        return float((n_values * falls / noise - shares.sum()).sum())
+
     best = int(np.argmin([surprise(power) for power in POWERS]))
-    step = POWERS[1] - POWERS[0]
-    bounds = POWERS[best] - step, POWERS[best] + step
-    found = minimize_scalar(surprise, bounds=bounds, method="bounded")
-    return float(mean * 10.0**found.x)
+    low, high = POWERS[max(best - 1, 0)], POWERS[min(best + 1, len(POWERS) - 1)]
+    power = POWERS[best]
+    if slope(low) < 0.0 < slope(high):
+        # A zero of the slope is known to more digits than the place of the minimum.
+        power = brentq(slope, low, high, xtol=1e-13)
+    return float(mean * 10.0**power)

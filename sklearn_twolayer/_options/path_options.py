@@ -98,7 +98,7 @@ def check_path_options(
     dtype: str,
     random_state: object,
     checkpoint: object,
-    linear_decay: object = "auto",
+    linear_decay: object = 0.0,
 ) -> PathOptions:
     """Validate the parameters that the regressor and ``two_layer_path`` share."""
     solver = SOLVERS[check_option("solver", solver, list(SOLVERS))]

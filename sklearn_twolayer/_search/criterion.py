@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 # Penalty per parameter. Measured (benchmarks/noise.py): 2 (AIC) keeps neurons that fit
 # noise, log(n_samples) (BIC) drops weak true ones; from 3 to 4 both are rare.
 DEFAULT_PENALTY = 3.5
+# A neuron that takes up all values is priced as if this share were taken, so that its
+# price is finite (convention).
+LARGEST_SHARE_OF_VALUES = 1.0 - 1e-9
 
 
 # Factor between the mean gain of a neuron on noise and its price. It is the ratio of
@@ -67,10 +70,16 @@ class Criterion:
     @classmethod
     def of(cls, rows: Rows, penalty: str | float, fraction: float = 1.0) -> Criterion:
         """The criterion with ``fraction`` of a penalty, a number, "aic" or "bic"."""
+        per_parameter = fraction * penalty_per_parameter(penalty, rows.n_effective)
+        n_parameters = float(max(rows.rank + rows.n_outputs - 1, 1))
+        n_values = rows.n_effective * rows.n_outputs
+        if rows.linear_decay is not None and per_parameter > 0.0:
+            price = price_of_few_rows(per_parameter * n_parameters, n_values)
+            n_parameters = price / per_parameter
         return cls(
-            penalty=fraction * penalty_per_parameter(penalty, rows.n_effective),
-            n_parameters=max(rows.rank + rows.n_outputs - 1, 1),
-            n_values=rows.n_effective * rows.n_outputs,
+            penalty=per_parameter,
+            n_parameters=n_parameters,
+            n_values=n_values,
             n_independent=rows.n_effective * rows.n_effective_outputs,
             n_linear=(rows.linear_degrees_of_freedom + 1) * rows.n_effective_outputs,
         )
@@ -112,6 +121,15 @@ class Criterion:
         if self.price == 0.0 or squares <= 0.0:
             return math.inf
         return self.n_values * math.log1p(max(more, 0.0) / squares) / self.price
+
+
+def price_of_few_rows(price: float, n_values: float) -> float:
+    """The price of a neuron where its parameters may be as many as the values.
+
+    Theory eq. (27).
+    """
+    share = min(0.5 * price / n_values, LARGEST_SHARE_OF_VALUES)
+    return -2.0 * n_values * math.log1p(-share)
 
 
 def penalty_per_parameter(penalty: str | float, n_effective: float) -> float:

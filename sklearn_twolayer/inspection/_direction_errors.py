@@ -98,9 +98,10 @@ def direction_errors(
     Raises
     ------
     TypeError, ValueError
-        If the network was fitted with a schedule, whose bias the covariance does not
-        see, or is a mean of several, or there are no more rows than parameters, or
-        there is one group only, or the data are not as documented.
+        If the network was fitted with a schedule or with a shrunk linear part, whose
+        bias the covariance does not see, or is a mean of several, or there are no
+        more rows than parameters, or there is one group only, or the data are not as
+        documented.
 
     Notes
     -----
@@ -154,6 +155,11 @@ def direction_errors(
             "estimator was fitted with a decay, which biases the directions, or is a "
             "mean of networks: fit RegularizedTwoLayerRegressor with schedule=None or "
             "debias=True for standard errors."
+        )
+    if estimator.linear_decay_ > 0.0:
+        raise ValueError(
+            "estimator was fitted with a decay of its linear part, which biases it: "
+            "fit with linear_decay=0.0, or more rows, for standard errors."
         )
     X = check_inputs(estimator, X, reset=False)
     targets = check_targets(y, X.shape[0])

@@ -132,8 +132,10 @@ def only_our_warnings():
         assert ours[warning.category] in str(warning.message)
 
 
-def fit(problem, **options):
-    model = RegularizedTwoLayerRegressor(random_state=0, **options)
+def fit(problem, *, linear_decay=0.0, **options):
+    model = RegularizedTwoLayerRegressor(
+        random_state=0, linear_decay=linear_decay, **options
+    )
     with only_our_warnings():
         model.fit(problem.X, problem.y, sample_weight=problem.sample_weight)
         model.transform(problem.X)
@@ -209,6 +211,19 @@ def test_search(problem, hidden_bias):
     again = fit(problem, hidden_bias=hidden_bias)
     np.testing.assert_array_equal(model.features_, again.features_)
     np.testing.assert_array_equal(model.predict(problem.X), again.predict(problem.X))
+
+
+@given(problem=problems(), hidden_bias=st.booleans())
+def test_shrunk_linear_part(problem, hidden_bias):
+    model = fit(problem, linear_decay="auto", hidden_bias=hidden_bias)
+    y = problem.y.reshape(len(problem.y), -1)
+    error = y - model.predict(problem.X).reshape(y.shape)
+    spread = problem.share @ np.square(y - problem.share @ y).sum(axis=1)
+    size = problem.share @ np.square(y).sum(axis=1)
+    error = problem.share @ np.square(error).sum(axis=1)
+    assert error <= spread * (1.0 + 1e-5) + 1e-10 * size
+    assert np.isfinite(model.linear_decay_)
+    assert (model.history_["dual_gap"] >= -1e-9 * spread - 10.0 * EPS * size).all()
 
 
 @pytest.mark.parametrize("solver", ["newton", "fast", "gd"])

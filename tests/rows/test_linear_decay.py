@@ -5,7 +5,17 @@ import pytest
 import torch
 from conftest import make_rows, seeded
 from scipy.optimize import approx_fprime, nnls
+from scipy.stats import multivariate_normal
+from sklearn.linear_model import RidgeCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
+from sklearn_twolayer import (
+    RegularizedTwoLayerRegressor,
+    RegularizedTwoLayerRegressorCV,
+    StagedSchedule,
+    two_layer_path,
+)
 from sklearn_twolayer._certificate.certificate import certify
 from sklearn_twolayer._descent.gauss_newton import gauss_newton_matrix
 from sklearn_twolayer._descent.hessian_product import curvature_product
@@ -13,6 +23,9 @@ from sklearn_twolayer._network.fixed_directions import (
     AmplitudeFit,
     fit_output_layer,
     refit_masses,
+)
+from sklearn_twolayer._network.linear_decay import (
+    likely_linear_decay,
 )
 from sklearn_twolayer._network.network import Network, balance
 from sklearn_twolayer._network.noise import with_effective_size
@@ -24,6 +37,8 @@ from sklearn_twolayer._network.objective import (
 )
 from sklearn_twolayer._search import sign_flips
 from sklearn_twolayer._search.criterion import Criterion
+from sklearn_twolayer.datasets import make_two_layer_regression
+from sklearn_twolayer.inspection import direction_errors
 
 # Seed, targets, hidden biases, columns: fewer than the 40 rows, as many, and more.
 CASES = [
@@ -325,3 +340,98 @@ def test_constant_columns_take_no_part_in_wide_data(hidden_bias, n_constant):
     np.testing.assert_allclose(rows.spectrum.squares, plain.spectrum.squares)
     assert rows.units.target_scale == pytest.approx(plain.units.target_scale)
     assert len(rows.spectrum.gram) <= 30
+
+
+@pytest.mark.parametrize("n_features", [8, 60])
+def test_the_likely_decay_has_the_largest_restricted_likelihood(n_features):
+    generator = np.random.default_rng(n_features)
+    X = generator.standard_normal((N_ROWS, n_features))
+    y = X @ generator.standard_normal(n_features) + generator.standard_normal(N_ROWS)
+    rows = make_rows(X, y, linear_decay=1.0)
+    found = likely_linear_decay(rows, Network.empty(rows))
+    inputs = (X - X.mean(axis=0)) / X.std(axis=0) / np.sqrt(N_ROWS)
+    contrasts = np.linalg.svd(np.ones((N_ROWS, 1)))[0][:, 1:]
+
+    def likelihood(rho):
+        covariance = contrasts.T @ (np.eye(N_ROWS) + inputs @ inputs.T / rho)
+        covariance = covariance @ contrasts
+        values = contrasts.T @ y
+        noise = values @ np.linalg.solve(covariance, values) / len(values)
+        return multivariate_normal(cov=noise * covariance).logpdf(values)
+
+    best = likelihood(found)
+    assert all(best >= likelihood(factor * found) for factor in (0.8, 1.25, 0.1, 10.0))
+    hat = inputs @ np.linalg.solve(
+        inputs.T @ inputs + found * np.eye(n_features), inputs.T
+    )
+    decayed = rows.decayed(found)
+    assert decayed.linear_degrees_of_freedom == pytest.approx(np.trace(hat), rel=1e-9)
+
+
+def dense_data(n_samples, n_features, seed=0):
+    """A kink and a linear part along a dense direction, and fresh rows."""
+    generator = np.random.default_rng(seed)
+    w = generator.standard_normal(n_features) / np.sqrt(n_features)
+    X = generator.standard_normal((n_samples + 1000, n_features))
+    clean = np.abs(X @ w) + X @ w
+    y = clean + 0.3 * generator.standard_normal(len(X))
+    return X[:n_samples], y[:n_samples], X[n_samples:], clean[n_samples:]
+
+
+def ridge():
+    return make_pipeline(StandardScaler(), RidgeCV(np.logspace(-3, 5, 33)))
+
+
+def test_one_column_too_many_does_no_harm():
+    for n_samples in (25, 29, 30, 31, 32, 40, 60, 90):
+        X, y, X_new, y_new = dense_data(n_samples, 30)
+        model = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
+        least = ridge().fit(X, y).score(X_new, y_new) - 0.05
+        assert model.score(X_new, y_new) > least, n_samples
+        assert model.linear_decay_ > 0.0
+
+
+def test_cross_validation_finds_what_few_rows_tell():
+    X, y, X_new, y_new = dense_data(200, 60)
+    model = RegularizedTwoLayerRegressorCV(random_state=0).fit(X, y)
+    assert model.score(X_new, y_new) > ridge().fit(X, y).score(X_new, y_new) + 0.05
+
+
+def test_noiseless_teachers_have_no_decay():
+    X, y, teacher = make_two_layer_regression(
+        n_samples=150, n_features=20, n_directions=2, return_teacher=True,
+        random_state=0,
+    )  # fmt: skip
+    model = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
+    assert model.linear_decay_ == 0.0
+    X_new = np.random.default_rng(1).standard_normal((500, 20))
+    error = np.mean((model.predict(X_new) - teacher.predict(X_new)) ** 2)
+    assert error < 1e-14 * np.var(y)
+
+
+def test_a_number_is_the_decay_and_many_rows_have_none():
+    X, y, *_ = dense_data(60, 5)
+    auto = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
+    assert auto.linear_decay_ == 0.0
+    given = RegularizedTwoLayerRegressor(linear_decay=0.7, random_state=0).fit(X, y)
+    assert given.linear_decay_ == 0.7
+    with pytest.raises(ValueError, match=r"linear_decay=0\.0"):
+        direction_errors(given, X, y)
+    with pytest.raises(ValueError, match="linear_decay"):
+        RegularizedTwoLayerRegressor(linear_decay="none").fit(X, y)
+    with pytest.raises(ValueError, match="linear_decay"):
+        RegularizedTwoLayerRegressor(linear_decay=-1.0).fit(X, y)
+
+
+@pytest.mark.parametrize("solver", ["newton", "fast", "gd"])
+def test_paths_of_more_columns_than_rows(solver):
+    X, y, *_ = dense_data(40, 50)
+    path = two_layer_path(
+        X, y, schedule=StagedSchedule([0.5, 0.2]), solver=solver, max_iter=3000,
+        random_state=0,
+    )  # fmt: skip
+    objective, gap = path.history["objective"], path.history["dual_gap"]
+    assert (np.diff(objective) < 0).all()
+    assert (gap >= -1e-9 * objective).all()
+    if solver == "newton":
+        assert (gap <= 1e-3 * objective).all()
