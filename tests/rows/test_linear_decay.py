@@ -385,7 +385,9 @@ def ridge():
 def test_one_column_too_many_does_no_harm():
     for n_samples in (25, 29, 30, 31, 32, 40, 60, 90):
         X, y, X_new, y_new = dense_data(n_samples, 30)
-        model = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
+        model = RegularizedTwoLayerRegressor(linear_decay="auto", random_state=0).fit(
+            X, y
+        )
         least = ridge().fit(X, y).score(X_new, y_new) - 0.05
         assert model.score(X_new, y_new) > least, n_samples
         assert model.linear_decay_ > 0.0
@@ -393,7 +395,9 @@ def test_one_column_too_many_does_no_harm():
 
 def test_cross_validation_finds_what_few_rows_tell():
     X, y, X_new, y_new = dense_data(200, 60)
-    model = RegularizedTwoLayerRegressorCV(random_state=0).fit(X, y)
+    model = RegularizedTwoLayerRegressorCV(linear_decay="auto", random_state=0).fit(
+        X, y
+    )
     assert model.score(X_new, y_new) > ridge().fit(X, y).score(X_new, y_new) + 0.05
 
 
@@ -402,7 +406,7 @@ def test_noiseless_teachers_have_no_decay():
         n_samples=150, n_features=20, n_directions=2, return_teacher=True,
         random_state=0,
     )  # fmt: skip
-    model = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
+    model = RegularizedTwoLayerRegressor(linear_decay="auto", random_state=0).fit(X, y)
     assert model.linear_decay_ == 0.0
     X_new = np.random.default_rng(1).standard_normal((500, 20))
     error = np.mean((model.predict(X_new) - teacher.predict(X_new)) ** 2)
@@ -411,7 +415,7 @@ def test_noiseless_teachers_have_no_decay():
 
 def test_a_number_is_the_decay_and_many_rows_have_none():
     X, y, *_ = dense_data(60, 5)
-    auto = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
+    auto = RegularizedTwoLayerRegressor(linear_decay="auto", random_state=0).fit(X, y)
     assert auto.linear_decay_ == 0.0
     given = RegularizedTwoLayerRegressor(linear_decay=0.7, random_state=0).fit(X, y)
     assert given.linear_decay_ == 0.7
@@ -428,7 +432,7 @@ def test_paths_of_more_columns_than_rows(solver):
     X, y, *_ = dense_data(40, 50)
     path = two_layer_path(
         X, y, schedule=StagedSchedule([0.5, 0.2]), solver=solver, max_iter=3000,
-        random_state=0,
+        linear_decay="auto", random_state=0,
     )  # fmt: skip
     objective, gap = path.history["objective"], path.history["dual_gap"]
     assert (np.diff(objective) < 0).all()
