@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
 # Neurons worth more than so many prices, by a quick measurement, are not measured
 # again: a quick one finds lower gains on noise than a careful one, by up to a half.
-CLEAR_TOGETHER = 4.0
-CLEAR_ALONE = 6.0
+# Measured on noise.py and nulls.py: 4 and 6 find the same and take longer.
+CLEAR_TOGETHER = 3.0
+CLEAR_ALONE = 3.0
 # Neurons worth between one over this and this many prices are measured three times,
 # since ten flips measure the mean gain with an error of some 10 % (convention).
 CLOSE_CALL = 1.6
