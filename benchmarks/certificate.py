@@ -39,8 +39,8 @@ def dense_certificate(model, X, y):
         device=torch.device("cpu"), dtype=torch.float64,
     )  # fmt: skip
     fitted = FittedNetwork(
-        model.features_, model.feature_intercepts_, model.amplitudes_, model.coef_,
-        model.intercept_,
+        model.features_, model.feature_intercepts_, model.amplitudes_,
+        model.linear_coef_, model.linear_intercept_,
     )  # fmt: skip
     weights, amplitudes = map(torch.from_numpy, rows.units.from_user(fitted))
     network = Network.from_parts(weights, amplitudes)

@@ -181,7 +181,7 @@ def predictions(folder):
     """``predict`` on a million rows against two bare products."""
     model = RegularizedTwoLayerRegressor(random_state=0).fit(*draw(5000, 20, 0))
     X = np.random.default_rng(1).standard_normal((1_000_000, 20))
-    weights = np.column_stack([model.features_.T, model.coef_])
+    weights = np.column_stack([model.features_.T, model.linear_coef_])
 
     def bare():
         y = np.empty(len(X))

@@ -57,7 +57,7 @@ def _shape(operator: Operator) -> None:
 
     source = operator.inputs[0].type
     kind = DoubleTensorType if isinstance(source, DoubleTensorType) else FloatTensorType
-    n_outputs = len(np.atleast_1d(operator.raw_operator.intercept_))
+    n_outputs = len(np.atleast_1d(operator.raw_operator.linear_intercept_))
     operator.outputs[0].type = kind([source.shape[0], n_outputs])
 
 
@@ -82,8 +82,8 @@ def _convert(
     dtype = np.float64 if double else np.float32
     version = container.target_opset
     X = OnnxCast(X, to=guess_proto_type(target.type), op_version=version)
-    coef = np.atleast_2d(model.coef_).T.astype(dtype)
-    intercept = np.atleast_1d(model.intercept_).astype(dtype)
+    coef = np.atleast_2d(model.linear_coef_).T.astype(dtype)
+    intercept = np.atleast_1d(model.linear_intercept_).astype(dtype)
     outputs = OnnxMatMul(X, coef, op_version=version)
     if len(model.features_):
         hidden = OnnxMatMul(X, model.features_.T.astype(dtype), op_version=version)

@@ -27,7 +27,7 @@ from sklearn_twolayer._checks.parameters import check_option
 from sklearn_twolayer._export.plain import from_plain, to_plain
 from sklearn_twolayer._export.summary import shares_of_variance, summarized
 from sklearn_twolayer._rows.dask import check_columns, dask_apply, dask_rows
-from sklearn_twolayer._rows.units import FittedNetwork
+from sklearn_twolayer._rows.units import FittedNetwork, present_names
 from sklearn_twolayer._runtime.warn import warn_caller
 from sklearn_twolayer.exceptions import NoFeaturesWarning
 
@@ -68,7 +68,8 @@ class TwoLayerModel(
         from sklearn_twolayer import __version__
 
         version = state.get(VERSION_KEY, "0.1.0.dev0 or earlier")
-        super().__setstate__({k: v for k, v in state.items() if k != VERSION_KEY})
+        state = {k: v for k, v in state.items() if k != VERSION_KEY}
+        super().__setstate__(present_names(state))
         for name, parameter in inspect.signature(type(self)).parameters.items():
             if not hasattr(self, name):  # Earlier versions did not have it.
                 setattr(self, name, parameter.default)
@@ -102,7 +103,7 @@ class TwoLayerModel(
         check_is_fitted(self, FITTED)
         network = self._fitted_network()
         if is_dask(X):
-            return self._lazily("predict", X, np.shape(network.intercept))
+            return self._lazily("predict", X, np.shape(network.linear_intercept))
         return network.predict(check_inputs(self, X, reset=False))
 
     def transform(self, X: Any) -> np.ndarray:
@@ -185,8 +186,8 @@ class TwoLayerModel(
         -------
         module : torch.nn.Module
             Module in double precision with the parameters `features`,
-            `feature_intercepts`, `amplitudes`, `coef` and `intercept`, which can be
-            trained further.
+            `feature_intercepts`, `amplitudes`, `linear_coef` and `linear_intercept`,
+            which can be trained further.
         """
         check_is_fitted(self, FITTED)
         from sklearn_twolayer._export.torch_module import TwoLayerModule
@@ -269,6 +270,6 @@ class TwoLayerModel(
             features=self.features_,
             feature_intercepts=self.feature_intercepts_,
             amplitudes=self.amplitudes_,
-            coef=self.coef_,
-            intercept=self.intercept_,
+            linear_coef=self.linear_coef_,
+            linear_intercept=self.linear_intercept_,
         )

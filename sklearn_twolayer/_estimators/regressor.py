@@ -43,7 +43,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
 
     Fits::
 
-        f(x) = intercept + coef . x + sum_j a_j relu(w_j . x + b_j)
+        f(x) = linear_intercept + linear_coef . x + sum_j a_j relu(w_j . x + b_j)
 
     by minimising, at each weight decay ``lambda`` of a decreasing schedule::
 
@@ -150,10 +150,10 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
     verbose : int, default=0
         If positive, print one line for each stage.
     linear_decay : "auto" or float, default=0.0
-        Decay ``rho`` of the linear part, a penalty ``rho / 2 ||coef||^2`` in scaled
-        columns; 0 for none. "auto" has none from ten rows an input on. Below, it is the
-        one under which the targets are most likely, or none if a network without it
-        fits exactly.
+        Decay ``rho`` of the linear part, a penalty ``rho / 2 ||linear_coef||^2`` in
+        scaled columns; 0 for none. "auto" has none from ten rows an input on. Below, it
+        is the one under which the targets are most likely, or none if a network without
+        it fits exactly.
 
     Attributes
     ----------
@@ -164,9 +164,9 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         Hidden biases on the scale of `features_`.
     amplitudes_ : ndarray of shape (n_features_out,) or (n_features_out, n_outputs)
         Output weight of each feature.
-    coef_ : ndarray of shape (n_features_in,) or (n_outputs, n_features_in)
+    linear_coef_ : ndarray of shape (n_features_in,) or (n_outputs, n_features_in)
         Coefficients of the linear part.
-    intercept_ : float or ndarray of shape (n_outputs,)
+    linear_intercept_ : float or ndarray of shape (n_outputs,)
         Constant of the linear part.
     lambda_max_ : float
         The least decay at which the best network has no neuron, as far as the search
@@ -207,8 +207,9 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
 
     Notes
     -----
-    The prediction is, to rounding, ``intercept_ + X @ coef_.T + relu(X @ features_.T +
-    feature_intercepts_) @ amplitudes_``. A fitted estimator holds NumPy arrays only.
+    The prediction is, to rounding, ``linear_intercept_ + X @ linear_coef_.T + relu(X @
+    features_.T + feature_intercepts_) @ amplitudes_``. A fitted estimator holds NumPy
+    arrays only.
 
     If no direction helps, `features_` has shape ``(0, n_features_in_)``, the model is
     linear, and `transform` warns and returns no columns.

@@ -118,11 +118,11 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         Hidden biases on the scale of `features_`.
     amplitudes_ : ndarray of shape (n_features_out,) or (n_features_out, n_outputs)
         Output weight of each feature.
-    coef_ : ndarray of shape (n_features_in,) or (n_outputs, n_features_in)
+    linear_coef_ : ndarray of shape (n_features_in,) or (n_outputs, n_features_in)
         Coefficients of the linear part.
     linear_decay_ : float
         Decay of the linear part, for scaled columns.
-    intercept_ : float or ndarray of shape (n_outputs,)
+    linear_intercept_ : float or ndarray of shape (n_outputs,)
         Constant of the linear part.
     lambda_ : float
         The decay chosen, for all rows; for debiased networks, the noise level that

@@ -36,7 +36,8 @@ class TwoLayerPath:
         Decays.
     networks : tuple of FittedNetwork, of length n_stages
         The network of each stage, in the units of ``X`` and ``y``, with `features`,
-        `feature_intercepts`, `amplitudes`, `coef`, `intercept` and `predict`.
+        `feature_intercepts`, `amplitudes`, `linear_coef`, `linear_intercept` and
+        `predict`.
     debiased : tuple of FittedNetwork, of length n_stages, or None
         The networks refitted without decay; None if `debias` is False.
     history : dict of str to ndarray of shape (n_stages,)

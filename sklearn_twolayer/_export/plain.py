@@ -17,12 +17,14 @@ from sklearn_twolayer._options.schedule import (
     GeometricSchedule,
     StagedSchedule,
 )
+from sklearn_twolayer._rows.units import present_names
 
 ModelT = TypeVar("ModelT", bound=BaseEstimator)
 
-# Name and version of the format, which stand in each dictionary.
+# Name and version of the format, which stand in each dictionary. Version 1 called the
+# linear part `coef_` and `intercept_`, and is read.
 FORMAT = "sklearn_twolayer"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 # Classes of schedules that can be stored, by their names.
 SCHEDULES: dict[str, type[BaseEstimator]] = {
     kind.__name__: kind
@@ -61,12 +63,12 @@ def from_plain(kind: type[ModelT], plain: object) -> ModelT:
         raise ValueError(
             f"data must be a dictionary made by to_dict, with 'format': {FORMAT!r}."
         )
-    if plain.get("version") != FORMAT_VERSION:
+    if plain.get("version") not in (1, FORMAT_VERSION):
         raise ValueError(
             f"data has the format version {plain.get('version')!r} and was written by "
             f"sklearn_twolayer {plain.get('package_version', 'of unknown version')}; "
-            f"this release reads the format version {FORMAT_VERSION}: fit anew, or use "
-            "that release."
+            f"this release reads the format versions 1 and {FORMAT_VERSION}: fit anew, "
+            "or use that release."
         )
     if plain.get("class") != kind.__name__:
         raise ValueError(
@@ -76,6 +78,7 @@ def from_plain(kind: type[ModelT], plain: object) -> ModelT:
     parameters, fitted = plain.get("parameters"), plain.get("fitted")
     if not isinstance(parameters, dict) or not isinstance(fitted, dict):
         raise ValueError("data must have dictionaries 'parameters' and 'fitted'.")
+    fitted = present_names(fitted)
     known = kind().get_params(deep=False)
     unknown = [name for name in parameters if name not in known]
     wrong = [n for n in fitted if not n.isidentifier() or n[0] == "_" or n[-1] != "_"]
@@ -93,12 +96,12 @@ def _check_shapes(estimator: BaseEstimator) -> None:
     """Raise an error if the network could not predict."""
     try:
         n_out, n_in = estimator.features_.shape
-        outputs = estimator.coef_.shape[:-1]
+        outputs = estimator.linear_coef_.shape[:-1]
         agree = (
             estimator.feature_intercepts_.shape == (n_out,)
             and estimator.amplitudes_.shape == (n_out, *outputs)
-            and estimator.coef_.shape == (*outputs, n_in)
-            and np.shape(estimator.intercept_) == outputs
+            and estimator.linear_coef_.shape == (*outputs, n_in)
+            and np.shape(estimator.linear_intercept_) == outputs
             and estimator.n_features_in_ == n_in
         )
     except (AttributeError, ValueError) as error:

@@ -9,9 +9,11 @@ from sklearn_twolayer._rows.units import FittedNetwork
 
 
 class TwoLayerModule(torch.nn.Module):
-    """``intercept + X coef' + relu(X features' + feature_intercepts) amplitudes``.
+    """The function of a fitted network, with its attributes as parameters.
 
-    Parameters have double precision; ``module.float()`` converts them to single.
+    It is ``linear_intercept + X linear_coef' + relu(X features' + feature_intercepts)
+    amplitudes``. Parameters have double precision; ``module.float()`` converts them to
+    single.
     """
 
     def __init__(self, network: FittedNetwork) -> None:
@@ -20,14 +22,15 @@ class TwoLayerModule(torch.nn.Module):
         self.features = _parameter(network.features)
         self.feature_intercepts = _parameter(network.feature_intercepts)
         self.amplitudes = _parameter(amplitudes)
-        self.coef = _parameter(np.atleast_2d(network.coef))
-        self.intercept = _parameter(np.atleast_1d(network.intercept))
-        self.output_shape = network.coef.shape[:-1]
+        self.linear_coef = _parameter(np.atleast_2d(network.linear_coef))
+        self.linear_intercept = _parameter(np.atleast_1d(network.linear_intercept))
+        self.output_shape = network.linear_coef.shape[:-1]
 
     def forward(self, X: torch.Tensor) -> torch.Tensor:
         """Predictions of shape (n_samples,) or (n_samples, n_outputs)."""
         hidden = torch.relu(X @ self.features.T + self.feature_intercepts)
-        outputs = hidden @ self.amplitudes + X @ self.coef.T + self.intercept
+        linear = X @ self.linear_coef.T + self.linear_intercept
+        outputs = hidden @ self.amplitudes + linear
         return outputs.reshape(*X.shape[:-1], *self.output_shape)
 
 

@@ -5,8 +5,9 @@ This module uses NumPy only.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from scipy import sparse
@@ -16,12 +17,24 @@ from sklearn_twolayer._rows.blocks import row_blocks
 if TYPE_CHECKING:
     from sklearn_twolayer._rows.columns import Columns
 
+ValueT = TypeVar("ValueT")
+
+
+# Early files of 0.1.0.dev0 call the linear part as scikit-learn's linear models do.
+EARLY_NAMES = {"coef": "linear_coef", "intercept": "linear_intercept"}
+
+
+def present_names(values: Mapping[str, ValueT]) -> dict[str, ValueT]:
+    """The values of an early file, by the names that attributes have now."""
+    early = {**EARLY_NAMES, **{f"{k}_": f"{v}_" for k, v in EARLY_NAMES.items()}}
+    return {early.get(name, name): value for name, value in values.items()}
+
 
 @dataclass(frozen=True, eq=False)
 class FittedNetwork:
     """A two-layer network in the units of ``X`` and ``y``.
 
-    The prediction is ``intercept + X @ coef.T + relu(X @ features.T +
+    The prediction is ``linear_intercept + X @ linear_coef.T + relu(X @ features.T +
     feature_intercepts) @ amplitudes``.
 
     Parameters
@@ -32,17 +45,17 @@ class FittedNetwork:
         Hidden biases.
     amplitudes : ndarray of shape (n_features_out,) or (n_features_out, n_outputs)
         Output weights.
-    coef : ndarray of shape (n_features_in,) or (n_outputs, n_features_in)
+    linear_coef : ndarray of shape (n_features_in,) or (n_outputs, n_features_in)
         Coefficients of the linear part.
-    intercept : float or ndarray of shape (n_outputs,)
+    linear_intercept : float or ndarray of shape (n_outputs,)
         Constant of the linear part.
     """
 
     features: np.ndarray
     feature_intercepts: np.ndarray
     amplitudes: np.ndarray
-    coef: np.ndarray
-    intercept: float | np.ndarray
+    linear_coef: np.ndarray
+    linear_intercept: float | np.ndarray
 
     @property
     def n_features(self) -> int:
@@ -52,7 +65,7 @@ class FittedNetwork:
     @property
     def n_outputs(self) -> int:
         """Number of targets."""
-        return len(np.atleast_2d(self.coef))
+        return len(np.atleast_2d(self.linear_coef))
 
     def project(self, X: np.ndarray | sparse.csr_array) -> np.ndarray:
         """Compute pre-activations ``X @ features.T + feature_intercepts``.
@@ -86,7 +99,7 @@ class FittedNetwork:
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             Predictions.
         """
-        n_features, coef = self.n_features, np.atleast_2d(self.coef)
+        n_features, coef = self.n_features, np.atleast_2d(self.linear_coef)
         weights = np.ascontiguousarray(np.vstack([self.features, coef]).T)
         biases = self.feature_intercepts[:, np.newaxis]
         amplitudes = self.amplitudes.reshape(n_features, len(coef)).T
@@ -100,8 +113,12 @@ class FittedNetwork:
             activations += biases
             np.maximum(activations, 0.0, out=activations)
             outputs[rows] = (amplitudes @ activations + projection[n_features:]).T
-        outputs += self.intercept
-        return outputs.reshape((len(outputs), *self.coef.shape[:-1]))
+        outputs += self.linear_intercept
+        return outputs.reshape((len(outputs), *self.linear_coef.shape[:-1]))
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        """Read early pickles, too."""
+        vars(self).update(present_names(state))
 
     def attributes(self) -> dict[str, float | np.ndarray]:
         """Collect the fitted attributes of the estimator that predictions need.
@@ -195,7 +212,7 @@ def check_continues(
     network: FittedNetwork, n_features_in: int, y_shape: tuple[int, ...]
 ) -> None:
     """Refuse to continue from a network on data of another shape."""
-    expected = (network.features.shape[1], network.coef.shape[:-1])
+    expected = (network.features.shape[1], network.linear_coef.shape[:-1])
     if expected != (n_features_in, y_shape[1:]):
         raise ValueError(
             "warm_start=True continues from the previous fit, which had "

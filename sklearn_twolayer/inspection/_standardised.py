@@ -101,9 +101,9 @@ class StandardisedNetwork:
         amplitudes = network.amplitudes.reshape(network.n_features, network.n_outputs)
         amplitudes = amplitudes * lengths[:, np.newaxis]
         target_scale = np.abs(amplitudes).max() or 1.0
-        coef = np.atleast_2d(network.coef)
+        coef = np.atleast_2d(network.linear_coef)
         linear = (coef * np.where(columns.varies, columns.scale, 0.0)).T
-        constant = network.intercept + coef @ columns.shift
+        constant = network.linear_intercept + coef @ columns.shift
         return cls(
             columns=columns,
             directions=directions,

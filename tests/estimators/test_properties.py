@@ -169,7 +169,7 @@ def rounding(model, problem):
     """Size of the terms that a prediction is made of, times the unit of rounding."""
     X, amplitudes = np.abs(problem.X.astype(float)), np.abs(model.amplitudes_)
     activations = X @ np.abs(model.features_).T + np.abs(model.feature_intercepts_)
-    terms = np.abs(model.intercept_) + X @ np.abs(model.coef_).T
+    terms = np.abs(model.linear_intercept_) + X @ np.abs(model.linear_coef_).T
     return EPS * (X.shape[1] + 10) * (terms + activations @ amplitudes)
 
 
@@ -185,7 +185,9 @@ def check_fit(model, problem):
     np.testing.assert_allclose(np.linalg.norm(model.features_, axis=1), 1.0, rtol=1e-9)
 
     hidden = np.maximum(X @ model.features_.T + model.feature_intercepts_, 0.0)
-    expected = model.intercept_ + X @ model.coef_.T + hidden @ model.amplitudes_
+    expected = (
+        model.linear_intercept_ + X @ model.linear_coef_.T + hidden @ model.amplitudes_
+    )
     error = rounding(model, problem)
     assert (np.abs(predictions - expected) <= error).all()
 

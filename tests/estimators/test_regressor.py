@@ -49,7 +49,11 @@ def test_predict_identity(hidden_bias, standardize, n_targets):
     model = quick(hidden_bias=hidden_bias, standardize=standardize).fit(X, y)
     projection = X @ model.features_.T + model.feature_intercepts_
     activation = np.maximum(projection, 0.0)
-    expected = model.intercept_ + X @ model.coef_.T + activation @ model.amplitudes_
+    expected = (
+        model.linear_intercept_
+        + X @ model.linear_coef_.T
+        + activation @ model.amplitudes_
+    )
     np.testing.assert_allclose(model.predict(X), expected, rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(model.transform(X), projection)
     model.set_params(feature_output="activation")
@@ -67,8 +71,8 @@ def test_attributes_have_the_documented_shapes():
         assert model.features_.shape == (k, 5)
         assert model.feature_intercepts_.shape == (k,)
         assert model.amplitudes_.shape == (k, *outputs)
-        assert model.coef_.shape == (*outputs, 5)
-        assert np.shape(model.intercept_) == outputs
+        assert model.linear_coef_.shape == (*outputs, 5)
+        assert np.shape(model.linear_intercept_) == outputs
         assert model.predict(X).shape == target.shape
         assert model.lambdas_.shape == (2,)
         assert {len(values) for values in model.history_.values()} == {2}

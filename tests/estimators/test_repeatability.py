@@ -31,7 +31,13 @@ MODELS = {
     ),
     "cv": RegularizedTwoLayerRegressorCV(lambdas=6, cv=3, random_state=3),
 }
-FITTED = ("features_", "feature_intercepts_", "amplitudes_", "coef_", "intercept_")
+FITTED = (
+    "features_",
+    "feature_intercepts_",
+    "amplitudes_",
+    "linear_coef_",
+    "linear_intercept_",
+)
 
 
 def digits(model):

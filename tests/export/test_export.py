@@ -113,10 +113,10 @@ def test_torch_module_predicts_the_same_and_can_be_trained(data):
         predictions = module(torch.from_numpy(X))
     np.testing.assert_allclose(predictions.numpy(), model.predict(X), atol=1e-12)
     with torch.no_grad():  # changing the module leaves the estimator alone
-        module.coef += 1.0
-    assert not np.allclose(module.coef.detach().numpy(), model.coef_)
+        module.linear_coef += 1.0
+    assert not np.allclose(module.linear_coef.detach().numpy(), model.linear_coef_)
     module(torch.from_numpy(X)).sum().backward()
-    assert module.intercept.grad is not None
+    assert module.linear_intercept.grad is not None
     assert module.float()(torch.from_numpy(X).float()).dtype == torch.float32
 
 
@@ -217,8 +217,10 @@ def changed(data, **changes):
             "do not fit together",
         ),
         (
-            lambda d: changed(d, fitted={**d["fitted"], "coef_": {"array": [1]}}),
-            "coef_ that cannot be read",
+            lambda d: changed(
+                d, fitted={**d["fitted"], "linear_coef_": {"array": [1]}}
+            ),
+            "linear_coef_ that cannot be read",
         ),
         (
             lambda d: changed(
@@ -231,10 +233,10 @@ def changed(data, **changes):
                 d,
                 fitted={
                     **d["fitted"],
-                    "coef_": {"array": ["x"], "shape": [1], "dtype": "object"},
+                    "linear_coef_": {"array": ["x"], "shape": [1], "dtype": "object"},
                 },
             ),
-            "coef_ that cannot be read",
+            "linear_coef_ that cannot be read",
         ),
     ],
 )
@@ -298,6 +300,32 @@ def test_pickles_of_before_the_folders_still_load():
         assert type(model).from_dict(model.to_dict()).get_params()
     assert models[1].schedule.lambdas == [0.5, 0.2]
     assert network.predict(X).shape == (len(X),)
+
+
+@pytest.mark.parametrize("kind", ["regressor", "cv"])
+def test_no_attribute_looks_like_a_linear_model(data, kind):
+    """Scikit-learn's selectors and shap prefer ``coef_`` to everything else."""
+    X, y, model = data
+    if kind == "cv":
+        model = RegularizedTwoLayerRegressorCV(lambdas=3, cv=3, random_state=0).fit(
+            X, y
+        )
+    for name in ("coef_", "intercept_"):
+        assert not hasattr(model, name)
+        assert hasattr(model, f"linear_{name}")
+
+
+def test_json_of_the_first_version_is_read(data):
+    X, _, model = data
+    plain = model.to_dict()
+    early = {
+        name.removeprefix("linear_") if name != "linear_decay_" else name: value
+        for name, value in plain["fitted"].items()
+    }
+    assert {"coef_", "intercept_"} < early.keys()
+    restored = type(model).from_dict({**plain, "version": 1, "fitted": early})
+    np.testing.assert_array_equal(restored.predict(X), model.predict(X))
+    assert not hasattr(restored, "coef_")
 
 
 def test_pickles_that_lack_an_attribute_are_refused(data):

@@ -51,7 +51,7 @@ def interrupted(model, after, X=X, y=Y):
 
 
 def same(model, other):
-    for name in ("features_", "feature_intercepts_", "amplitudes_", "coef_"):
+    for name in ("features_", "feature_intercepts_", "amplitudes_", "linear_coef_"):
         np.testing.assert_array_equal(getattr(model, name), getattr(other, name))
     for name in ("loss", "dual_gap", "certificate", "masses", "n_iter"):
         np.testing.assert_array_equal(model.history_[name], other.history_[name])
@@ -240,7 +240,7 @@ model = RegularizedTwoLayerRegressor(
     schedule=schedule, solver="fast", random_state=0, checkpoint=sys.argv[1] or None)
 print("ready", flush=True)
 model.fit(X, y)
-np.savez(sys.argv[2], features=model.features_, coef=model.coef_)
+np.savez(sys.argv[2], features=model.features_, coef=model.linear_coef_)
 """
 
 

@@ -40,15 +40,15 @@ def in_other_units(model, factors, offsets, unit=1.0):
     largest = np.abs(features).max(axis=1)
     lengths = largest * np.linalg.norm(features / largest[:, None], axis=1)
     features = features / lengths[:, None]
-    coef = model.coef_ / factors * unit
-    constant = model.intercept_ * unit - coef @ offsets
+    coef = model.linear_coef_ / factors * unit
+    constant = model.linear_intercept_ * unit - coef @ offsets
     return changed(
         model,
         features_=features,
         feature_intercepts_=model.feature_intercepts_ / lengths - features @ offsets,
         amplitudes_=(model.amplitudes_.T * lengths * unit).T,
-        coef_=coef,
-        intercept_=constant if model.coef_.ndim > 1 else float(constant),
+        linear_coef_=coef,
+        linear_intercept_=constant if model.linear_coef_.ndim > 1 else float(constant),
     )
 
 
@@ -121,16 +121,16 @@ def test_a_small_target_has_errors_of_its_own_size(size):
     small = changed(
         model,
         amplitudes_=model.amplitudes_ * sizes,
-        coef_=model.coef_ * sizes[:, None],
-        intercept_=model.intercept_ * sizes,
+        linear_coef_=model.linear_coef_ * sizes[:, None],
+        linear_intercept_=model.linear_intercept_ * sizes,
     )
     errors = direction_errors(small, X, y * sizes)
     relative = errors.amplitudes[:, 1] / size
     tiny = changed(
         model,
         amplitudes_=model.amplitudes_ * [1.0, 1e-5],
-        coef_=model.coef_ * [[1.0], [1e-5]],
-        intercept_=model.intercept_ * [1.0, 1e-5],
+        linear_coef_=model.linear_coef_ * [[1.0], [1e-5]],
+        linear_intercept_=model.linear_intercept_ * [1.0, 1e-5],
     )
     expected = direction_errors(tiny, X, y * [1.0, 1e-5]).amplitudes[:, 1] / 1e-5
     np.testing.assert_allclose(relative, expected, rtol=1e-6 + 10 * size)
@@ -209,7 +209,7 @@ def test_columns_that_say_nothing_do_no_harm(column):
         model,
         n_features_in_=4,
         features_=np.column_stack([model.features_, np.zeros(2)]),
-        coef_=np.append(model.coef_, 0.0),
+        linear_coef_=np.append(model.linear_coef_, 0.0),
     )
     found = direction_errors(other, wide, y)
     if isinstance(column, str):  # the data do not say how the two share the loading

@@ -17,10 +17,10 @@ class Plain:
     def __init__(self, model, X, y, weights, groups, step=1e-6):
         self.shapes = [
             model.features_, model.feature_intercepts_, model.amplitudes_,
-            model.coef_, np.atleast_1d(model.intercept_),
+            model.linear_coef_, np.atleast_1d(model.linear_intercept_),
         ]  # fmt: skip
         self.X, self.sizes = X, [v.size for v in self.shapes]
-        self.n_targets = len(np.atleast_2d(model.coef_))
+        self.n_targets = len(np.atleast_2d(model.linear_coef_))
         self.ends = np.cumsum(self.sizes)
         theta = np.concatenate([v.ravel() for v in self.shapes])
         self.J = np.stack(

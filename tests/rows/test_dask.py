@@ -44,7 +44,12 @@ def data():
 
 
 def same_model(model, expected, atol=1e-6):
-    for name in ("features_", "feature_intercepts_", "amplitudes_", "intercept_"):
+    for name in (
+        "features_",
+        "feature_intercepts_",
+        "amplitudes_",
+        "linear_intercept_",
+    ):
         np.testing.assert_allclose(
             getattr(model, name), getattr(expected, name), rtol=0, atol=atol
         )

@@ -20,7 +20,13 @@ from sklearn_twolayer.metrics import match_directions
 # Quick fits end before they are certified.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
-ATTRIBUTES = ["features_", "feature_intercepts_", "amplitudes_", "coef_", "intercept_"]
+ATTRIBUTES = [
+    "features_",
+    "feature_intercepts_",
+    "amplitudes_",
+    "linear_coef_",
+    "linear_intercept_",
+]
 
 
 def same_model(model, expected, atol):
