@@ -149,7 +149,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         moment. Without a schedule a fit is one stage. Delete it to begin anew.
     verbose : int, default=0
         If positive, print one line for each stage.
-    linear_decay : "auto" or float, default=0.0
+    linear_decay : "auto" or float, default="auto"
         Decay ``rho`` of the linear part, a penalty ``rho / 2 ||linear_coef||^2`` in
         scaled columns; 0 for none. "auto" has none from ten rows an input on. Below, it
         is the one under which the targets are most likely, or none if a network without
@@ -256,7 +256,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         random_state: object = None,
         checkpoint: object = None,
         verbose: int = 0,
-        linear_decay: str | float = 0.0,
+        linear_decay: str | float = "auto",
     ) -> None:
         self.n_neurons = n_neurons
         self.schedule = schedule

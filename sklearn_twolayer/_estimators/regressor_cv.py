@@ -105,7 +105,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         an int for repeatable results; None takes a new seed each time.
     verbose : int, default=0
         If positive, print one line for each stage of the path on all rows.
-    linear_decay : "auto" or float, default=0.0
+    linear_decay : "auto" or float, default="auto"
         Decay of the linear part, as in :class:`RegularizedTwoLayerRegressor`. Where
         "auto" has one, the folds compare it with ten times as much.
 
@@ -225,7 +225,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         dtype: str = "float64",
         random_state: object = None,
         verbose: int = 0,
-        linear_decay: str | float = 0.0,
+        linear_decay: str | float = "auto",
     ) -> None:
         self.lambdas = lambdas
         self.eps = eps

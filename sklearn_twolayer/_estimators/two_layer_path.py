@@ -74,7 +74,7 @@ def two_layer_path(
     dtype: str = "float64",
     random_state: object = None,
     checkpoint: object = None,
-    linear_decay: str | float = 0.0,
+    linear_decay: str | float = "auto",
 ) -> TwoLayerPath:
     """Follow a decreasing schedule of weight decays in one warm-started pass.
 
@@ -125,7 +125,7 @@ def two_layer_path(
         stage, with the same result as without the interruption; a file of another fit
         raises an error. It holds plain arrays, reading it executes nothing, and it is
         complete at any moment. Delete it to begin anew.
-    linear_decay : "auto" or float, default=0.0
+    linear_decay : "auto" or float, default="auto"
         Decay of the linear part, as in :class:`RegularizedTwoLayerRegressor`.
 
     Returns

@@ -17,15 +17,13 @@ from sklearn_twolayer._network.objective import linear_part_at
 from sklearn_twolayer._options.path_options import PathOptions
 from sklearn_twolayer._path.path import start_path
 from sklearn_twolayer._path.stage import PathStart
+from sklearn_twolayer._rows.distinct import ROWS_PER_INPUT
 from sklearn_twolayer._rows.raw import RawRows, sizes
 from sklearn_twolayer._rows.rows import Rows
 from sklearn_twolayer._rows.units import FittedNetwork
 from sklearn_twolayer._runtime.memory import check_memory
 from sklearn_twolayer._search.tuning import DEFAULT_TUNING, SearchTuning
 
-# Rows for each input from which on the data are taken not to ask for a decay of the
-# linear part: its coefficients then cost at most a tenth of the noise (convention).
-ROWS_PER_INPUT = 10.0
 # Number of neurons at the start of solvers that can add neurons. Measured: 24 to 48
 # neurons give results as good.
 FEW_NEURONS = 32

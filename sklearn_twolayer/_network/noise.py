@@ -35,7 +35,7 @@ def with_effective_size(rows: Rows, network: Network) -> Rows:
     if weighted == 0.0:
         return rows
     squares = residual.squares - residual.linear_penalty
-    n_effective = min(squares / weighted, float(rows.n_samples))
+    n_effective = min(squares / weighted, float(rows.n_distinct))
     if rows.n_outputs == 1:
         return replace(rows, n_effective=n_effective)
     products = rows.total(_target_products, residual.values)

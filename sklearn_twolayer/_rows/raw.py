@@ -115,6 +115,11 @@ def sizes(raw: RawPart) -> tuple[int, int, int]:
     return len(raw.y), raw.X.shape[1], raw.y.shape[1]
 
 
+def weight_facts(raw: RawPart) -> tuple[float, int]:
+    """The largest weight and the number of rows."""
+    return raw.sample_weight.max(initial=0.0), len(raw.sample_weight)
+
+
 def sampled(raw: RawPart, share: float, seed: int) -> RawPart:
     """A random share of the rows, in memory."""
     n_rows = len(raw.y)

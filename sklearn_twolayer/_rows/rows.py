@@ -12,6 +12,7 @@ import torch
 from scipy import sparse
 
 from sklearn_twolayer._checks.data import SINGLE
+from sklearn_twolayer._rows.distinct import distinct_weights
 from sklearn_twolayer._rows.inputs import DenseInputs
 from sklearn_twolayer._rows.kept_columns import by_their_gram, by_their_sizes
 from sklearn_twolayer._rows.linear_basis import CONSTANT, linear_bases
@@ -22,14 +23,13 @@ from sklearn_twolayer._rows.linear_decay import (
 )
 from sklearn_twolayer._rows.part import Part
 from sklearn_twolayer._rows.parts import Kept, LocalParts, Parts
-from sklearn_twolayer._rows.raw import RawPart, Shares
+from sklearn_twolayer._rows.raw import RawPart, Shares, weight_facts
 from sklearn_twolayer._rows.spectrum import Spectrum
 from sklearn_twolayer._rows.standardize import (
     find_standardization,
     relative_weight_sums,
     spread_and_spacing,
     standardized_part,
-    weight_facts,
 )
 from sklearn_twolayer._rows.sums import add, added_up
 from sklearn_twolayer._rows.units import Units
@@ -77,6 +77,9 @@ class Rows:
         Rank of the inputs that the neurons see, as far as the linear part resolves it,
         or of the eigenvalues above rounding if it is shrunk.
         Prices and noise levels count it, because other weights change nothing.
+    n_distinct : int
+        Number of different rows, if there are few for the columns and the linear part
+        is to be shrunk; otherwise of all rows.
     n_effective : float
         Effective sample size (theory eq. 16), for noise levels and criteria.
     n_effective_outputs : float
@@ -104,6 +107,7 @@ class Rows:
     n_inputs: int
     far_columns: list[int]
     rank: int
+    n_distinct: int
     n_effective: float
     n_effective_outputs: float
     linear_basis: torch.Tensor
@@ -160,9 +164,14 @@ class Rows:
         largest, counts = zip(*raw.gather(weight_facts), strict=True)
         total, squares = added_up(raw.gather(relative_weight_sums, max(largest)))
         shares = Shares(max(largest), total)
+        n_distinct = sum(counts)
         standardization, target_mean = find_standardization(
             raw, shares, dtype, standardize=standardize, hidden_bias=hidden_bias
         )
+        if shrinks:
+            weights = distinct_weights(raw, len(standardization.shift))
+            if weights is not None:
+                n_distinct, squares = len(weights), np.square(weights).sum()
         parts = raw.made(
             raw.keep(standardized_part, shares, standardization, target_mean)
         )
@@ -206,6 +215,7 @@ class Rows:
             far_columns=far_columns,
             # The span of what neurons without biases see may have the constant input.
             rank=min(len(sizes), basis.shape[1]),
+            n_distinct=n_distinct,
             # Until a residual is known, all rows are assumed to be equally noisy, and
             # the targets to be as correlated as what they leave (eqs. 16 and 23).
             n_effective=float(total**2 / squares),

@@ -28,11 +28,6 @@ KEPT_ENTRIES = 2**24
 KEPT_MAPPED_ENTRIES = 2**20
 
 
-def weight_facts(raw: RawPart) -> tuple[float, int]:
-    """The largest weight and the number of rows."""
-    return raw.sample_weight.max(initial=0.0), len(raw.sample_weight)
-
-
 def relative_weight_sums(raw: RawPart, largest: float) -> tuple[float, float]:
     """Sum of the weights divided by the largest, and sum of the squares of these."""
     relative = raw.sample_weight / largest
