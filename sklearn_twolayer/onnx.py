@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.compose import ColumnTransformer
 
+from sklearn_twolayer._estimators.base import TwoLayerModel
 from sklearn_twolayer._estimators.regressor import RegularizedTwoLayerRegressor
 from sklearn_twolayer._estimators.regressor_cv import RegularizedTwoLayerRegressorCV
 
 if TYPE_CHECKING:
+    from skl2onnx.algebra.onnx_operator import OnnxOperator
     from skl2onnx.common._container import ModelComponentContainer
-    from skl2onnx.common._topology import Operator, Scope
+    from skl2onnx.common._topology import Operator, Scope, Variable
 
 __all__ = ["register_onnx_converters"]
 
+KINDS = (RegularizedTwoLayerRegressor, RegularizedTwoLayerRegressorCV)
+# Operators that skl2onnx adds after predictions, too, to convert their type.
+CONVERSIONS = ("SklearnCast", "SklearnIdentity")
+
 
 def register_onnx_converters() -> None:
-    """Make skl2onnx convert the predictions of this package's estimators.
+    """Make skl2onnx convert this package's estimators.
 
-    Afterwards `skl2onnx.to_onnx` takes them alone or as the last step of a Pipeline.
-    Graphs compute in the precision of their inputs: only with double inputs are the
-    predictions equal to those of the estimator. Calling this twice does no harm.
+    Afterwards `skl2onnx.to_onnx` takes them alone or inside other estimators. What
+    scikit-learn would call is exported: `predict` of an estimator alone, in an ensemble
+    or as the last step of a :class:`~sklearn.pipeline.Pipeline`; `transform` of an
+    earlier step and inside a :class:`~sklearn.pipeline.FeatureUnion` or
+    :class:`~sklearn.compose.ColumnTransformer`. Graphs compute in the precision of
+    their inputs: only with double inputs are the results equal to those of the
+    estimator. Calling this twice does no harm.
 
     Raises
     ------
@@ -39,62 +50,140 @@ def register_onnx_converters() -> None:
     >>> graph = skl2onnx.to_onnx(model, X)  # doctest: +SKIP
     """
     try:
-        from skl2onnx import update_registered_converter
+        from skl2onnx import update_registered_converter, update_registered_parser
     except ImportError as error:
         raise ImportError(
             "register_onnx_converters needs skl2onnx: "
             "python -m pip install 'sklearn-twolayer[onnx]'."
         ) from error
-    for kind in (RegularizedTwoLayerRegressor, RegularizedTwoLayerRegressorCV):
+    for kind in KINDS:
         update_registered_converter(
             kind, f"SklearnTwolayer{kind.__name__}", _shape, _convert, overwrite=True
         )
+    update_registered_parser(ColumnTransformer, _parse_column_transformer)
+
+
+def _parse_column_transformer(
+    scope: Scope,
+    model: ColumnTransformer,
+    inputs: list[Variable],
+    custom_parsers: dict[type, Any] | None = None,
+) -> list[Variable]:
+    """Let another operator read the output of each network, as `_is_read` expects.
+
+    Of more than one transformer, skl2onnx joins the outputs anyway.
+    """
+    from skl2onnx._parse import build_sklearn_parsers_map
+
+    parse = build_sklearn_parsers_map()[ColumnTransformer]
+    outputs = parse(scope, model, inputs, custom_parsers=custom_parsers)
+    writers = [writer for output in outputs for writer in output.operators_outputs_]
+    if not any(isinstance(_chosen(one.raw_operator), KINDS) for one in writers):
+        return outputs
+    joined = scope.declare_local_operator("SklearnConcat")
+    joined.inputs = outputs
+    kind = type(outputs[0].type)
+    joined.outputs.append(scope.declare_local_variable("transformed", kind()))
+    return joined.outputs
+
+
+def _chosen(model: object) -> object:
+    """The estimator that a search has chosen; another model itself."""
+    return getattr(model, "best_estimator_", model)
+
+
+def _is_read(operator: Operator) -> bool:
+    """Whether another operator reads the output, which is then that of `transform`.
+
+    Ensembles read the predictions of their estimators by nodes of the graph. A search
+    has an operator of its own, whose output counts.
+    """
+    outer = [
+        other
+        for other in operator.scope_inst.operators.values()
+        if _chosen(other.raw_operator) is operator.raw_operator
+    ]
+    read = [
+        output
+        for one in [operator, *outer]
+        for output in one.outputs
+        if any(reader.type not in CONVERSIONS for reader in output.operators_inputs_)
+    ]
+    if any(output.is_leaf for output in read):
+        raise ValueError(
+            f"{type(operator.raw_operator).__name__} cannot be exported in a search "
+            "that is not the last step, because skl2onnx makes the output of the step "
+            "an output of the graph: put best_estimator_ of the search in its place."
+        )
+    return bool(read)
 
 
 def _shape(operator: Operator) -> None:
-    """Declare type and shape of the predictions, in the precision of the inputs."""
+    """Declare type and shape of the output, in the precision of the inputs."""
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 
-    source = operator.inputs[0].type
+    model, source = operator.raw_operator, operator.inputs[0].type
     kind = DoubleTensorType if isinstance(source, DoubleTensorType) else FloatTensorType
-    n_outputs = len(np.atleast_1d(operator.raw_operator.linear_intercept_))
-    operator.outputs[0].type = kind([source.shape[0], n_outputs])
+    n_columns = len(np.atleast_1d(model.linear_intercept_))
+    if _is_read(operator):
+        n_columns = len(model.features_)
+        if n_columns == 0:
+            raise ValueError(
+                f"{type(model).__name__} cannot be exported as a step that transforms: "
+                "it has found no features, so that it has no output columns. Leave the "
+                "step out."
+            )
+    n_rows = next(iter(source.shape or []), None)
+    operator.outputs[0].type = kind([n_rows, n_columns])
 
 
 def _convert(
     scope: Scope, operator: Operator, container: ModelComponentContainer
 ) -> None:
-    """Add the network to the graph: the linear part, and the hidden layer if any."""
-    from skl2onnx.algebra.onnx_ops import (
-        OnnxAdd,
-        OnnxCast,
-        OnnxMatMul,
-        OnnxRelu,
-    )
-    from skl2onnx.common.data_types import (
-        DoubleTensorType,
-        guess_proto_type,
-    )
+    """Add predictions, or features where these are read, to the graph."""
+    from skl2onnx.algebra.onnx_ops import OnnxCast, OnnxIdentity
+    from skl2onnx.common.data_types import DoubleTensorType, guess_proto_type
 
-    model, X = operator.raw_operator, operator.inputs[0]
-    target = operator.outputs[0]
-    double = isinstance(target.type, DoubleTensorType)
-    dtype = np.float64 if double else np.float32
+    model, target = operator.raw_operator, operator.outputs[0]
     version = container.target_opset
-    X = OnnxCast(X, to=guess_proto_type(target.type), op_version=version)
-    coef = np.atleast_2d(model.linear_coef_).T.astype(dtype)
-    intercept = np.atleast_1d(model.linear_intercept_).astype(dtype)
+    dtype = np.float64 if isinstance(target.type, DoubleTensorType) else np.float32
+    X = OnnxCast(
+        operator.inputs[0], to=guess_proto_type(target.type), op_version=version
+    )
+    if _is_read(operator):
+        result = _hidden(model, X, dtype, version, model.feature_output)
+    else:
+        result = _prediction(model, X, dtype, version)
+    result = OnnxIdentity(result, op_version=version, output_names=[target.full_name])
+    result.add_to(scope, container)
+
+
+def _hidden(
+    model: TwoLayerModel, X: OnnxOperator, dtype: type, version: int, kind: str
+) -> OnnxOperator:
+    """Projections of the inputs, or activations, by the ``kind``."""
+    from skl2onnx.algebra.onnx_ops import OnnxAdd, OnnxMatMul, OnnxRelu
+
+    projected = OnnxMatMul(X, model.features_.T.astype(dtype), op_version=version)
+    biases = model.feature_intercepts_.astype(dtype)
+    projected = OnnxAdd(projected, biases, op_version=version)
+    if kind == "projection":
+        return projected
+    return OnnxRelu(projected, op_version=version)
+
+
+def _prediction(
+    model: TwoLayerModel, X: OnnxOperator, dtype: type, version: int
+) -> OnnxOperator:
+    """The nodes of `predict`: the linear part, and the hidden layer if any."""
+    from skl2onnx.algebra.onnx_ops import OnnxAdd, OnnxMatMul
+
+    coef: np.ndarray = np.atleast_2d(model.linear_coef_).T.astype(dtype)
+    intercept: np.ndarray = np.atleast_1d(model.linear_intercept_).astype(dtype)
     outputs = OnnxMatMul(X, coef, op_version=version)
     if len(model.features_):
-        hidden = OnnxMatMul(X, model.features_.T.astype(dtype), op_version=version)
-        biases = model.feature_intercepts_.astype(dtype)
-        hidden = OnnxRelu(
-            OnnxAdd(hidden, biases, op_version=version), op_version=version
-        )
+        hidden = _hidden(model, X, dtype, version, "activation")
         amplitudes = model.amplitudes_.reshape(len(model.features_), -1).astype(dtype)
         own = OnnxMatMul(hidden, amplitudes, op_version=version)
         outputs = OnnxAdd(outputs, own, op_version=version)
-    result = OnnxAdd(
-        outputs, intercept, op_version=version, output_names=[target.full_name]
-    )
-    result.add_to(scope, container)
+    return OnnxAdd(outputs, intercept, op_version=version)

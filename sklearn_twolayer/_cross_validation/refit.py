@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from sklearn_twolayer._fit.problem import PathProblem
     from sklearn_twolayer._options.path_options import PathOptions
     from sklearn_twolayer._path.stage import Stage
-    from sklearn_twolayer._rows.units import FittedNetwork
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +24,8 @@ class ChosenFit:
 
     Parameters
     ----------
-    network : FittedNetwork
-        The network, in the units of the data.
+    attributes : dict
+        Fitted attributes of the estimator that describe the network.
     problem : PathProblem
         The data and the parameters of the fit.
     stages : list of Stage
@@ -38,7 +37,7 @@ class ChosenFit:
         Number of debiased networks in the mean; 0 if they have no share.
     """
 
-    network: FittedNetwork
+    attributes: dict[str, float | np.ndarray]
     problem: PathProblem
     stages: list[Stage]
     n_iter: int
@@ -98,5 +97,5 @@ def fit_choice(
             stages[-1] = improve(problem, stages[-1], to_tolerance=to_tolerance)
             networks.append(stages[-1].network)
             shares.append(1.0 - share)
-        fitted = problem.fitted(weighted_mean(networks, shares))
-    return ChosenFit(fitted, problem, stages, progress.n_iter, n_averaged)
+        attributes = problem.attributes(weighted_mean(networks, shares))
+    return ChosenFit(attributes, problem, stages, progress.n_iter, n_averaged)

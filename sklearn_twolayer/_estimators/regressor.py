@@ -7,20 +7,17 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any, Self
 
 from sklearn.callback import CallbackSupportMixin, with_callbacks
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_scalar
 
-from sklearn_twolayer._checks.data import (
-    warn_of_far_columns,
-)
+from sklearn_twolayer._checks.data import warn_of_far_columns
 from sklearn_twolayer._checks.parameters import check_criterion, check_flag
 from sklearn_twolayer._checks.state import unchanged_on_error
 from sklearn_twolayer._estimators.base import TwoLayerModel
 from sklearn_twolayer._fit.report import (
     USELESS_START,
-    convergence_message,
     fit_attributes,
     progress_line,
+    warn_of_convergence,
 )
 from sklearn_twolayer._options.path_options import check_path_options
 from sklearn_twolayer._rows.units import check_continues
@@ -31,7 +28,6 @@ from sklearn_twolayer._search.criterion import DEFAULT_PENALTY
 from sklearn_twolayer.exceptions import WarmStartWarning
 
 if TYPE_CHECKING:
-    from sklearn_twolayer._fit.problem import PathProblem
     from sklearn_twolayer._path.stage import Stage
 
 # Names of the parameters that two_layer_path has, too.
@@ -78,8 +74,9 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         How the objective is minimised at each stage. "newton" uses few neurons,
         second-order steps and births where the certificate is above one, until the
         duality gap is at most `tol`. "fast" takes few steps a stage, whatever gap that
-        leaves, some ten times faster, for comparing schedules. "gd" is gradient descent
-        on all neurons, the reference. "auto" stands for "newton".
+        leaves, some ten times faster, for comparing schedules: with "newton" a
+        grid search over schedules takes minutes on some thousand rows. "gd" is gradient
+        descent on all neurons, the reference. "auto" stands for "newton".
     hidden_bias : bool, default=True
         Whether the neurons have biases ``b_j``. Without them and with `standardize`,
         the columns of `X` are scaled to unit mean square and not centred. Features
@@ -168,6 +165,11 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         Coefficients of the linear part.
     linear_intercept_ : float or ndarray of shape (n_outputs,)
         Constant of the linear part.
+    feature_importances_ : ndarray of shape (n_features_in,)
+        Importance of each column of `X`: the root of the mean square of ``df/dx_j``
+        over the rows of the fit, by their weights, times the standard deviation of the
+        column, scaled to a sum of one; zeros if the model is constant. Squares are
+        added over targets, so that each counts by its variance.
     lambda_max_ : float
         The least decay at which the best network has no neuron, as far as the search
         for the certificate's peak found it. In the units of `y`, for scaled columns.
@@ -210,6 +212,12 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
     The prediction is, to rounding, ``linear_intercept_ + X @ linear_coef_.T + relu(X @
     features_.T + feature_intercepts_) @ amplitudes_``. A fitted estimator holds NumPy
     arrays only.
+
+    `feature_importances_` describes the fitted function, as does
+    :func:`~sklearn.inspection.permutation_importance`, the loss of score on any rows.
+    In both, correlated inputs share what they have in common, or one has it all, as
+    noise decides; of copies the first has it. Whether the others would do without it
+    only fits without it tell, as those of :class:`~sklearn.feature_selection.RFECV`.
 
     If no direction helps, `features_` has shape ``(0, n_features_in_)``, the model is
     linear, and `transform` warns and returns no columns.
@@ -374,23 +382,18 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
                 stopped = stage_context.call_on_fit_task_end(
                     estimator=self,
                     **task,
-                    reconstruction_attributes=lambda: _attributes(problem, stages),
+                    reconstruction_attributes=lambda: problem.attributes(
+                        stages[-1].result
+                    ),
                 )
             kept = run.keep_stage(problem, stages, criterion)
             network, debiased_by = kept.result, None
             if debias:
                 network, debiased_by = run.debias(problem, kept)
-            fitted = problem.fitted(network)
-        self.__dict__.update(fitted.attributes())
+            attributes = problem.attributes(network)
+        self.__dict__.update(attributes)
         self.__dict__.update(fit_attributes(problem, stages, kept))
-        message = convergence_message(kept, self.lambda_, options.tol, debiased_by)
-        if message:
-            warn_caller(message, ConvergenceWarning)
+        warn_of_convergence(kept, self.lambda_, options.tol, debiased_by)
         context.call_on_fit_task_end(
-            estimator=self, **task, reconstruction_attributes=fitted.attributes
+            estimator=self, **task, reconstruction_attributes=lambda: attributes
         )
-
-
-def _attributes(problem: PathProblem, stages: list[Stage]) -> dict[str, Any]:
-    """Attributes of the latest stage with which callbacks can predict."""
-    return problem.fitted(stages[-1].result).attributes()

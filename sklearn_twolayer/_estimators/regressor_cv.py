@@ -6,7 +6,6 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Self
 
 from sklearn import get_config
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import check_cv
 from sklearn.utils import check_scalar
 from sklearn.utils.metadata_routing import (
@@ -33,12 +32,11 @@ from sklearn_twolayer._cross_validation.folds import fold_attributes, path_optio
 from sklearn_twolayer._cross_validation.refit import fit_choice
 from sklearn_twolayer._estimators.base import TwoLayerModel
 from sklearn_twolayer._fit.report import (
-    convergence_message,
     fit_attributes,
     progress_line,
+    warn_of_convergence,
 )
 from sklearn_twolayer._options.path_options import check_path_options
-from sklearn_twolayer._runtime.warn import warn_caller
 from sklearn_twolayer._search.criterion import DEFAULT_PENALTY
 
 if TYPE_CHECKING:
@@ -124,6 +122,8 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         Decay of the linear part, for scaled columns.
     linear_intercept_ : float or ndarray of shape (n_outputs,)
         Constant of the linear part.
+    feature_importances_ : ndarray of shape (n_features_in,)
+        Importance of each column of `X`, as in :class:`RegularizedTwoLayerRegressor`.
     lambda_ : float
         The decay chosen, for all rows; for debiased networks, the noise level that
         their search began at.
@@ -328,16 +328,14 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
                 print(progress_line(refit.problem, stage))
         warn_of_far_columns(self, refit.problem.rows.far_columns)
         kept = refit.stages[-1]
-        self.__dict__.update(refit.network.attributes())
+        self.__dict__.update(refit.attributes)
         self.__dict__.update(fit_attributes(refit.problem, refit.stages, kept))
         self.__dict__.update(fold_attributes(folds, compared.ambiguity))
         self.lambdas_ = self.lambda_max_ * fractions
         self.debiased_share_ = choice.debiased_share
         self.n_iter_ = refit.n_iter + sum(fold.n_iter for fold in folds)
         self.n_averaged_ = refit.n_averaged
-        message = convergence_message(kept, self.lambda_, self.tol)
-        if message:
-            warn_caller(message, ConvergenceWarning)
+        warn_of_convergence(kept, self.lambda_, self.tol)
         return self
 
     def _check_options(self) -> PathOptions:

@@ -11,6 +11,7 @@ import torch
 
 from sklearn_twolayer._checks.parameters import check_decays
 from sklearn_twolayer._fit.checkpoint import read_checkpoint
+from sklearn_twolayer._network.importances import input_importances
 from sklearn_twolayer._network.linear_decay import likely_linear_decay
 from sklearn_twolayer._network.network import Network
 from sklearn_twolayer._network.objective import linear_part_at
@@ -110,6 +111,12 @@ class PathProblem:
         return Network.from_parts(
             torch.from_numpy(weights), torch.from_numpy(amplitudes)
         )
+
+    def attributes(self, network: Network) -> dict[str, float | np.ndarray]:
+        """Fitted attributes of the estimator that describe its network."""
+        importances = input_importances(self.rows, network)
+        attributes = self.fitted(network).attributes()
+        return {**attributes, "feature_importances_": importances}
 
     def fitted(self, network: Network) -> FittedNetwork:
         """The network with its linear part, in the units of the data."""

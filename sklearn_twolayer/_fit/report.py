@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+from sklearn.exceptions import ConvergenceWarning
+
+from sklearn_twolayer._runtime.warn import warn_caller
 
 if TYPE_CHECKING:
     from sklearn_twolayer._fit.problem import PathProblem
@@ -110,6 +113,15 @@ def followed_masses(networks: Sequence[Network]) -> np.ndarray:
         masses = np.pad(masses, [(0, 0), (0, len(born))])
         masses[k, columns] = network.masses.numpy()
     return masses
+
+
+def warn_of_convergence(
+    stage: Stage, lambda_: float, tol: float | None, debiased_by: str | None = None
+) -> None:
+    """Warn with the message below, if there is one."""
+    message = convergence_message(stage, lambda_, tol, debiased_by)
+    if message:
+        warn_caller(message, ConvergenceWarning)
 
 
 def convergence_message(

@@ -52,13 +52,9 @@ def _target_products(part: Part, residual: PartResidual) -> torch.Tensor:
 def _weighted_squares(part: Part, residual: PartResidual) -> float:
     """Sum over the rows of the squared residual times the row's share of weight."""
     squares = exact_copy(residual.values).square().sum(dim=1)
-    constant = torch.zeros(1, part.inputs.n_columns, device="cpu")
-    # Selects the constant input, which is the square root of the row's share.
-    constant[:, -1] = 1.0
-    constant = part.cast(constant)
     total = 0.0
     for rows in part.blocks(1):
-        roots = exact_copy(part.inputs.block(rows).project(constant))
+        roots = exact_copy(part.roots(part.inputs.block(rows)))
         total += float(roots.square() @ squares[rows])
     return total
 

@@ -10,7 +10,9 @@ import torch
 from sklearn_twolayer._rows.blocks import row_blocks
 from sklearn_twolayer._rows.inputs import (
     ArrayInputs,
+    DenseBlock,
     DenseInputs,
+    SparseBlock,
     SparseInputs,
 )
 
@@ -40,6 +42,12 @@ class Part:
         if tensor.dtype == self.targets.dtype and tensor.device == self.targets.device:
             return tensor
         return tensor.to(self.targets)
+
+    def roots(self, block: DenseBlock | SparseBlock) -> torch.Tensor:
+        """The constant input of the block's rows, the root of their share of weight."""
+        constant = torch.zeros(1, self.inputs.n_columns, device="cpu")
+        constant[:, -1] = 1.0
+        return block.project(self.cast(constant))
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Part:
         """The part on a device and in a precision."""

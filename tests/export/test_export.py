@@ -2,7 +2,6 @@
 
 import json
 import pickle
-import warnings
 from pathlib import Path
 
 import joblib
@@ -24,7 +23,6 @@ from sklearn_twolayer import (
     StagedSchedule,
 )
 from sklearn_twolayer.datasets import make_two_layer_regression
-from sklearn_twolayer.onnx import register_onnx_converters
 
 NAMES = ["age", "income", "size", "a column with a very long name indeed"]
 
@@ -118,39 +116,6 @@ def test_torch_module_predicts_the_same_and_can_be_trained(data):
     module(torch.from_numpy(X)).sum().backward()
     assert module.linear_intercept.grad is not None
     assert module.float()(torch.from_numpy(X).float()).dtype == torch.float32
-
-
-def onnx_predictions(model, X):
-    onnxruntime = pytest.importorskip("onnxruntime")
-    skl2onnx = pytest.importorskip("skl2onnx")
-    register_onnx_converters()
-    register_onnx_converters()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the converting packages themselves
-        graph = skl2onnx.to_onnx(model, X[:1])
-    session = onnxruntime.InferenceSession(
-        graph.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
-    return session.run(None, {"X": X})[0]
-
-
-def test_onnx_graph_predicts_the_same(data):
-    X, y, _ = data
-    model = make_pipeline(
-        StandardScaler(), RegularizedTwoLayerRegressor(random_state=0)
-    ).fit(X, y)
-    expected = model.predict(X).reshape(len(X), -1)
-    np.testing.assert_allclose(onnx_predictions(model, X), expected, atol=1e-6)
-    single = onnx_predictions(model, X.astype(np.float32))
-    assert single.dtype == np.float32
-    np.testing.assert_allclose(single, expected, atol=1e-4, rtol=1e-4)
-
-
-def test_onnx_graph_of_the_cross_validated_estimator(data):
-    X, y, _ = data
-    model = RegularizedTwoLayerRegressorCV(lambdas=4, cv=3, random_state=0).fit(X, y)
-    expected = model.predict(X).reshape(len(X), -1)
-    np.testing.assert_allclose(onnx_predictions(model, X), expected, atol=1e-6)
 
 
 def same(first, second):
@@ -271,6 +236,28 @@ def test_dumps_predict_the_same(data, tmp_path):
         pickle.loads(pickle.dumps(model)),
     ]:
         np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        RegularizedTwoLayerRegressor(
+            schedule=StagedSchedule([0.5, 0.1]), solver="fast", random_state=0
+        ),
+        RegularizedTwoLayerRegressorCV(lambdas=3, cv=3, random_state=0),
+        make_pipeline(StandardScaler(), RegularizedTwoLayerRegressor(random_state=0)),
+    ],
+    ids=["staged", "cv", "pipeline"],
+)
+def test_skops_holds_public_classes_of_this_package_only(data, model):
+    io = pytest.importorskip("skops.io")
+    X, y = data[:2]
+    text = io.dumps(model.fit(X, y))
+    untrusted = io.get_untrusted_types(data=text)
+    assert {name.partition(".")[2] for name in untrusted} <= {*sklearn_twolayer.__all__}
+    loaded = io.loads(text, trusted=untrusted)
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    assert str(loaded.get_params()) == str(model.get_params())
 
 
 DATA = Path(__file__).parent / "data"
