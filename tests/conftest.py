@@ -29,7 +29,7 @@ def threads_of_a_fit():
 
 def make_rows(
     X, y, sample_weight=None, *, standardize=True, hidden_bias=True, dtype="float64",
-    linear_decay=0.0,
+    linear_decay=0.0, column_weights=None,
 ):  # fmt: skip
     """Rows on the CPU from plain arrays."""
     y = np.asarray(y, dtype=float)
@@ -43,6 +43,7 @@ def make_rows(
         device=torch.device("cpu"),
         dtype=getattr(torch, dtype),
         linear_decay=linear_decay,
+        column_weights=column_weights,
     )
 
 

@@ -46,17 +46,24 @@ class Choice:
     others : tuple of FittedNetwork, default=()
         Debiased networks of the folds. If there are any, the debiased network is
         the mean of these and of the debiased networks of all rows.
-    error : float, default=inf
-        Mean error over the folds.
+    errors : ndarray of shape (n_folds,)
+        Held-out error of each fold, less what averaging the folds' networks gains.
+    error : float
+        Mean of the errors, by the weights of the folds.
     linear_decay_factor : float, default=1.0
         What the likely decay of the linear part is multiplied by.
+    before : tuple of Choice, default=()
+        The choices of earlier rounds. The network of each gives the weights of the
+        columns in the next.
     """
 
     index: int | None
     debiased_share: float
     others: tuple[FittedNetwork, ...] = ()
+    errors: np.ndarray = field(default_factory=lambda: np.zeros(0), compare=False)
     error: float = field(default=np.inf, compare=False)
     linear_decay_factor: float = 1.0
+    before: tuple[Choice, ...] = ()
 
 
 def ambiguity(folds: Sequence[Fold], X: np.ndarray, sample_weight: np.ndarray) -> float:
@@ -132,8 +139,9 @@ def choose(
         best, chosen = Choice(index, 0.0), errors[index, 0]
         least = known[index, 0]
         if not is_certain(chosen):
-            return Choice(0, 0.0, error=float(linear @ of_fold))
+            return Choice(0, 0.0, errors=linear, error=float(linear @ of_fold))
     if best.index is not None and one_standard_error:
         within = blends[:, column] <= least + standard_error(chosen, of_fold)
         best = replace(best, index=int(np.flatnonzero(within)[0]))
-    return replace(best, error=float(least))
+    shift = least - chosen @ of_fold
+    return replace(best, errors=chosen + shift, error=float(least))

@@ -40,6 +40,9 @@ PENALTIES = (1.0, 0.7, 0.5)
 # same.
 STAGES_PAST_LEAST = 2
 ERRORS_ABOVE_LEAST = 0.5
+# Different rows below which nothing but a shrunk linear part is fitted (convention).
+# Whether neurons gain anything, folds of four rows do not tell.
+FEWEST_ROWS = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +69,11 @@ class Fold:
         Sum of the sample weights of the held-out rows.
     n_iter : int
         Number of evaluations of all fits of the fold.
-    linear_decay : float, default=0.0
+    linear_decay : float
         Decay of the linear part.
+    importances : ndarray of shape (n_lambdas + 1, n_features)
+        Importances of the columns for the network of each stage, and in the last row
+        for the first debiased network; NaN without one.
     """
 
     errors: np.ndarray
@@ -77,7 +83,8 @@ class Fold:
     averaged_error: float
     weight: float
     n_iter: int
-    linear_decay: float = 0.0
+    linear_decay: float
+    importances: np.ndarray
 
     @property
     def n_stages(self) -> int:
@@ -114,29 +121,28 @@ def follow_folds(
     y: np.ndarray,
     sample_weight: np.ndarray,
     splits: Sequence[tuple[np.ndarray, np.ndarray]],
-    options: PathOptions,
+    options: Sequence[PathOptions],
     penalty: str | float | None,
     n_jobs: int | None,
 ) -> list[Fold]:
     """Follow the path in each fold, and keep the stages that all folds have run.
 
-    A stage that one fold has not run cannot be chosen. If the folds are fitted one
+    Each fold has its own options, because weights of columns are of its own rows. A
+    stage that one fold has not run cannot be chosen. If the folds are fitted one
     after the other, each ends at the latest where the one before it ended. If they are
     fitted in parallel, the additional stages are dropped at the end.
     """
-    n_stages = np.size(options.schedule.stages(1.0))
+    n_stages = np.size(options[0].schedule.stages(1.0))
     folds: list[Fold] = []
     if effective_n_jobs(n_jobs) == 1:
-        for split in splits:
-            fold = follow_fold(X, y, sample_weight, *split, options, penalty, n_stages)
+        for split, own in zip(splits, options, strict=True):
+            fold = follow_fold(X, y, sample_weight, *split, own, penalty, n_stages)
             folds.append(fold)
             n_stages = fold.n_stages
     else:
         folds = Parallel(n_jobs=n_jobs)(
-            delayed(follow_fold)(
-                X, y, sample_weight, *split, options, penalty, n_stages
-            )
-            for split in splits
+            delayed(follow_fold)(X, y, sample_weight, *split, own, penalty, n_stages)
+            for split, own in zip(splits, options, strict=True)
         )
         n_stages = min(fold.n_stages for fold in folds)
     return [fold.until(n_stages) for fold in folds]
@@ -164,6 +170,7 @@ def follow_fold(
     from sklearn_twolayer._fit.linear_decay import problem_of
     from sklearn_twolayer._fit.searches import searches
     from sklearn_twolayer._fit.stages import path_stages
+    from sklearn_twolayer._network.importances import input_importances
     from sklearn_twolayer._rows.raw import RawRows
 
     n_lambdas = np.size(options.schedule.stages(1.0))
@@ -173,16 +180,22 @@ def follow_fold(
         problem = problem_of(
             RawRows.local(X, y, _repeated(sample_weight, train)), options
         )
+        if problem.linear_decay > 0.0 and problem.rows.n_distinct < FEWEST_ROWS:
+            penalty, n_stages = None, 1
         results = [] if penalty is None else searches(problem, penalty, PENALTIES)
         debiased = tuple(problem.fitted(one.network) for one in results)
         predictions = [network.predict(X[test]) for network in debiased]
         averaged = np.mean(predictions, axis=0) if predictions else 0.0
         shares = SHARES if predictions else SHARES[:1]
         paths = [HeldOut(y[test], sample_weight[test]) for _ in shares]
+        importances = np.full((n_lambdas + 1, X.shape[1]), np.nan)
+        if results:
+            importances[-1] = input_importances(problem.rows, results[0].network)
         for index, stage in enumerate(islice(path_stages(problem), n_stages)):
             fitted = problem.fitted(stage.network)
             predicted = fitted.predict(X[test])
             n_features[index] = fitted.n_features
+            importances[index] = input_importances(problem.rows, stage.network)
             for column, (share, path) in enumerate(zip(shares, paths, strict=True)):
                 blended = (1.0 - share) * predicted + share * averaged
                 errors[index, column] = path.add(blended)
@@ -199,6 +212,7 @@ def follow_fold(
         weight=sample_weight[test].sum(),
         n_iter=progress.n_iter,
         linear_decay=problem.linear_decay,
+        importances=importances,
     )
 
 

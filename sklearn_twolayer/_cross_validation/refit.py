@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sklearn_twolayer._cross_validation.choice import Choice
+from sklearn_twolayer._cross_validation.column_weights import column_weights
 from sklearn_twolayer._cross_validation.folds import PENALTIES, path_options
 from sklearn_twolayer._runtime.limits import step_limit
 from sklearn_twolayer._runtime.threads import fit_threads
@@ -55,7 +56,30 @@ def fit_choice(
     *,
     to_tolerance: bool,
 ) -> ChosenFit:
-    """Fit the chosen network on all rows.
+    """Fit the chosen network on all rows, after those that weigh its columns."""
+    data, n_iter = (X, y, sample_weight), 0
+    for one in choice.before:
+        fit = _fit_one(*data, options, fractions, one, penalty, to_tolerance=False)
+        n_iter += fit.n_iter
+        weights = column_weights(fit.attributes["feature_importances_"])
+        options = replace(options, column_weights=weights)
+    arguments = options, fractions, choice, penalty
+    fit = _fit_one(*data, *arguments, to_tolerance=to_tolerance)
+    return replace(fit, n_iter=n_iter + fit.n_iter)
+
+
+def _fit_one(
+    X: np.ndarray,
+    y: np.ndarray,
+    sample_weight: np.ndarray,
+    options: PathOptions,
+    fractions: np.ndarray,
+    choice: Choice,
+    penalty: str | float,
+    *,
+    to_tolerance: bool,
+) -> ChosenFit:
+    """Fit the chosen network on all rows, with the column weights of the options.
 
     The descent of the last stage of the path is continued, to the tolerance if
     ``to_tolerance``, otherwise for some steps.

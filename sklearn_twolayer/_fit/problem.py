@@ -84,6 +84,7 @@ class PathProblem:
             device=resolve_device(options.device),
             dtype=getattr(torch, options.dtype),
             shrinks=shrinks,
+            column_weights=options.column_weights,
         )
         rows = _with_linear_decay(rows, options)
         generator = torch.Generator(device="cpu").manual_seed(options.seed)
@@ -143,7 +144,9 @@ def _with_linear_decay(rows: Rows, options: PathOptions) -> Rows:
     """The rows with the decay of the options, or the one that the data choose."""
     rho = options.linear_decay
     if rho is None:
-        if rows.n_effective >= ROWS_PER_INPUT * len(rows.linear_basis):
+        are_few = rows.n_effective < ROWS_PER_INPUT * len(rows.linear_basis)
+        # Columns that were chosen by the same rows fit them too well.
+        if not are_few and options.column_weights is None:
             return rows
         rows = rows.decayed(1.0)
         rho = likely_linear_decay(rows, Network.empty(rows))

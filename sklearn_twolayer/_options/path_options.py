@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,8 @@ class PathOptions:
 
     ``any_seed`` tells that ``random_state`` was None, so that a checkpoint may bring
     its own seed. ``linear_decay`` is None if the data choose it; what they choose is
-    multiplied by ``linear_decay_factor``.
+    multiplied by ``linear_decay_factor``. ``column_weights`` of shape (n_features,)
+    multiply the standardised columns, None for none; columns of weight 0 are left out.
     """
 
     schedule: Schedule
@@ -59,6 +60,7 @@ class PathOptions:
     checkpoint: Path | None
     linear_decay: float | None = 0.0
     linear_decay_factor: float = 1.0
+    column_weights: np.ndarray | None = field(default=None, compare=False)
 
     def settings(
         self, schedule: Schedule | None, penalty: str | float | None

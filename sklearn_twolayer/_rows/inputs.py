@@ -41,6 +41,17 @@ class Standardization:
     def offset(self) -> np.ndarray:
         return self.shift / self.scale
 
+    def weighted(self, weights: np.ndarray) -> Standardization:
+        """The same for columns times ``weights``; a column of weight 0 is zero."""
+        scale = np.full(len(self.scale), np.inf)
+        np.divide(self.scale, weights, out=scale, where=weights > 0.0)
+        return replace(self, scale=scale)
+
+    @property
+    def finite_scale(self) -> np.ndarray:
+        """The divisors, with one for columns of weight 0, which the fit leaves out."""
+        return np.where(np.isinf(self.scale), 1.0, self.scale)
+
 
 @dataclass(frozen=True, eq=False)
 class DenseBlock:

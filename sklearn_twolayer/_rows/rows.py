@@ -129,6 +129,7 @@ class Rows:
         device: torch.device,
         dtype: torch.dtype,
         linear_decay: float = 0.0,
+        column_weights: np.ndarray | None = None,
     ) -> Rows:
         """Bring arrays of this process to the coordinates of the fit."""
         rows = cls.from_parts(
@@ -138,6 +139,7 @@ class Rows:
             device=device,
             dtype=dtype,
             shrinks=linear_decay > 0.0,
+            column_weights=column_weights,
         )
         return rows if linear_decay == 0.0 else rows.decayed(linear_decay)
 
@@ -151,12 +153,16 @@ class Rows:
         device: torch.device,
         dtype: torch.dtype,
         shrinks: bool = False,
+        column_weights: np.ndarray | None = None,
     ) -> Rows:
         """Bring raw parts to the coordinates of the fit.
 
         With ``shrinks``, the linear part is to be shrunk by :meth:`decayed`. If there
         are fewer rows than columns, the linear fit is then left out, only the inner
         products of the rows are formed, and copies of columns are kept.
+
+        ``column_weights`` of shape (n_features,) multiply the standardised columns. A
+        weight on a column costs the more decay, the smaller the column is.
 
         Neurons without hidden biases cannot compensate for a shift. They see inputs
         that are not centred, scaled to a mean square of one.
@@ -168,6 +174,8 @@ class Rows:
         standardization, target_mean = find_standardization(
             raw, shares, dtype, standardize=standardize, hidden_bias=hidden_bias
         )
+        if column_weights is not None:
+            standardization = standardization.weighted(column_weights)
         if shrinks:
             weights = distinct_weights(raw, len(standardization.shift))
             if weights is not None:
@@ -226,7 +234,7 @@ class Rows:
             units=Units(
                 columns=columns,
                 shift=standardization.shift,
-                scale=standardization.scale,
+                scale=standardization.finite_scale,
                 linear=linear,
                 target_mean=target_mean,
                 target_scale=size or 1.0,

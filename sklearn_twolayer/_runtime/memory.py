@@ -46,7 +46,9 @@ def check_memory(
     if total is None or needed <= total:
         return
     columns_alone = fit_memory(n_features, n_outputs, 0, side) > total
-    remedy = "select columns of X" if columns_alone else "lower n_neurons"
+    remedy = "select columns of X"
+    if not columns_alone:
+        remedy = f"lower n_neurons or {remedy}"
     raise MemoryError(
         f"A fit of X with {n_features} columns, n_neurons = {n_neurons} to begin with, "
         f"would take about {needed / 2**30:.3g} GiB beside the data; this machine has "

@@ -31,6 +31,9 @@ def test_too_many_neurons():
 def test_too_many_columns():
     wide = sparse.csr_array((np.ones(2), ([0, 1], [0, 10**7])), shape=(3, 10**7 + 1))
     with pytest.raises(MemoryError, match=r"10000001 columns.*select columns of X"):
+        RegularizedTwoLayerRegressor(linear_decay=0.0).fit(wide, np.arange(3.0))
+    # With few rows no matrix is as large as the columns squared, but neurons are wide.
+    with pytest.raises(MemoryError, match="lower n_neurons or select columns of X"):
         RegularizedTwoLayerRegressor().fit(wide, np.arange(3.0))
 
 
