@@ -61,10 +61,11 @@ def fit_choice(
     for one in choice.before:
         fit = _fit_one(*data, options, fractions, one, penalty, to_tolerance=False)
         n_iter += fit.n_iter
-        weights = column_weights(fit.attributes["feature_importances_"])
-        options = replace(options, column_weights=weights)
-    arguments = options, fractions, choice, penalty
-    fit = _fit_one(*data, *arguments, to_tolerance=to_tolerance)
+        importances = np.asarray(fit.attributes["feature_importances_"])
+        options = replace(options, column_weights=column_weights(importances))
+    fit = _fit_one(
+        *data, options, fractions, choice, penalty, to_tolerance=to_tolerance
+    )
     return replace(fit, n_iter=n_iter + fit.n_iter)
 
 

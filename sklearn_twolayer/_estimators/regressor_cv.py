@@ -117,23 +117,13 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
     Attributes
     ----------
     features_ : ndarray of shape (n_features_out, n_features_in)
-        Unit-norm directions in the units of `X`, by decreasing mass. A direction and
-        its opposite are one: the largest loading of each is positive.
-    feature_intercepts_ : ndarray of shape (n_features_out,)
-        Hidden biases on the scale of `features_`.
-    amplitudes_ : ndarray of shape (n_features_out,) or (n_features_out, n_outputs)
-        Output weight of each feature.
-    linear_coef_ : ndarray of shape (n_features_in,) or (n_outputs, n_features_in)
-        Coefficients of the linear part.
-    linear_decay_ : float
-        Decay of the linear part, for scaled columns.
-    linear_intercept_ : float or ndarray of shape (n_outputs,)
-        Constant of the linear part.
+        Unit-norm directions, as in :class:`RegularizedTwoLayerRegressor`. So are the
+        other attributes that are not described here: `feature_intercepts_`,
+        `amplitudes_`, `linear_coef_`, `linear_intercept_`, `linear_decay_` and
+        `feature_importances_`.
     column_weights_ : ndarray of shape (n_features_in,)
         Weights by which the standardised columns were multiplied: one, or those of
         ``direction_penalty="adaptive"``. Columns of weight 0 are left out.
-    feature_importances_ : ndarray of shape (n_features_in,)
-        Importance of each column of `X`, as in :class:`RegularizedTwoLayerRegressor`.
     lambda_ : float
         The decay chosen, for all rows; for debiased networks, the noise level that
         their search began at.
@@ -192,7 +182,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
     fold is followed further than the one that ended first. Errors are averaged over
     folds by the sample weights of their held-out rows. If the best network does not
     beat the linear model, at the largest decay, by 2.78 standard errors of their
-    difference over the folds, or by one if the linear part is shrunk, the linear model
+    difference over the folds, or by half of one if it is shrunk, the linear model
     is kept, unless the criterion finds features in every fold. The gain from averaging
     is the ambiguity of [1]_. The default folds are not shuffled: give `cv` a shuffled
     :class:`~sklearn.model_selection.KFold` if the rows are sorted.
@@ -351,8 +341,8 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         self.debiased_share_ = choice.debiased_share
         self.n_iter_ = refit.n_iter + sum(fold.n_iter for fold in folds)
         self.n_averaged_ = refit.n_averaged
-        weights = refit.problem.options.column_weights
-        self.column_weights_ = np.ones(X.shape[1]) if weights is None else weights
+        own = refit.problem.options.column_weights
+        self.column_weights_ = np.ones(X.shape[1]) if own is None else own
         warn_of_convergence(kept, self.lambda_, self.tol)
         return self
 

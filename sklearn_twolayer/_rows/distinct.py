@@ -38,7 +38,7 @@ def _weights_by_row(raw: RawPart, largest: float, most: int) -> dict[bytes, floa
     found: dict[bytes, float] = {}
     for rows in raw.blocks():
         if sparse.issparse(raw.X):
-            inputs = raw.X[rows].toarray().astype(np.float64)
+            inputs = sparse.csr_array(raw.X[rows]).toarray().astype(np.float64)
         else:
             inputs = raw_block(raw.X, raw.index, rows)
         # Adding zero makes the two floats that are zero the same one.
