@@ -14,7 +14,7 @@ import numpy as np
 LEAST_WEIGHT = 0.01
 # Times that weights are computed anew, at most (convention). The held-out error seldom
 # falls after the third.
-MOST_ROUNDS = 4
+MOST_REWEIGHTINGS = 4
 
 
 def column_weights(importances: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from sklearn_twolayer._cross_validation.choice import (
     choose,
 )
 from sklearn_twolayer._cross_validation.column_weights import (
-    MOST_ROUNDS,
+    MOST_REWEIGHTINGS,
     column_weights,
 )
 from sklearn_twolayer._cross_validation.folds import (
@@ -75,7 +75,7 @@ def compare(
     is_shrunk = all(fold.linear_decay > 0.0 for fold in best.folds)
     if direction_penalty == "l2" or (direction_penalty == "auto" and not is_shrunk):
         return best
-    for _ in range(MOST_ROUNDS):
+    for _ in range(MOST_REWEIGHTINGS):
         index = -1 if best.choice.index is None else best.choice.index
         weights = [column_weights(fold.importances[index]) for fold in best.folds]
         again = compared([replace(options, column_weights=own) for own in weights])

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import ArrayLike
 from sklearn.metrics import mean_squared_error
+from sklearn.model_selection import BaseCrossValidator, KFold, check_cv
 from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_twolayer._options.path_options import PathOptions
@@ -69,7 +71,7 @@ class Fold:
         Sum of the sample weights of the held-out rows.
     n_iter : int
         Number of evaluations of all fits of the fold.
-    linear_decay : float
+    linear_decay : float, default=0.0
         Decay of the linear part.
     importances : ndarray of shape (n_lambdas + 1, n_features)
         Importances of the columns for the network of each stage, and in the last row
@@ -83,8 +85,8 @@ class Fold:
     averaged_error: float
     weight: float
     n_iter: int
-    linear_decay: float
-    importances: np.ndarray
+    linear_decay: float = 0.0
+    importances: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
 
     @property
     def n_stages(self) -> int:
@@ -109,6 +111,14 @@ class Fold:
         """Predictions of the mean of the debiased networks."""
         predictions = (network.predict(X) for network in self.debiased)
         return sum(predictions, np.zeros(())) / len(self.debiased)
+
+
+def check_folds(cv: Any, seed: int) -> BaseCrossValidator:
+    """The splitter; a number of folds, five for None, is shuffled by the seed."""
+    if cv is None or isinstance(cv, Integral):
+        n_splits = 5 if cv is None else int(cv)
+        return KFold(n_splits, shuffle=True, random_state=seed)
+    return check_cv(cv)
 
 
 def path_options(options: PathOptions, fractions: ArrayLike) -> PathOptions:

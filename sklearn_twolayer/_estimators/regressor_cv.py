@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from sklearn import get_config
-from sklearn.model_selection import check_cv
 from sklearn.utils import check_scalar
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
@@ -30,7 +29,11 @@ from sklearn_twolayer._checks.parameters import (
 )
 from sklearn_twolayer._checks.state import unchanged_on_error
 from sklearn_twolayer._cross_validation.compare import compare
-from sklearn_twolayer._cross_validation.folds import fold_attributes, path_options
+from sklearn_twolayer._cross_validation.folds import (
+    check_folds,
+    fold_attributes,
+    path_options,
+)
 from sklearn_twolayer._cross_validation.refit import fit_choice
 from sklearn_twolayer._estimators.base import TwoLayerModel
 from sklearn_twolayer._fit.report import (
@@ -67,8 +70,8 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
     eps : float, default=1e-4
         Last fraction of the grid if `lambdas` is a number. In (0, 1).
     cv : int, cross-validation generator or iterable, default=None
-        As in scikit-learn: None for five folds, a number of folds (not shuffled), a
-        splitter, or pairs of train and test indices. The folds are drawn once.
+        A number of folds, None for five, which are shuffled by `random_state`; or as in
+        scikit-learn a splitter, which time series and groups need, or pairs of indices.
     debias : {"auto", False}, default="auto"
         Whether debiased networks are compared, too: one whose neurons the criterion
         chooses, as :class:`RegularizedTwoLayerRegressor` does without a schedule; the
@@ -76,8 +79,8 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         The debiased network has few features, and is kept if no other error is lower by
         1.5 %. Means do better with few rows or if the signal is spread out.
     one_standard_error : bool, default=False
-        Whether to take, in place of the decay with the least error, the largest one
-        whose error is within one standard error of it, with the same share.
+        Whether to take, with the same share, the largest decay whose error is within
+        one standard error of the least.
     criterion : {"aic", "bic"}, float or None, default=None
         Penalty per parameter of the debiased network; None stands for 3.5.
     n_jobs : int, default=None
@@ -101,8 +104,8 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
     dtype : {"float64", "float32"}, default="float64"
         Precision of the computation. The fitted attributes are float64.
     random_state : int, RandomState instance or None, default=None
-        Seeds directions and the search for the certificate's peak, not the folds. Pass
-        an int for repeatable results; None takes a new seed each time.
+        Seeds folds, directions and the search for the certificate's peak. Pass an int
+        for repeatable results; None takes a new seed each time.
     verbose : int, default=0
         If positive, print one line for each stage of the path on all rows.
     linear_decay : "auto" or float, default="auto"
@@ -150,11 +153,10 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
     averaged_mse_ : ndarray of shape (n_folds,)
         Mean squared errors of the mean of debiased networks, less `ambiguity_`.
     ambiguity_ : float
-        Variance of the predictions of the folds' debiased networks, averaged over the
-        rows: the error of their mean is lower by this. 0 if the linear part is shrunk.
+        Mean variance of the predictions of the folds' debiased networks: the error of
+        their mean is lower by this. 0 if the linear part is shrunk.
     lambda_max_ : float
-        The least decay at which the best network on all rows has no neuron, as far as
-        the search for the certificate's peak found it.
+        The least decay without neurons on all rows, as far as the search found it.
     certificate_ : float
         Largest norm of the dual certificate at `lambda_`, of the regularised network if
         it has a share, otherwise of the debiased one.
@@ -173,7 +175,6 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
     --------
     RegularizedTwoLayerRegressor : One schedule, or an information criterion in place
         of cross-validation, which is some twenty times faster.
-    two_layer_path : The networks of all stages.
     sklearn.linear_model.LassoCV : The same for linear models.
 
     Notes
@@ -184,8 +185,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
     beat the linear model, at the largest decay, by 2.78 standard errors of their
     difference over the folds, or by half of one if it is shrunk, the linear model
     is kept, unless the criterion finds features in every fold. The gain from averaging
-    is the ambiguity of [1]_. The default folds are not shuffled: give `cv` a shuffled
-    :class:`~sklearn.model_selection.KFold` if the rows are sorted.
+    is the ambiguity of [1]_.
 
     References
     ----------
@@ -303,7 +303,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         targets = check_targets(y, X.shape[0])
         weights = check_weights(sample_weight, X.shape[0])
         penalty = DEFAULT_PENALTY if criterion is None else criterion
-        splitter = check_cv(self.cv)
+        splitter = check_folds(self.cv, options.seed)
         splits = list(splitter.split(X, targets, **self._split_params(params)))
         check_splits(splits, weights)
 
@@ -395,7 +395,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
             MetadataRouter(owner=self)
             .add_self_request(self)
             .add(
-                splitter=check_cv(self.cv),
+                splitter=check_folds(self.cv, 0),
                 method_mapping=MethodMapping().add(caller="fit", callee="split"),
             )
         )

@@ -95,7 +95,7 @@ def test_weights_of_a_fold_do_not_depend_on_its_held_out_rows(monkeypatch):
 
         with monkeypatch.context() as patch:
             patch.setattr(compare_module, "follow_folds", recorded)
-            patch.setattr(compare_module, "MOST_ROUNDS", 1)
+            patch.setattr(compare_module, "MOST_REWEIGHTINGS", 1)
             choice = {"lambdas": [1.0, 0.5], "debias": False, "cv": halves}
             model = clone(QUICK).set_params(direction_penalty="adaptive", **choice)
             model.fit(X, y)

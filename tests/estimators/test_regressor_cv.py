@@ -292,6 +292,21 @@ def test_weights_that_empty_a_fold_are_refused():
     weights = np.ones(90)
     weights[:30] = 0.0
     with pytest.raises(ValueError, match="sample_weight"):
-        quick().fit(X, y, weights)
+        quick(cv=KFold(3)).fit(X, y, weights)
     with pytest.raises(ValueError, match="cv"):
         quick(cv=[]).fit(X, y)
+
+
+def test_folds_are_shuffled_by_the_random_state():
+    X, y = noisy(n_samples=90)
+    order = np.argsort(X[:, 0])
+    X, y = X[order], y[order]
+    for cv, n_splits in ((None, 5), (3, 3)):
+        found = quick(cv=cv, random_state=0).fit(X, y).mse_path_
+        assert found.shape[1] == n_splits
+        again = quick(cv=cv, random_state=0).fit(X, y).mse_path_
+        np.testing.assert_array_equal(found, again)
+        other = quick(cv=cv, random_state=1).fit(X, y).mse_path_
+        sorted_folds = quick(cv=KFold(n_splits), random_state=0).fit(X, y).mse_path_
+        assert not np.allclose(found[0], other[0])
+        assert not np.allclose(found[0], sorted_folds[0])
