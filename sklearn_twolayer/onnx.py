@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["register_onnx_converters"]
 
-KINDS = (RegularizedTwoLayerRegressor, RegularizedTwoLayerRegressorCV)
+ESTIMATORS = (RegularizedTwoLayerRegressor, RegularizedTwoLayerRegressorCV)
 # Operators that skl2onnx adds after predictions, too, to convert their type.
 CONVERSIONS = ("SklearnCast", "SklearnIdentity")
 
@@ -56,7 +56,7 @@ def register_onnx_converters() -> None:
             "register_onnx_converters needs skl2onnx: "
             "python -m pip install 'sklearn-twolayer[onnx]'."
         ) from error
-    for kind in KINDS:
+    for kind in ESTIMATORS:
         update_registered_converter(
             kind, f"SklearnTwolayer{kind.__name__}", _shape, _convert, overwrite=True
         )
@@ -78,7 +78,7 @@ def _parse_column_transformer(
     parse = build_sklearn_parsers_map()[ColumnTransformer]
     outputs = parse(scope, model, inputs, custom_parsers=custom_parsers)
     writers = [writer for output in outputs for writer in output.operators_outputs_]
-    if not any(isinstance(_chosen(one.raw_operator), KINDS) for one in writers):
+    if not any(isinstance(_chosen(one.raw_operator), ESTIMATORS) for one in writers):
         return outputs
     joined = scope.declare_local_operator("SklearnConcat")
     joined.inputs = outputs

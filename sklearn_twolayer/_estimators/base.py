@@ -81,6 +81,34 @@ class TwoLayerModel(
                 "needs: fit it anew, or load it with that version and use to_dict."
             )
 
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, also those of the schedule, as ``schedule__stop``.
+
+        Parameters
+        ----------
+        **params : dict
+            Values by the names of the parameters.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            If a name is not known, or is that of a parameter of a schedule while
+            `schedule` is None.
+        """
+        nested = [name for name in params if name.startswith("schedule__")]
+        own = {**self.get_params(deep=False), **params}
+        if nested and own.get("schedule", nested) is None:
+            raise ValueError(
+                f"{nested[0]} is a parameter of the schedule, but schedule is None: "
+                "pass an instance first, for example schedule=GeometricSchedule()."
+            )
+        return super().set_params(**params)
+
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True

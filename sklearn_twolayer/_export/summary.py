@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.linear_model import LinearRegression
 
+from sklearn_twolayer._export.names import shortened
 from sklearn_twolayer._rows.units import FittedNetwork
 
 # Most loadings of a line, and most characters of a name, so that lines fit a screen
@@ -55,20 +56,16 @@ def summarized(
         return "\n".join([*lines, "", "No features: the fitted model is linear."])
     share = "" if shares is None else f"{'share':>8}"
     lines += ["", f"{'feature':>7}{'amplitude':>11}{share}  largest loadings"]
+    short = shortened(names, LONGEST_NAME)
     amplitudes = network.amplitudes.reshape(network.n_features, network.n_outputs)
     sizes = np.linalg.norm(amplitudes, axis=1)
     for j in range(network.n_features):
         share = "" if shares is None else f"{shares[j + 1]:8.1%}"
-        loadings = _loadings(network.features[j], names)
+        loadings = _loadings(network.features[j], short)
         lines.append(f"{j:7d}{sizes[j]:11.4g}{share}  {loadings}")
     return "\n".join(lines)
 
 
-def _loadings(direction: np.ndarray, names: Sequence[object]) -> str:
+def _loadings(direction: np.ndarray, names: Sequence[str]) -> str:
     order = np.argsort(-np.abs(direction), kind="stable")[:LARGEST_LOADINGS]
-    return "  ".join(f"{_short(names[i])} {direction[i]:+.3f}" for i in order)
-
-
-def _short(name: object) -> str:
-    text = str(name)
-    return text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 1] + "…"
+    return "  ".join(f"{names[i]} {direction[i]:+.3f}" for i in order)

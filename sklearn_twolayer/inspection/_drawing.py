@@ -11,9 +11,7 @@ from sklearn_twolayer._estimators.base import TwoLayerModel
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
-    from matplotlib.gridspec import GridSpecBase
 
 # The colours of Okabe and Ito, which colour-blind people can tell apart, and grey for
 # the background (convention).
@@ -34,41 +32,79 @@ def check_model(estimator: object) -> TwoLayerModel:
 
 def panels(
     display: str,
-    ax: Axes | None,
-    n_rows: int,
+    ax: Any,
+    n_panels: int,
     n_columns: int,
     size: tuple[float, float],
+    gaps: tuple[float, float],
     **grid: Any,
 ) -> tuple[Figure | SubFigure, np.ndarray]:
-    """A figure and new axes, of shape (n_rows, n_columns), in the place of ``ax``.
+    """A figure, and axes for the panels, row by row, in the place of ``ax``.
 
-    Without ``ax`` the figure is a new one of ``size``. ``display`` is the name in the
-    error message, ``grid`` are arguments of the grid of the axes.
+    Without ``ax`` the figure is a new one of ``size``. ``gaps`` are the distances of
+    columns and rows, in inches, for figures without a layout engine, which would find
+    them. ``display`` is the name in error messages, ``grid`` are arguments of the grid
+    of the axes.
     """
     try:
         import matplotlib.pyplot as plt
+        from matplotlib.axes import Axes
+        from matplotlib.figure import Figure, SubFigure
+        from matplotlib.gridspec import GridSpec
     except ImportError as error:
         raise ImportError(
             f"{display}.plot needs matplotlib: python -m pip install matplotlib."
         ) from error
-    figure: Figure | SubFigure
-    spec: GridSpecBase
-    if ax is None:
-        figure = plt.figure(figsize=size, layout="constrained")
-        spec = figure.add_gridspec(n_rows, n_columns, **grid)
-    else:
-        place = ax.get_subplotspec()
-        if place is None:
-            raise ValueError("ax must be part of a grid, as from plt.subplots.")
-        figure = ax.figure
-        ax.set_axis_off()
-        spec = place.subgridspec(n_rows, n_columns, **grid)
+    given = np.ravel(np.array(ax, dtype=object)).tolist()
+    if len(given) == n_panels > 1 and all(isinstance(one, Axes) for one in given):
+        return given[0].figure, np.array(given, dtype=object)
+    place = given[0] if len(given) == 1 else ax
+    n_rows = -(-n_panels // n_columns)
+    cells = [divmod(k, n_columns) for k in range(n_panels)]
+    if place is None:
+        place = plt.figure(figsize=size, layout="constrained")
+    if isinstance(place, (Figure, SubFigure)):
+        spec = place.add_gridspec(n_rows, n_columns, **grid)
+        return place, np.array([place.add_subplot(spec[cell]) for cell in cells])
+    if not isinstance(place, Axes):
+        raise ValueError(
+            f"ax of {display} must be one Matplotlib Axes, a figure or subfigure, or "
+            f"an array of {n_panels} Axes, one for each panel, got {_described(ax)}."
+        )
+    place.set_axis_off()
+    figure, cell_of_grid = place.figure, place.get_subplotspec()
+    if cell_of_grid is None or figure.get_layout_engine() is None:
+        box = place.get_window_extent()
+        grid["wspace"] = _relative_gap(gaps[0] * figure.dpi, box.width, n_columns)
+        grid["hspace"] = _relative_gap(gaps[1] * figure.dpi, box.height, n_rows)
+    if cell_of_grid is not None:
+        part = cell_of_grid.subgridspec(n_rows, n_columns, **grid)
+        return figure, np.array([figure.add_subplot(part[cell]) for cell in cells])
+    # Axes that are not in a grid are divided as a grid of the whole figure would be.
+    whole = GridSpec(n_rows, n_columns, left=0, right=1, bottom=0, top=1, **grid)
+    low, high, left, right = whole.get_grid_positions(figure.figure)
     return figure, np.array(
         [
-            [figure.add_subplot(spec[i, k]) for k in range(n_columns)]
-            for i in range(n_rows)
+            place.inset_axes((left[k], low[i], right[k] - left[k], high[i] - low[i]))
+            for i, k in cells
         ]
     )
+
+
+def _relative_gap(gap: float, length: float, n_parts: int) -> float:
+    """The gap between the parts of a length as a fraction of the parts.
+
+    No more than half of the length is left to gaps.
+    """
+    left = max(length - gap * (n_parts - 1), length / 2)
+    return min(gap, length / 2 / max(1, n_parts - 1)) * n_parts / left
+
+
+def _described(ax: object) -> str:
+    if isinstance(ax, (list, tuple, np.ndarray)):
+        kinds = sorted({type(one).__name__ for one in np.ravel(ax).tolist()})
+        return f"{np.size(ax)} of {' and '.join(kinds)}"
+    return type(ax).__name__
 
 
 def styled(
@@ -81,9 +117,3 @@ def styled(
     from matplotlib.cbook import normalize_kwargs
 
     return {**defaults, **normalize_kwargs(given, kind)}
-
-
-def shortened(name: object, length: int = 18) -> str:
-    """The name, cut so that it does not overlap its neighbours."""
-    text = str(name)
-    return text if len(text) <= length else text[: length - 1] + "…"

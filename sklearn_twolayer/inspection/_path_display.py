@@ -53,7 +53,8 @@ class TwoLayerPathDisplay:
         The figure drawn on.
     axes_ : ndarray of matplotlib Axes
         One panel each for masses, loss, and neurons with the certificate, and, after
-        cross-validation, for the held-out errors.
+        cross-validation, for the held-out errors; for these alone if the model kept is
+        debiased, so that no path was followed on all rows.
 
     See Also
     --------
@@ -100,7 +101,7 @@ class TwoLayerPathDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator: object, *, ax: Axes | None = None, **kwargs: Any
+        cls, estimator: object, *, ax: Any = None, **kwargs: Any
     ) -> Self:
         """Draw the path of a fitted estimator.
 
@@ -108,9 +109,9 @@ class TwoLayerPathDisplay:
         ----------
         estimator : RegularizedTwoLayerRegressor or RegularizedTwoLayerRegressorCV
             Fitted estimator.
-        ax : matplotlib Axes, default=None
-            Part of a grid of axes; its place is divided among the panels. None makes a
-            new figure.
+        ax : matplotlib Axes, figure or array of Axes, default=None
+            Axes, or a figure or subfigure, whose place is divided among the panels, or
+            as many axes as there are panels. None makes a new figure.
         **kwargs : dict
             Passed to `plot` of the lines of the masses.
 
@@ -148,14 +149,14 @@ class TwoLayerPathDisplay:
         )
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, ax: Axes | None = None, **kwargs: Any) -> Self:
+    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
         """Draw the panels.
 
         Parameters
         ----------
-        ax : matplotlib Axes, default=None
-            Part of a grid of axes; its place is divided among the panels. None makes a
-            new figure.
+        ax : matplotlib Axes, figure or array of Axes, default=None
+            Axes, or a figure or subfigure, whose place is divided among the panels, or
+            as many axes as there are panels. None makes a new figure.
         **kwargs : dict
             Passed to `plot` of the lines of the masses.
 
@@ -170,17 +171,19 @@ class TwoLayerPathDisplay:
             If matplotlib is not installed.
         """
         is_validated = self.mse_path is not None and self.cv_lambdas is not None
-        n_panels = 4 if is_validated else 3
-        self.figure_, axes = panels(
-            "TwoLayerPathDisplay", ax, n_panels, 1, (6.4, 2.1 * n_panels)
+        has_path = len(self.lambdas) > 1 or not is_validated
+        n_panels = 3 * has_path + is_validated
+        height = 2.1 * n_panels if n_panels > 1 else 3.6
+        self.figure_, self.axes_ = panels(
+            "TwoLayerPathDisplay", ax, n_panels, 1, (6.4, height), gaps=(0.0, 0.15)
         )
-        self.axes_ = axes[:, 0]
-        self._draw_masses(self.axes_[0], kwargs)
-        self._draw_loss(self.axes_[1])
-        self._draw_neurons(self.axes_[2])
+        if has_path:
+            self._draw_masses(self.axes_[0], kwargs)
+            self._draw_loss(self.axes_[1])
+            self._draw_neurons(self.axes_[2])
         shown = np.concatenate([self.lambdas, [self.lambda_]])
         if self.mse_path is not None and self.cv_lambdas is not None:
-            self._draw_errors(self.axes_[3], self.cv_lambdas)
+            self._draw_errors(self.axes_[-1], self.cv_lambdas)
             compared = np.isfinite(self.mse_path).all(axis=1)
             shown = np.concatenate([shown, self.cv_lambdas[compared]])
         shown = shown[shown > 0]
@@ -188,9 +191,12 @@ class TwoLayerPathDisplay:
             if len(shown):
                 _scale_decays(panel, shown.min(), shown.max())
                 panel.axvline(max(self.lambda_, shown.min()), color=GREY, ls=":", lw=1)
-            panel.label_outer()
             panel.spines[["top", "right"]].set_visible(False)
-        self.axes_[-1].set_xlabel(r"decay $\lambda / \lambda_{\max}$ (dotted: kept)")
+        for panel in self.axes_:
+            if np.size(ax) == 1 and panel is not self.axes_[-1]:  # one above the other
+                panel.tick_params(axis="x", which="both", labelbottom=False)
+            else:
+                panel.set_xlabel(r"decay $\lambda / \lambda_{\max}$ (dotted: kept)")
         self.figure_.align_ylabels(list(self.axes_))
         return self
 
@@ -229,6 +235,7 @@ class TwoLayerPathDisplay:
         locator.set_params(integer=True)
         panel.yaxis.set_major_locator(locator)
         beside = panel.twinx()
+        beside.patch.set_visible(False)  # Of inset axes it would hide the panel.
         beside.set_ylabel("certificate", color=COLORS[1])
         beside.plot(
             self.lambdas, self.certificates, color=COLORS[1], marker="x", ls="--"

@@ -11,18 +11,24 @@ from sklearn.utils import check_random_state
 
 from sklearn_twolayer._checks.data import check_inputs, check_targets, check_weights
 from sklearn_twolayer._checks.parameters import check_integer
+from sklearn_twolayer._export.names import shortened
 from sklearn_twolayer.inspection._direction_errors import direction_errors
 from sklearn_twolayer.inspection._drawing import (
     COLORS,
     GREY,
     check_model,
     panels,
-    shortened,
     styled,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+# Most characters of a name beside its bar, so that it stays clear of the next panel
+# (convention).
+LONGEST_LABEL = 18
+# About the width of a letter of these names, in inches (convention).
+LETTER_INCHES = 0.07
 
 
 class RidgeFunctionDisplay:
@@ -108,7 +114,7 @@ class RidgeFunctionDisplay:
         confidence: float | None = None,
         subsample: int = 1000,
         random_state: object = None,
-        ax: Axes | None = None,
+        ax: Any = None,
         max_loadings: int = 8,
         scatter_kw: dict[str, Any] | None = None,
         line_kw: dict[str, Any] | None = None,
@@ -139,9 +145,9 @@ class RidgeFunctionDisplay:
             Most rows drawn.
         random_state : int, RandomState instance or None, default=None
             Chooses the rows drawn.
-        ax : matplotlib Axes, default=None
-            Part of a grid of axes; its place is divided among the panels. None makes a
-            new figure.
+        ax : matplotlib Axes, figure or array of Axes, default=None
+            Axes, or a figure or subfigure, whose place is divided among the panels, or
+            as many axes as there are panels. None makes a new figure.
         max_loadings : int, default=8
             Most loadings drawn for each feature, the largest.
         scatter_kw, line_kw, bar_kw : dict, default=None
@@ -208,7 +214,7 @@ class RidgeFunctionDisplay:
 
     def plot(
         self,
-        ax: Axes | None = None,
+        ax: Any = None,
         *,
         max_loadings: int = 8,
         scatter_kw: dict[str, Any] | None = None,
@@ -219,9 +225,9 @@ class RidgeFunctionDisplay:
 
         Parameters
         ----------
-        ax : matplotlib Axes, default=None
-            Part of a grid of axes; its place is divided among the panels. None makes a
-            new figure.
+        ax : matplotlib Axes, figure or array of Axes, default=None
+            Axes, or a figure or subfigure, whose place is divided among the panels, or
+            as many axes as there are panels. None makes a new figure.
         max_loadings : int, default=8
             Most loadings drawn for each feature, the largest.
         scatter_kw, line_kw, bar_kw : dict, default=None
@@ -243,17 +249,16 @@ class RidgeFunctionDisplay:
         n_rows = -(-n_features // n_pairs)
         n_bars = min(max_loadings, self.features.shape[1])
         height = max(2.0, 0.45 + 0.22 * n_bars)
-        self.figure_, grid = panels(
-            "RidgeFunctionDisplay", ax, n_rows, 2 * n_pairs,
+        names = shortened(self.feature_names, LONGEST_LABEL)
+        self.figure_, axes = panels(
+            "RidgeFunctionDisplay", ax, 2 * n_features, 2 * n_pairs,
             (6.4 * n_pairs, height * n_rows + 0.3), width_ratios=[3, 2] * n_pairs,
+            gaps=(0.3 + LETTER_INCHES * max(map(len, names)), 0.5),
         )  # fmt: skip
-        pairs = grid.reshape(n_rows * n_pairs, 2)
-        for unused in pairs[n_features:].ravel():
-            unused.remove()
-        self.axes_ = pairs[:n_features]
+        self.axes_ = axes.reshape(n_features, 2)
         for j, (ridge, bars) in enumerate(self.axes_):
             self._draw_ridge(ridge, j, scatter_kw or {}, line_kw or {})
-            self._draw_loadings(bars, j, n_bars, bar_kw or {})
+            self._draw_loadings(bars, j, n_bars, names, bar_kw or {})
             below = j + n_pairs >= n_features
             ridge.set_xlabel("projection" if below else "")
             bars.set_xlabel("loading" if below else "")
@@ -282,7 +287,12 @@ class RidgeFunctionDisplay:
         panel.spines[["top", "right"]].set_visible(False)
 
     def _draw_loadings(
-        self, panel: Axes, j: int, n_bars: int, bar: dict[str, Any]
+        self,
+        panel: Axes,
+        j: int,
+        n_bars: int,
+        names: list[str],
+        bar: dict[str, Any],
     ) -> None:
         from matplotlib.patches import Rectangle
 
@@ -302,8 +312,8 @@ class RidgeFunctionDisplay:
             ),
         )  # fmt: skip
         panel.axvline(0.0, color="black", lw=0.8)
-        names = [shortened(self.feature_names[i]) for i in largest]
-        panel.set_yticks(np.arange(n_bars), names, fontsize="small")
+        labels = [names[i] for i in largest]
+        panel.set_yticks(np.arange(n_bars), labels, fontsize="small")
         reach = 1.1 * np.abs(self.features).max(initial=0.1)
         if self.loading_errors is not None:
             reach = max(reach, 1.05 * np.abs(self.loading_errors).max())

@@ -1,5 +1,7 @@
 """scikit-learn's own checks of an estimator."""
 
+import pydoc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -60,6 +62,15 @@ def test_checks_not_yielded_to_third_parties(name, estimator):
 )
 def test_estimator_checks_with_defaults(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize(
+    "kind", [RegularizedTwoLayerRegressor, RegularizedTwoLayerRegressorCV]
+)
+def test_help_reaches_the_parameters_within_two_screens(kind):
+    lines = pydoc.render_doc(kind, renderer=pydoc.plaintext).splitlines()
+    first = next(k for k, line in enumerate(lines) if line.endswith(" Parameters"))
+    assert first < 48
 
 
 def test_read_only_input():

@@ -154,7 +154,8 @@ def test_path_display_shows_cross_validation(data):
     X, y, _ = data
     model = RegularizedTwoLayerRegressorCV(lambdas=6, cv=3, random_state=0).fit(X, y)
     display = TwoLayerPathDisplay.from_estimator(model)
-    assert len(display.axes_) == 4
+    # No path was followed on all rows if the model kept is debiased.
+    assert len(display.axes_) == (1 if model.debiased_share_ == 1 else 4)
     curve = display.axes_[-1].lines[0]
     compared = np.isfinite(model.mse_path_).all(axis=1)
     errors = [c for c in display.axes_[-1].containers if c.get_label() == "with decay"]
@@ -163,6 +164,11 @@ def test_path_display_shows_cross_validation(data):
     )
     assert curve is not None
     np.testing.assert_allclose(display.lambda_, model.lambda_ / model.lambda_max_)
+    regularised = RegularizedTwoLayerRegressorCV(
+        lambdas=6, cv=3, debias=False, random_state=0
+    ).fit(X, y)
+    assert len(regularised.history_["lambda_"]) > 1
+    assert len(TwoLayerPathDisplay.from_estimator(regularised).axes_) == 4
 
 
 def test_displays_divide_the_place_of_given_axes(data):
@@ -176,6 +182,109 @@ def test_displays_divide_the_place_of_given_axes(data):
     figure.canvas.draw()
     assert all(ax.get_position().x1 <= 0.55 for ax in path.axes_)
     assert all(ax.get_position().x0 >= 0.45 for ax in ridge.axes_.ravel())
+
+
+@pytest.fixture(scope="module")
+def path_model(data):
+    X, y, _ = data
+    return RegularizedTwoLayerRegressor(
+        schedule=GeometricSchedule(stop=0.1), solver="fast", random_state=0
+    ).fit(X, y)
+
+
+def place_of(kind, figure):
+    if kind == "figure":
+        return figure
+    if kind == "subfigure":
+        return figure.subfigures(1, 2)[0]
+    if kind == "axes of a subfigure":
+        return figure.subfigures(1, 2)[0].subplots()
+    if kind == "array of one":
+        return figure.subplots(1, 2, squeeze=False)[:, :1]
+    axes = figure.add_axes([0.1, 0.1, 0.4, 0.8])
+    return axes if kind == "add_axes" else axes.inset_axes([0.2, 0.2, 0.8, 0.8])
+
+
+IN_A_GRID = ["figure", "subfigure", "axes of a subfigure", "array of one"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "layout"),
+    [
+        *itertools.product(IN_A_GRID, [None, "constrained"]),
+        ("add_axes", None),
+        ("inset", None),
+    ],
+)
+def test_displays_are_drawn_in_any_place(data, path_model, kind, layout):
+    import matplotlib.pyplot as plt
+
+    X, y, model = data
+    for draw in (
+        lambda ax: RidgeFunctionDisplay.from_estimator(model, X, y, ax=ax),
+        lambda ax: TwoLayerPathDisplay.from_estimator(path_model, ax=ax),
+    ):
+        figure = plt.figure(figsize=(14, 7), layout=layout)
+        panels = draw(place_of(kind, figure)).axes_.ravel()
+        figure.canvas.draw()
+        if kind == "figure":
+            continue
+        boxes = [panel.get_window_extent() for panel in panels]
+        middle = figure.bbox.width / 2
+        assert all(box.x1 <= 1.05 * middle and box.width > 0 for box in boxes)
+        for i, box in enumerate(boxes):
+            assert not any(box.overlaps(other) for other in boxes[:i])
+
+
+def test_inset_panels_leave_room_for_their_names(data):
+    import matplotlib.pyplot as plt
+
+    X, y, _ = data
+    frame = pd.DataFrame(X, columns=[f"a long name of a column, {j}" for j in range(4)])
+    model = RegularizedTwoLayerRegressor(random_state=0).fit(frame, y)
+    figure = plt.figure(figsize=(12, 8))
+    ax = figure.add_axes([0.1, 0.1, 0.8, 0.8])
+    display = RidgeFunctionDisplay.from_estimator(model, frame, y, ax=ax)
+    figure.canvas.draw()
+    boxes = [panel.get_tightbbox() for panel in display.axes_.ravel()]
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:i])
+    labels = {text.get_text() for text in display.axes_[0, 1].get_yticklabels()}
+    assert len(labels) == 4
+
+
+def test_displays_draw_into_an_array_of_axes(data, path_model):
+    import matplotlib.pyplot as plt
+
+    X, y, model = data
+    given = plt.subplots(len(model.features_), 2)[1]
+    display = RidgeFunctionDisplay.from_estimator(model, X, y, ax=given)
+    assert display.axes_.ravel().tolist() == given.ravel().tolist()
+    figure, given = plt.subplots(1, 3)
+    display = TwoLayerPathDisplay.from_estimator(path_model, ax=list(given))
+    assert display.figure_ is figure
+    assert all(panel.get_xlabel().startswith("decay") for panel in given)
+
+
+@pytest.mark.parametrize("ax", ["axes", 3, [1, 2, 3], "too many"])
+def test_a_place_that_is_none_is_refused(data, path_model, ax):
+    import matplotlib.pyplot as plt
+
+    if ax == "too many":
+        ax = plt.subplots(3, 3)[1]
+    with pytest.raises(ValueError, match=r"must be one Matplotlib Axes.* array of 3"):
+        TwoLayerPathDisplay.from_estimator(path_model, ax=ax)
+
+
+def test_both_curves_of_an_inset_panel_are_seen(path_model):
+    """The twin axes of inset axes would hide what lies below."""
+    import matplotlib.pyplot as plt
+
+    figure = plt.figure()
+    ax = figure.add_axes([0.1, 0.1, 0.8, 0.8])
+    TwoLayerPathDisplay.from_estimator(path_model, ax=ax)
+    (twin,) = [one for one in figure.axes if one.get_ylabel() == "certificate"]
+    assert not twin.patch.get_visible()
 
 
 @pytest.mark.parametrize("n_features", [1, 5, 30])
