@@ -77,6 +77,16 @@ def check_criterion(criterion: object) -> str | float | None:
     return check_real("criterion", criterion, min_val=0.0)
 
 
+def check_debias(debias: object) -> bool:
+    """Whether cross-validation compares debiased networks: "auto", or False."""
+    if debias == "auto" or debias is False:
+        return debias == "auto"
+    raise ValueError(
+        f"debias must be 'auto' or False, got {debias!r}; without cross-validation, "
+        "RegularizedTwoLayerRegressor() has the debiased network."
+    )
+
+
 def check_linear_decay(linear_decay: object) -> float | None:
     """A decay of the linear part; None for "auto"."""
     if isinstance(linear_decay, str):

@@ -23,6 +23,7 @@ from sklearn_twolayer._checks.data import (
 )
 from sklearn_twolayer._checks.parameters import (
     check_criterion,
+    check_debias,
     check_flag,
     check_fractions,
     check_option,
@@ -291,7 +292,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
     ) -> Self:
         options = self._check_options()
         fractions = check_fractions(self.lambdas, self.eps)
-        may_debias = self._check_debias()
+        may_debias = check_debias(self.debias)
         one_standard_error = check_flag("one_standard_error", self.one_standard_error)
         criterion = check_criterion(self.criterion)
         verbose = check_scalar(self.verbose, "verbose", Integral, min_val=0)
@@ -361,14 +362,6 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
             merge_angle=0.0,
             checkpoint=None,
             linear_decay=self.linear_decay,
-        )
-
-    def _check_debias(self) -> bool:
-        if self.debias == "auto" or self.debias is False:
-            return self.debias == "auto"
-        raise ValueError(
-            f"debias must be 'auto' or False, got {self.debias!r}; without "
-            "cross-validation, RegularizedTwoLayerRegressor() has the debiased network."
         )
 
     def _split_params(self, params: dict[str, object]) -> dict[str, object]:
