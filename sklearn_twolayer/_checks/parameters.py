@@ -59,8 +59,9 @@ def check_checkpoint(checkpoint: object) -> Path | None:
         raise TypeError(
             f"checkpoint must be None or the path of a file, got {checkpoint!r}."
         )
-    path = Path(checkpoint)
-    if path.is_dir() or not path.parent.is_dir():
+    path = Path(os.fsdecode(checkpoint))
+    is_other = path.exists() and not path.is_file()  # a folder, a pipe or a device
+    if is_other or not path.parent.is_dir():
         raise ValueError(
             "checkpoint must be the path of a file in a folder that exists, got "
             f"{str(path)!r}."

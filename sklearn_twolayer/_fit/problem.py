@@ -20,6 +20,7 @@ from sklearn_twolayer._path.stage import PathStart
 from sklearn_twolayer._rows.raw import RawRows, sizes
 from sklearn_twolayer._rows.rows import Rows
 from sklearn_twolayer._rows.units import FittedNetwork
+from sklearn_twolayer._runtime.files import check_writable
 from sklearn_twolayer._runtime.memory import check_memory
 from sklearn_twolayer._search.tuning import DEFAULT_TUNING, SearchTuning
 
@@ -66,9 +67,11 @@ class PathProblem:
         cls, raw: RawRows, options: PathOptions, tuning: SearchTuning = DEFAULT_TUNING
     ) -> PathProblem:
         """Set up the fit on raw rows, in this process or in a Dask cluster."""
-        if options.checkpoint is not None and options.any_seed:
+        if options.checkpoint is not None:
+            # What is wrong with the file is told before the fit.
+            check_writable("checkpoint", options.checkpoint)
             saved = read_checkpoint(options.checkpoint)
-            if saved is not None:
+            if saved is not None and options.any_seed:
                 options = replace(options, seed=int(saved.settings["seed"]))
         counts, columns, targets = zip(*raw.parts.gather(sizes), strict=True)
         n_features, n_outputs = columns[0], targets[0]
