@@ -144,9 +144,9 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
     checkpoint : str or path-like, default=None
         File to write each finished stage to. If it exists, from a fit of the same data
         with the same parameters, the fit continues after its last stage, with the same
-        result as without the interruption; a file of another fit raises an error. It
-        holds plain arrays, reading it executes nothing, and it is complete at any
-        moment. Without a schedule a fit is one stage. Delete it to begin anew.
+        result as without the interruption; another file raises an error. It holds plain
+        arrays, reading it executes nothing, and it is complete at any moment. Of
+        several writers the last wins. Without a schedule a fit is one stage.
     verbose : int, default=0
         If positive, print one line for each stage.
     linear_decay : "auto" or float, default=0.0
@@ -311,6 +311,9 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
 
         MemoryError
             If the fit would take more memory than the machine has.
+
+        OSError
+            If `checkpoint` cannot be written, which is tried before the fit begins.
 
         Warns
         -----

@@ -123,8 +123,9 @@ def two_layer_path(
         File to write each finished stage to. If the file exists and was written by a
         fit of the same data with the same parameters, the fit continues after its last
         stage, with the same result as without the interruption; a file of another fit
-        raises an error. It holds plain arrays, reading it executes nothing, and it is
-        complete at any moment. Delete it to begin anew.
+        or a damaged one raises an error. It holds plain arrays, reading it executes
+        nothing, and it is complete at any moment; if several fits write to it, the last
+        to write wins. Delete it to begin anew.
     linear_decay : "auto" or float, default=0.0
         Decay of the linear part, as in :class:`RegularizedTwoLayerRegressor`.
 
@@ -137,6 +138,8 @@ def two_layer_path(
     ------
     TypeError, ValueError
         If a parameter or the data are not as documented.
+    OSError
+        If `checkpoint` cannot be written, which is tried before the path begins.
 
     Warns
     -----

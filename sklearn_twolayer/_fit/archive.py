@@ -24,7 +24,7 @@ import numpy as np
 # Version 1.0 of the format of NumPy's files, as NumPy writes it: plain numbers or text.
 HEADER = re.compile(
     rb"\x93NUMPY\x01\x00..\{'descr': '([<>|][fiubU]\d{1,9})', 'fortran_order': False, "
-    rb"'shape': \(((?:\d{1,18},? ?)*)\), \} *\n",
+    rb"'shape': \(((?:\d{1,18}(?:, \d{1,18})*,?)?)\), \} *\n",
     re.DOTALL,
 )
 # What the standard library raises for archives that are damaged.

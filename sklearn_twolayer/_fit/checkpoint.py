@@ -41,6 +41,9 @@ FORMS = {
 # Relative tolerance of the numbers that identify the data: with another number of
 # threads they have other rounding errors (convention).
 SAME_DATA = 1e-9
+# Largest parameter of a network, in the coordinates of the fit: outputs and their
+# squares then stay finite in the units of any data (convention).
+LARGEST_PARAMETER = 1e50
 MOST_SHOWN = 200  # characters of what a file holds that an error shows (convention)
 REMEDY = "Delete the file to begin anew, or give another one."
 
@@ -206,6 +209,7 @@ def _conditions(arrays: dict[str, np.ndarray], settings: Any) -> Iterator[bool]:
     )
     for name in finite:
         yield bool(np.isfinite(arrays[name]).all())
+    yield bool((np.abs(parameters) <= LARGEST_PARAMETER).all())
     for name in ("lambda_", "certificate", "n_iter", "seconds"):
         yield bool((arrays[name] >= 0).all())
 
