@@ -200,8 +200,9 @@ class TwoLayerModel(
         Returns
         -------
         data : dict
-            Dictionaries, lists, numbers and text. `json.dumps` accepts it and keeps
-            every digit.
+            Dictionaries, lists, numbers and text: parameters and the attributes that
+            the class documents. `json.dumps` accepts it and keeps every digit. The
+            documentation has its JSON schema.
 
         Raises
         ------
@@ -230,7 +231,8 @@ class TwoLayerModel(
         ------
         ValueError
             If the data are not such a dictionary, or belong to another class or
-            version.
+            version. The message names the entry that is missing, not known, of another
+            type or shape, or not finite.
         """
         return from_plain(cls, data)
 
