@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 # Attributes that predictions need; an estimator that lacks one of them is not fitted.
 FITTED = [f"{field.name}_" for field in fields(FittedNetwork)]
+# Values of parameters that have parameters, for messages about None.
+EXAMPLES = {"schedule": "GeometricSchedule(stop=0.1)", "cv": "KFold(5)"}
 VERSION_KEY = "_sklearn_twolayer_version"  # of a pickled estimator
 
 
@@ -85,6 +87,35 @@ class TwoLayerModel(
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+    def set_params(self, **params: object) -> Self:
+        """Set parameters of this estimator, and of those that are its parameters.
+
+        Parameters
+        ----------
+        **params : dict
+            Values by name; ``schedule__stop`` is the parameter `stop` of `schedule`.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is not known, or belongs to one that is None.
+        """
+        own = {**self.get_params(deep=False), **params}
+        for name in params:
+            outer, _, inner = name.partition("__")
+            if inner and own.get(outer, "") is None:
+                raise ValueError(
+                    f"{name} cannot be set because {outer} is None: pass an instance "
+                    f"with the parameter, such as {outer}={EXAMPLES.get(outer, '...')}."
+                )
+        super().set_params(**params)
+        return self
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict targets.

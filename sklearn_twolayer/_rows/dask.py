@@ -21,6 +21,7 @@ from sklearn_twolayer._checks.data import (
     check_total,
     is_dask,
 )
+from sklearn_twolayer._checks.types import as_data
 from sklearn_twolayer._rows.parts import Parts
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ def check_columns(
     if hasattr(X, "columns"):
         from dask.dataframe.utils import make_meta
 
-        known = make_meta(X)
+        known = as_data("X", make_meta(X))
     elif getattr(X, "ndim", None) == 2 and not np.isnan(X.shape[1]):
         known = np.empty((0, X.shape[1]))
     else:

@@ -135,7 +135,7 @@ DATA = [
         pd.DataFrame({"t": pd.date_range("2020", periods=60), "b": Y}),
         Y,
         None,
-        TypeError,
+        ValueError,
         "X",
     ),
     ("huge X", X * 1e200, Y, None, ValueError, "X"),
