@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,12 @@ import numpy as np
 # Names of dtypes that are numbers, truth values or empty. Those of NumPy, pandas,
 # polars and PyArrow are alike. Objects are judged by their values, as scikit-learn
 # does, and it has messages of its own for complex numbers and missing ones.
-NUMBERS = re.compile(
+NUMERIC_TYPES = re.compile(
     r"(sparse\[)?(u?int\d|float|double|halffloat|longdouble|bool|decimal|complex|null"
     r"|object)",
     re.IGNORECASE,
 )
-REMEDY = (
+ENCODE = (
     "Encode categories and text as numbers, for example with OrdinalEncoder or "
     "OneHotEncoder of scikit-learn, and times as counts of a unit, for example days "
     "since a date; convert text that spells numbers with astype(float)."
@@ -44,21 +44,21 @@ def as_data(name: str, data: Any) -> Any:
     refused = [f"{column!r} ({t})" for column, t in _columns(data) if not _may_be(t)]
     if refused:
         raise ValueError(
-            f"{name} has columns that are not numbers: {_some(refused)}. {REMEDY}"
+            f"{name} has columns that are not numbers: {_some(refused)}. {ENCODE}"
         )
     dtype = getattr(data, "dtype", getattr(data, "type", None))
     if dtype is not None and not callable(dtype) and not _may_be(dtype):
-        raise ValueError(f"{name} is of type {dtype}, not numbers. {REMEDY}")
+        raise ValueError(f"{name} is of type {dtype}, not numbers. {ENCODE}")
     _check_objects(name, data)
     return data
 
 
-def columns_of(data: Any) -> list[str]:
+def columns_of(data: Any) -> list[Any]:
     """Names of a dataframe's or a table's columns; none for other data."""
     return [column for column, _ in _columns(data)]
 
 
-def named_columns(columns: list[str]) -> str:
+def named_columns(columns: Sequence[object]) -> str:
     """The names of columns, the first of them if there are many."""
     return _some([str(column) for column in columns])
 
@@ -71,12 +71,12 @@ def _some(names: list[str]) -> str:
 
 def _may_be(dtype: object) -> bool:
     """Whether data of this type may be numbers; tuples of a structured type are not."""
-    return NUMBERS.match(str(dtype)) is not None
+    return NUMERIC_TYPES.match(str(dtype)) is not None
 
 
 def _columns(data: Any) -> Iterator[tuple[Any, object]]:
     """Names and types of the columns of a dataframe (pandas, polars) or a table."""
-    schema = getattr(data, "schema", None)
+    schema: Any = getattr(data, "schema", None)
     if hasattr(schema, "types"):
         yield from zip(schema.names, schema.types, strict=True)
     elif hasattr(data, "columns") and hasattr(data, "dtypes"):
@@ -96,7 +96,7 @@ def _check_objects(name: str, data: Any) -> None:
         if part.dtype.kind == "O" and any(
             isinstance(value, (np.datetime64, np.timedelta64)) for value in part.flat
         ):
-            raise ValueError(f"{name} has times among its objects. {REMEDY}")
+            raise ValueError(f"{name} has times among its objects. {ENCODE}")
 
 
 def _is_tensor(data: object) -> bool:

@@ -25,6 +25,7 @@ from sklearn_twolayer._fit.report import (
 from sklearn_twolayer._options.path_options import check_path_options
 from sklearn_twolayer._rows.units import check_continues
 from sklearn_twolayer._runtime.limits import time_limit
+from sklearn_twolayer._runtime.settings import own_settings
 from sklearn_twolayer._runtime.threads import fit_threads
 from sklearn_twolayer._runtime.warn import warn_caller
 from sklearn_twolayer._search.criterion import DEFAULT_PENALTY
@@ -327,7 +328,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         WarmStartWarning
             If `warm_start` has begun anew.
         """
-        with unchanged_on_error(self):
+        with unchanged_on_error(self), own_settings():
             self._fit(X, y, sample_weight)
         return self
 

@@ -38,6 +38,7 @@ from sklearn_twolayer._fit.report import (
     progress_line,
 )
 from sklearn_twolayer._options.path_options import check_path_options
+from sklearn_twolayer._runtime.settings import own_settings
 from sklearn_twolayer._runtime.warn import warn_caller
 from sklearn_twolayer._search.criterion import DEFAULT_PENALTY
 
@@ -281,7 +282,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         UncentredWarning
             If columns are far from zero with `hidden_bias=False`.
         """
-        with unchanged_on_error(self):
+        with unchanged_on_error(self), own_settings():
             return self._fit(X, y, sample_weight, params)
 
     def _fit(

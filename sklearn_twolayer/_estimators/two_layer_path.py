@@ -21,6 +21,7 @@ from sklearn_twolayer._options.path_options import check_path_options
 from sklearn_twolayer._rows.raw import RawRows
 from sklearn_twolayer._rows.units import FittedNetwork
 from sklearn_twolayer._runtime.limits import time_limit
+from sklearn_twolayer._runtime.settings import own_settings
 from sklearn_twolayer._runtime.threads import fit_threads
 
 
@@ -181,7 +182,7 @@ def two_layer_path(
     X = check_inputs(None, X)
     targets = check_targets(y, X.shape[0])
     weights = check_weights(sample_weight, X.shape[0])
-    with fit_threads(X.size), time_limit(options.max_time):
+    with own_settings(), fit_threads(X.size), time_limit(options.max_time):
         problem = problem_of(RawRows.local(X, targets, weights), options)
         warn_of_far_columns(None, problem.rows.far_columns)
         stages = list(path_stages(problem))
