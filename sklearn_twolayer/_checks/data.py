@@ -209,14 +209,15 @@ def named_errors(name: str, data: object) -> Iterator[None]:
     """
     try:
         yield
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         message = str(error)
         columns = _columns_not_numbers(data)
         if columns:
             message = f"{message} Columns that are not numbers: {columns}."
         if name not in message.split():
             message = f"{name}: {message}"
-        raise type(error)(message) from error
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(message) from error
 
 
 def _columns_not_numbers(data: object) -> list[object]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sklearn_twolayer._checks.parameters import check_decays
+from sklearn_twolayer._checks.parameters import check_decays, check_sizes
 from sklearn_twolayer._fit.checkpoint import read_checkpoint
 from sklearn_twolayer._network.linear_decay import likely_linear_decay
 from sklearn_twolayer._network.network import Network
@@ -85,7 +85,7 @@ class PathProblem:
             raw.parts,
             standardize=options.standardize,
             hidden_bias=options.hidden_bias,
-            device=resolve_device(options.device),
+            device=resolve_device(options.device, getattr(torch, options.dtype)),
             dtype=getattr(torch, options.dtype),
             shrinks=shrinks,
         )
@@ -93,8 +93,9 @@ class PathProblem:
         generator = torch.Generator(device="cpu").manual_seed(options.seed)
         start = start_path(rows, _first_neurons(rows.rank, n_rows, options), generator)
         scale = rows.units.target_scale
-        lambdas = check_decays(options.schedule.stages(start.lambda_max * scale))
-        return cls(raw, rows, start, lambdas / scale, options, generator, tuning)
+        decays = check_decays(options.schedule.stages(start.lambda_max * scale))
+        lambdas = check_sizes(decays, scale)
+        return cls(raw, rows, start, lambdas, options, generator, tuning)
 
     @property
     def lambda_max(self) -> float:
@@ -149,14 +150,15 @@ def _with_linear_decay(rows: Rows, options: PathOptions) -> Rows:
     return rows.decayed(rho) if rho > 0.0 else rows
 
 
-def resolve_device(device: Any) -> torch.device:
+def resolve_device(device: Any, dtype: torch.dtype) -> torch.device:
     """The parameter ``device`` as a torch device; the CPU for None."""
     try:
         resolved: torch.device = torch.device("cpu" if device is None else device)
-        torch.zeros(1, device=resolved).cpu()
+        torch.zeros(1, dtype=dtype, device=resolved).cpu()
     except (AssertionError, NotImplementedError, RuntimeError, TypeError) as error:
         raise ValueError(
             "device must be None, 'cpu' or a device that torch can use here, such as "
-            f"'cuda', 'cuda:1' or 'mps', got {device!r}: {error}"
+            "'cuda', 'cuda:1' or, with dtype='float32', 'mps', got "
+            f"{device!r} with {str(dtype).removeprefix('torch.')}: {error}"
         ) from error
     return resolved

@@ -13,6 +13,7 @@ from sklearn_twolayer._rows.inputs import (
     DenseInputs,
     SparseInputs,
 )
+from sklearn_twolayer._rows.sums import moved
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +40,13 @@ class Part:
         """Parameters (float64, CPU) on the device and in the precision of the rows."""
         if tensor.dtype == self.targets.dtype and tensor.device == self.targets.device:
             return tensor
-        return tensor.to(self.targets)
+        return moved(tensor, self.targets.device, self.targets.dtype)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Part:
         """The part on a device and in a precision."""
         return Part(
             self.inputs.to(device=device, dtype=dtype),
-            self.targets.to(device=device, dtype=dtype),
+            moved(self.targets, device, dtype),
         )
 
     @cached_property
