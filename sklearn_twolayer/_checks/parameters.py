@@ -75,8 +75,12 @@ def check_checkpoint(checkpoint: object) -> Path | None:
             f"checkpoint must be None or the path of a file, got {checkpoint!r}."
         )
     path = Path(os.fsdecode(checkpoint))
-    is_other = path.exists() and not path.is_file()  # a folder, a pipe or a device
-    if is_other or not path.parent.is_dir():
+    try:
+        is_other = path.exists() and not path.is_file()  # a folder, a pipe or a device
+        is_path = not is_other and path.parent.is_dir()
+    except (OSError, ValueError):  # a name that is too long, or has a zero
+        is_path = False
+    if not is_path:
         raise ValueError(
             "checkpoint must be the path of a file in a folder that exists, got "
             f"{str(path)!r}."

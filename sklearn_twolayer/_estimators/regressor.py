@@ -64,9 +64,9 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
     Parameters
     ----------
     n_neurons : int, default=100
-        Number of neurons at the start, at least 1. The "newton" solver adds neurons
-        where they are missing and starts with at most 32, or with one for each input
-        if that is more.
+        Number of neurons at the start, at least 1. "newton" begins with at most 32, or
+        one for each input if that is more, and adds and drops neurons: this bounds no
+        fit, and without a schedule `criterion` decides how many features there are.
     schedule : schedule, default=None
         Weight decay of each stage: a :class:`GeometricSchedule`,
         :class:`StagedSchedule` or :class:`ConstantSchedule`, followed as written. None

@@ -46,9 +46,9 @@ class GeometricSchedule(BaseEstimator):
         Factor from one stage to the next, in (0, 1).
     start : float, default=0.5
         First decay, as a fraction of ``lambda_max``, the least decay at which the
-        optimal network has no neuron. In (0, inf).
+        optimal network has no neuron. From 1e-150 to 1e150.
     stop : float or "auto", default="auto"
-        No stage lies below this fraction of ``lambda_max``. In (0, start]. With
+        No stage lies below this fraction of ``lambda_max``. In [1e-150, start]. With
         "auto" the data decide where to end: where the next decay would lie below the
         noise level ``0.35 sigma sqrt(n_inputs / n_samples)`` and the last stage
         lowered the loss by no more than its neurons can gain by fitting noise, or where
