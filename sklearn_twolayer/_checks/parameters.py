@@ -77,8 +77,8 @@ def check_checkpoint(checkpoint: object) -> Path | None:
     path = Path(os.fsdecode(checkpoint))
     try:
         is_other = path.exists() and not path.is_file()  # a folder, a pipe or a device
-        is_path = not is_other and path.parent.is_dir()
-    except (OSError, ValueError):  # a name that is too long, or has a zero
+        is_path = path.parent.is_dir() and not is_other and "\0" not in str(path)
+    except OSError:  # a name that is too long
         is_path = False
     if not is_path:
         raise ValueError(
