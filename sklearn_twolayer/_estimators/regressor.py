@@ -65,8 +65,8 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
     ----------
     n_neurons : int, default=100
         Number of neurons at the start, at least 1. "newton" begins with at most 32, or
-        one for each input if that is more, and adds and drops neurons: this bounds no
-        fit, and without a schedule `criterion` decides how many features there are.
+        one for each input if that is more, and adds and drops neurons. Without a
+        schedule this is also the largest number of features that the fit ends with.
     schedule : schedule, default=None
         Weight decay of each stage: a :class:`GeometricSchedule`,
         :class:`StagedSchedule` or :class:`ConstantSchedule`, followed as written. None

@@ -59,6 +59,7 @@ def search_from(
         fraction=fraction,
         removals=removals,
         births=births,
+        most_neurons=problem.options.n_neurons,
     )
 
 
