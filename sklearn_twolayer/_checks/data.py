@@ -161,7 +161,8 @@ def check_signs(sample_weight: object, n_samples: int) -> np.ndarray:
             "brings it into memory."
         )
     if sample_weight is None or isinstance(sample_weight, Real):
-        weights = np.full(n_samples, 1.0 if sample_weight is None else sample_weight)
+        weight = 1.0 if sample_weight is None else float(sample_weight)
+        weights = np.full(n_samples, weight)
     else:
         weights = check_numbers("sample_weight", sample_weight, ensure_2d=False)
     if weights.shape != (n_samples,):

@@ -84,7 +84,8 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
     n_jobs : int, default=None
         Folds that are followed at the same time. Only `n_iter_` depends on it.
     n_neurons : int, default=100
-        Number of neurons at the start; at most 32, or one for each input, are used.
+        Number of neurons at the start; at most 32, or one for each input, are used. No
+        network that the criterion chooses has more; means of networks may.
     hidden_bias : bool, default=True
         Whether the neurons have biases ``b_j``.
     standardize : bool, default=True
