@@ -11,10 +11,12 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
+from sklearn_twolayer._checks.types import as_data, columns_of, named_columns
 from sklearn_twolayer._runtime.warn import warn_caller
 from sklearn_twolayer.exceptions import UncentredWarning
 
@@ -24,12 +26,11 @@ LARGEST = 1e150
 # Sizes of columns that single precision can compute with: their squares must be finite,
 # and so must their inverses, which are coefficients of the linear part (convention).
 SINGLE = 1e-30, 1e15
-# Columns that a warning names (convention).
-MOST_NAMED = 10
 
 
 def check_numbers(name: str, data: object, **options: object) -> np.ndarray:
     """``data`` as a finite float array, from ``check_array`` with ``options``."""
+    data = as_data(name, data)
     with named_errors(name, data):
         return check_array(data, input_name=name, **{"dtype": np.float64, **options})
 
@@ -54,9 +55,7 @@ def warn_of_far_columns(
     if not columns:
         return
     names = getattr(estimator, "feature_names_in_", range(columns[-1] + 1))
-    named = ", ".join(str(names[column]) for column in columns[:MOST_NAMED])
-    if len(columns) > MOST_NAMED:
-        named += f" and {len(columns) - MOST_NAMED} more"
+    named = named_columns([names[column] for column in columns])
     warn_caller(
         "With hidden_bias=False features cannot bend where these columns of X vary, "
         f"which are far from zero beside their standard deviations: {named}. Centre "
@@ -95,11 +94,19 @@ def check_inputs(
             f"where its rows are, got {type(X).__name__}; X.compute() brings it into "
             "memory."
         )
-    if estimator is None:
-        return check_numbers("X", X, **options)
+    X = as_data("X", X)
     with named_errors("X", X):
-        y = None if y is None else "no_validation"
-        return validate_data(estimator, X, y, reset=reset, **options)
+        if estimator is None:
+            checked = check_array(X, input_name="X", **options)
+        else:
+            y = None if y is None else "no_validation"
+            checked = validate_data(estimator, X, y, reset=reset, **options)
+        # Some dataframes become objects, whose values may be numbers, and products of
+        # sparse arrays do not take numbers wider than float64.
+        wide = sparse.issparse(checked) and checked.dtype.itemsize > 8
+        return (
+            checked.astype(np.float64) if wide or checked.dtype == object else checked
+        )
 
 
 def check_targets(y: object, n_samples: int) -> np.ndarray:
@@ -154,7 +161,8 @@ def check_signs(sample_weight: object, n_samples: int) -> np.ndarray:
             "brings it into memory."
         )
     if sample_weight is None or isinstance(sample_weight, Real):
-        weights = np.full(n_samples, 1.0 if sample_weight is None else sample_weight)
+        weight = 1.0 if sample_weight is None else float(sample_weight)
+        weights = np.full(n_samples, weight)
     else:
         weights = check_numbers("sample_weight", sample_weight, ensure_2d=False)
     if weights.shape != (n_samples,):
@@ -175,12 +183,22 @@ def check_splits(
     """Raise if the training or the held-out rows of a fold have no weight."""
     if not splits:
         raise ValueError("cv must give at least one pair of train and test indices.")
-    for train, test in splits:
-        if not (weights[train] > 0).any() or not (weights[test] > 0).any():
-            raise ValueError(
-                "sample_weight must not be zero on all training or all held-out rows "
-                "of a fold of cv."
-            )
+    for number, rows in enumerate(splits):
+        for kind, index in zip(("training", "held-out"), rows, strict=True):
+            try:
+                own = weights[index]
+            except IndexError as error:
+                raise ValueError(
+                    f"cv must give indices of the {len(weights)} rows of X; the {kind} "
+                    f"rows of its fold {number} are others: {error}."
+                ) from error
+            if len(own) == 0:
+                raise ValueError(f"cv gives no {kind} rows in its fold {number}.")
+            if not (own > 0).any():
+                raise ValueError(
+                    f"sample_weight must not be zero on all {kind} rows of a fold of "
+                    f"cv, but is in its fold {number}."
+                )
 
 
 @contextmanager
@@ -192,21 +210,22 @@ def named_errors(name: str, data: object) -> Iterator[None]:
     """
     try:
         yield
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         message = str(error)
         columns = _columns_not_numbers(data)
         if columns:
             message = f"{message} Columns that are not numbers: {columns}."
         if name not in message.split():
             message = f"{name}: {message}"
-        raise type(error)(message) from error
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(message) from error
 
 
 def _columns_not_numbers(data: object) -> list[object]:
     """Names of a dataframe's columns that cannot be read as floats."""
     refused: list[object] = []
     frame: Any = data
-    for column in getattr(frame, "columns", []):
+    for column in columns_of(data):
         try:
             np.asarray(frame[column], dtype=np.float64)
         except (TypeError, ValueError):

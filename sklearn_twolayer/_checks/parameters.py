@@ -11,7 +11,12 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import check_random_state, check_scalar
 
-from sklearn_twolayer._checks.data import check_numbers, named_errors
+from sklearn_twolayer._checks.data import (
+    LARGEST,
+    check_magnitude,
+    check_numbers,
+    named_errors,
+)
 
 
 def check_option(name: str, value: object, options: Sequence[str]) -> str:
@@ -38,9 +43,19 @@ def check_integer(name: str, value: object, *, min_val: int) -> int:
 def check_real(name: str, value: object, **bounds: object) -> float:
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be a number, got {value}.")
-    checked = float(check_scalar(value, name, Real, **bounds))
+    try:
+        checked = float(check_scalar(value, name, Real, **bounds))
+    except OverflowError:  # an integer of hundreds of digits
+        checked = math.inf
     if not math.isfinite(checked):
-        raise ValueError(f"{name} == {value}, must be finite.")
+        raise ValueError(f"{name} must be a finite number, got {checked}.")
+    return checked
+
+
+def check_decay(name: str, value: object, **bounds: object) -> float:
+    """A number of at least 0 with which decays can be computed."""
+    checked = check_real(name, value, **{"min_val": 0.0, **bounds})
+    check_magnitude(name, checked)
     return checked
 
 
@@ -59,8 +74,13 @@ def check_checkpoint(checkpoint: object) -> Path | None:
         raise TypeError(
             f"checkpoint must be None or the path of a file, got {checkpoint!r}."
         )
-    path = Path(checkpoint)
-    if path.is_dir() or not path.parent.is_dir():
+    path = Path(os.fsdecode(checkpoint))
+    try:
+        is_other = path.exists() and not path.is_file()  # a folder, a pipe or a device
+        is_path = path.parent.is_dir() and not is_other and "\0" not in str(path)
+    except OSError:  # a name that is too long
+        is_path = False
+    if not is_path:
         raise ValueError(
             "checkpoint must be the path of a file in a folder that exists, got "
             f"{str(path)!r}."
@@ -140,3 +160,17 @@ def check_decays(decays: object) -> np.ndarray:
             f"of at least 0, none above the one before it; it returned {decays!r}."
         )
     return checked
+
+
+def check_sizes(decays: np.ndarray, scale: float) -> np.ndarray:
+    """Decays for targets divided by ``scale``, if float64 can compute with these."""
+    with np.errstate(over="ignore", under="ignore"):
+        scaled = decays / scale
+    wrong = decays[(scaled > LARGEST) | ((decays > 0.0) & (scaled < 1.0 / LARGEST))]
+    if len(wrong):
+        raise ValueError(
+            f"schedule has a decay of {wrong[0]:.3g} in the units of y, beside which "
+            f"the residuals of the linear model, of size {scale:.3g}, vanish or "
+            "overflow: give decays as fractions of lambda_max (relative=True)."
+        )
+    return scaled

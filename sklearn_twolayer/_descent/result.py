@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from sklearn_twolayer._network.network import Network
 
 
+# Values of ``Descent.stopped_by``.
+ENDINGS = ("tol", "max_iter", "max_time", "stall", "steps")
+
+
 @dataclass(frozen=True, eq=False)
 class Descent:
     """Outcome of a descent at one decay.

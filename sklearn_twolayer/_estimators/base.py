@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 # Attributes that predictions need; an estimator that lacks one of them is not fitted.
 FITTED = [f"{field.name}_" for field in fields(FittedNetwork)]
+# Values of parameters that have parameters, for messages about None.
+EXAMPLES = {"schedule": "GeometricSchedule(stop=0.1)", "cv": "KFold(5)"}
 VERSION_KEY = "_sklearn_twolayer_version"  # of a pickled estimator
 
 
@@ -81,13 +83,18 @@ class TwoLayerModel(
                 "needs: fit it anew, or load it with that version and use to_dict."
             )
 
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters, also those of the schedule, as ``schedule__stop``.
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def set_params(self, **params: object) -> Self:
+        """Set parameters of this estimator, and of those that are its parameters.
 
         Parameters
         ----------
         **params : dict
-            Values by the names of the parameters.
+            Values by name; ``schedule__stop`` is the parameter `stop` of `schedule`.
 
         Returns
         -------
@@ -97,22 +104,18 @@ class TwoLayerModel(
         Raises
         ------
         ValueError
-            If a name is not known, or is that of a parameter of a schedule while
-            `schedule` is None.
+            If a parameter is not known, or belongs to one that is None.
         """
-        nested = [name for name in params if name.startswith("schedule__")]
         own = {**self.get_params(deep=False), **params}
-        if nested and own.get("schedule", nested) is None:
-            raise ValueError(
-                f"{nested[0]} is a parameter of the schedule, but schedule is None: "
-                "pass an instance first, for example schedule=GeometricSchedule()."
-            )
-        return super().set_params(**params)
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
+        for name in params:
+            outer, _, inner = name.partition("__")
+            if inner and own.get(outer, "") is None:
+                raise ValueError(
+                    f"{name} cannot be set because {outer} is None: pass an instance "
+                    f"with the parameter, such as {outer}={EXAMPLES.get(outer, '...')}."
+                )
+        super().set_params(**params)
+        return self
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict targets.
@@ -228,8 +231,9 @@ class TwoLayerModel(
         Returns
         -------
         data : dict
-            Dictionaries, lists, numbers and text. `json.dumps` accepts it and keeps
-            every digit.
+            Dictionaries, lists, numbers and text: parameters and the attributes that
+            the class documents. `json.dumps` accepts it and keeps every digit. The
+            documentation has its JSON schema.
 
         Raises
         ------
@@ -258,7 +262,8 @@ class TwoLayerModel(
         ------
         ValueError
             If the data are not such a dictionary, or belong to another class or
-            version.
+            version. The message names the entry that is missing, not known, of another
+            type or shape, or not finite.
         """
         return from_plain(cls, data)
 

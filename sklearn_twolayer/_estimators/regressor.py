@@ -22,6 +22,7 @@ from sklearn_twolayer._fit.report import (
 from sklearn_twolayer._options.path_options import check_path_options
 from sklearn_twolayer._rows.units import check_continues
 from sklearn_twolayer._runtime.limits import time_limit
+from sklearn_twolayer._runtime.settings import own_settings
 from sklearn_twolayer._runtime.threads import fit_threads
 from sklearn_twolayer._runtime.warn import warn_caller
 from sklearn_twolayer._search.criterion import DEFAULT_PENALTY
@@ -59,9 +60,9 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
     Parameters
     ----------
     n_neurons : int, default=100
-        Number of neurons at the start, at least 1. The "newton" solver adds neurons
-        where they are missing and starts with at most 32, or with one for each input
-        if that is more.
+        Number of neurons at the start, at least 1. "newton" begins with at most 32, or
+        one for each input if that is more, and adds and drops neurons. Without a
+        schedule this is also the largest number of features that the fit ends with.
     schedule : schedule, default=None
         Weight decay of each stage: a :class:`GeometricSchedule`,
         :class:`StagedSchedule` or :class:`ConstantSchedule`, followed as written. None
@@ -130,20 +131,18 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         "float32"). Only the products over the rows go there. Tests have been run on
         CPUs only. Sparse `X` needs the CPU.
     dtype : {"float64", "float32"}, default="float64"
-        Precision of the rows and of products with them. Sums over blocks of rows, the
-        parameters and the fitted attributes are float64. With "float32", noiseless
-        directions have errors of some 1e-7 rad in place of 1e-14; noisy ones differ
-        by less than their statistical error.
+        Precision of the rows and of products with them; sums and fitted attributes are
+        float64. With "float32", noiseless directions have errors of some 1e-7 rad in
+        place of 1e-14; noisy ones differ by less than their statistical error.
     random_state : int, RandomState instance or None, default=None
         Seeds the initial directions and the search for the certificate's peak. Pass
-        an int for repeatable results; None takes a new seed each time, and does not
-        use NumPy's global generator.
+        an int for repeatable results; None takes a new seed each time.
     checkpoint : str or path-like, default=None
         File to write each finished stage to. If it exists, from a fit of the same data
         with the same parameters, the fit continues after its last stage, with the same
-        result as without the interruption; a file of another fit raises an error. It
-        holds plain arrays, reading it executes nothing, and it is complete at any
-        moment. Without a schedule a fit is one stage. Delete it to begin anew.
+        result as without the interruption; another file raises an error. It holds plain
+        arrays, reading it executes nothing, and it is complete at any moment. Of
+        several writers the last wins. Without a schedule a fit is one stage.
     verbose : int, default=0
         If positive, print one line for each stage.
     linear_decay : "auto" or float, default="auto"
@@ -205,7 +204,6 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
     RegularizedTwoLayerRegressorCV : The decay chosen by cross-validation.
     two_layer_path : The networks of all stages.
     sklearn.neural_network.MLPRegressor : Networks trained at a fixed decay.
-    sklearn.cross_decomposition.PLSRegression : Directions of a linear model.
 
     Notes
     -----
@@ -215,9 +213,9 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
 
     `feature_importances_` describes the fitted function, as does
     :func:`~sklearn.inspection.permutation_importance`, the loss of score on any rows.
-    In both, correlated inputs share what they have in common, or one has it all, as
-    noise decides; of copies the first has it. Whether the others would do without it
-    only fits without it tell, as those of :class:`~sklearn.feature_selection.RFECV`.
+    Correlated inputs share what they have in common, or one has it all, as noise
+    decides; of copies the first has it. Whether an input can be done without only fits
+    without it tell, as in :class:`~sklearn.feature_selection.RFECV`.
 
     If no direction helps, `features_` has shape ``(0, n_features_in_)``, the model is
     linear, and `transform` warns and returns no columns.
@@ -320,6 +318,9 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         MemoryError
             If the fit would take more memory than the machine has.
 
+        OSError
+            If `checkpoint` cannot be written, which is tried before the fit begins.
+
         Warns
         -----
         sklearn.exceptions.ConvergenceWarning
@@ -332,7 +333,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         WarmStartWarning
             If `warm_start` has begun anew.
         """
-        with unchanged_on_error(self):
+        with unchanged_on_error(self), own_settings():
             self._fit(X, y, sample_weight)
         return self
 

@@ -43,6 +43,7 @@ from sklearn_twolayer._fit.report import (
     warn_of_convergence,
 )
 from sklearn_twolayer._options.path_options import check_path_options
+from sklearn_twolayer._runtime.settings import own_settings
 from sklearn_twolayer._search.criterion import DEFAULT_PENALTY
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
     n_jobs : int, default=None
         Folds that are followed at the same time. Only `n_iter_` depends on it.
     n_neurons : int, default=100
-        Number of neurons at the start; at most 32, or one for each input, are used.
+        Number of neurons at the start; at most 32, or one for each input, are used. No
+        network that the criterion chooses has more; means of networks may.
     hidden_bias : bool, default=True
         Whether the neurons have biases ``b_j``.
     standardize : bool, default=True
@@ -284,7 +286,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         UncentredWarning
             If columns are far from zero with `hidden_bias=False`.
         """
-        with unchanged_on_error(self):
+        with unchanged_on_error(self), own_settings():
             return self._fit(X, y, sample_weight, params)
 
     def _fit(

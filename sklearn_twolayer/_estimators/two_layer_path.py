@@ -21,6 +21,7 @@ from sklearn_twolayer._options.path_options import check_path_options
 from sklearn_twolayer._rows.raw import RawRows
 from sklearn_twolayer._rows.units import FittedNetwork
 from sklearn_twolayer._runtime.limits import time_limit
+from sklearn_twolayer._runtime.settings import own_settings
 from sklearn_twolayer._runtime.threads import fit_threads
 
 
@@ -123,8 +124,9 @@ def two_layer_path(
         File to write each finished stage to. If the file exists and was written by a
         fit of the same data with the same parameters, the fit continues after its last
         stage, with the same result as without the interruption; a file of another fit
-        raises an error. It holds plain arrays, reading it executes nothing, and it is
-        complete at any moment. Delete it to begin anew.
+        or a damaged one raises an error. It holds plain arrays, reading it executes
+        nothing, and it is complete at any moment; if several fits write to it, the last
+        to write wins. Delete it to begin anew.
     linear_decay : "auto" or float, default="auto"
         Decay of the linear part, as in :class:`RegularizedTwoLayerRegressor`.
 
@@ -137,6 +139,8 @@ def two_layer_path(
     ------
     TypeError, ValueError
         If a parameter or the data are not as documented.
+    OSError
+        If `checkpoint` cannot be written, which is tried before the path begins.
 
     Warns
     -----
@@ -178,7 +182,7 @@ def two_layer_path(
     X = check_inputs(None, X)
     targets = check_targets(y, X.shape[0])
     weights = check_weights(sample_weight, X.shape[0])
-    with fit_threads(X.size), time_limit(options.max_time):
+    with own_settings(), fit_threads(X.size), time_limit(options.max_time):
         problem = problem_of(RawRows.local(X, targets, weights), options)
         warn_of_far_columns(None, problem.rows.far_columns)
         stages = list(path_stages(problem))

@@ -2,16 +2,15 @@
 
 The file is a NumPy archive of plain arrays; reading it executes nothing. It is written
 under a temporary name and then renamed, which is atomic: at any moment the file is
-complete, with all stages up to the last one finished or the one before it.
+complete, with all stages up to the last one finished or the one before it. If several
+fits write to one file, the one that writes last wins.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import zipfile
-import zlib
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -20,16 +19,32 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from sklearn_twolayer._descent.result import ENDINGS
+from sklearn_twolayer._fit.archive import read_arrays
 from sklearn_twolayer._network.network import Network
 from sklearn_twolayer._path.stage import Stage
+from sklearn_twolayer._runtime.files import not_written, replacement
 
 CHECKPOINT_FORMAT = "sklearn_twolayer checkpoint 1"
 # Fields of a stage that are networks, and those that are numbers or text.
 NETWORKS = ("network", "refitted")
 NUMBERS = tuple(f.name for f in fields(Stage) if f.name not in NETWORKS)
+# Kind of dtype and number of dimensions of each array in the file.
+FORMS = {
+    "format": ("U", 0), "version": ("U", 0), "settings": ("U", 0), "data": ("f", 1),
+    "generator": ("u", 1), "n_outputs": ("i", 0), "n_neurons": ("i", 1),
+    "refitted": ("b", 1), "parameters": ("f", 2), "lambda_": ("f", 1),
+    "loss": ("f", 1), "objective": ("f", 1), "certificate": ("f", 1),
+    "dual_gap": ("f", 1), "n_iter": ("i", 1), "stopped_by": ("U", 1),
+    "seconds": ("f", 1), "is_last": ("b", 1),
+}  # fmt: skip
 # Relative tolerance of the numbers that identify the data: with another number of
 # threads they have other rounding errors (convention).
 SAME_DATA = 1e-9
+# Largest parameter of a network, in the coordinates of the fit: outputs and their
+# squares then stay finite in the units of any data (convention).
+LARGEST_PARAMETER = 1e50
+MOST_SHOWN = 200  # characters of what a file holds that an error shows (convention)
 REMEDY = "Delete the file to begin anew, or give another one."
 
 
@@ -62,17 +77,16 @@ class Checkpoint:
     def restore(self, generator: torch.Generator) -> None:
         """Set the generator to its state after the last stage."""
         if self.stages:
-            generator.set_state(torch.from_numpy(self.generator))
+            generator.set_state(_state(self.generator))
 
     def write(self, path: Path) -> None:
         """Replace the file atomically, so that it is complete at any moment."""
-        temporary = path.with_name(path.name + ".tmp")
         arrays: dict[str, Any] = self._arrays()  # savez has keywords that are no arrays
-        with open(temporary, "wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        try:
+            with replacement(path) as file:
+                np.savez(file, **arrays)
+        except OSError as error:
+            raise not_written("checkpoint", path, error) from error
 
     def _arrays(self) -> dict[str, np.ndarray]:
         from sklearn_twolayer import __version__
@@ -87,23 +101,39 @@ class Checkpoint:
             "n_outputs": np.array(networks[0].n_outputs),
             "n_neurons": np.array([network.n_neurons for network in networks]),
             "refitted": np.array([stage.refitted is not None for stage in self.stages]),
-            "parameters": np.concatenate([n.parameters.numpy() for n in networks]),
+            "parameters": np.ascontiguousarray(
+                np.concatenate([n.parameters.numpy() for n in networks])
+            ),
             **{
                 name: np.array([getattr(stage, name) for stage in self.stages])
                 for name in NUMBERS
             },
         }
 
-    def check(self, settings: Mapping[str, Any], data: np.ndarray, path: Path) -> None:
+    def check(
+        self,
+        settings: Mapping[str, Any],
+        data: np.ndarray,
+        empty: Network,
+        decays: Sequence[float] | None,
+        path: Path,
+    ) -> None:
         """Raise an error if it was written for other parameters or other data."""
         for name, value in settings.items():
             if self.settings.get(name) != value:
                 raise ValueError(
                     f"checkpoint {str(path)!r} was written for {name} = "
-                    f"{self.settings.get(name)!r}, got {value!r}. {REMEDY}"
+                    f"{repr(self.settings.get(name))[:MOST_SHOWN]}, got {value!r}. "
+                    f"{REMEDY}"
                 )
-        if self.data.shape != data.shape or not np.allclose(
+        same_data = self.data.shape == data.shape and np.allclose(
             self.data, data, rtol=SAME_DATA, atol=SAME_DATA
+        )
+        layout = empty.n_outputs, empty.parameters.shape[1]
+        if (
+            not same_data
+            or any(_layout(stage.network) != layout for stage in self.stages)
+            or not _are_stages_of(self.stages, decays)
         ):
             raise ValueError(
                 f"checkpoint {str(path)!r} was written for other data. {REMEDY}"
@@ -113,14 +143,11 @@ class Checkpoint:
 def read_checkpoint(path: Path) -> Checkpoint | None:
     """The checkpoint in a file; None if there is no file."""
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            return _checkpoint({name: archive[name] for name in archive.files})
+        return _checkpoint(read_arrays(path, FORMS))
     except FileNotFoundError:
         return None
-    except (
-        AttributeError, EOFError, IndexError, KeyError, OSError, TypeError, ValueError,
-        zipfile.BadZipFile, zlib.error,
-    ) as error:  # fmt: skip
+    # JSON can be nested more deeply than Python reads.
+    except (RecursionError, ValueError) as error:
         raise ValueError(
             f"checkpoint {str(path)!r} cannot be read: {error}. {REMEDY}"
         ) from error
@@ -128,30 +155,19 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
 
 def _checkpoint(arrays: dict[str, np.ndarray]) -> Checkpoint:
     if str(arrays["format"]) != CHECKPOINT_FORMAT:
-        version = arrays.get("version", "of unknown version")
         raise ValueError(
-            f"it has the format {str(arrays['format'])!r}, written by sklearn_twolayer "
-            f"{version}, not {CHECKPOINT_FORMAT!r}"
+            f"it has the format {str(arrays['format'])[:MOST_SHOWN]!r}, written by "
+            f"sklearn_twolayer {str(arrays['version'])[:MOST_SHOWN]!r}, not "
+            f"{CHECKPOINT_FORMAT!r}"
         )
     settings = json.loads(str(arrays["settings"]))
-    counts, parameters = arrays["n_neurons"], arrays["parameters"]
-    n_outputs = int(arrays["n_outputs"])
-    lengths = {len(arrays[name]) for name in (*NUMBERS, "refitted")}
-    if (
-        not isinstance(settings, dict)
-        or not isinstance(settings.get("seed"), int)
-        or arrays["generator"].dtype != np.uint8
-        or lengths != {len(counts)}
-        or parameters.dtype != np.float64
-        or parameters.ndim != 2
-        or counts.sum() != len(parameters)
-        or not 0 < n_outputs < parameters.shape[1]
-        or not np.isfinite(parameters).all()
-    ):
+    if not all(_conditions(arrays, settings)):
         raise ValueError("its arrays do not fit together")
+    counts, n_outputs = arrays["n_neurons"], int(arrays["n_outputs"])
+    _state(arrays["generator"])
     networks = [
         Network(torch.from_numpy(part.copy()), n_outputs)
-        for part in np.split(parameters, np.cumsum(counts)[:-1])
+        for part in np.split(arrays["parameters"], np.cumsum(counts)[:-1])
     ]
     stages = [
         Stage(
@@ -166,16 +182,86 @@ def _checkpoint(arrays: dict[str, np.ndarray]) -> Checkpoint:
     return Checkpoint(settings, arrays["data"], stages, arrays["generator"])
 
 
+def _conditions(arrays: dict[str, np.ndarray], settings: Any) -> Iterator[bool]:
+    """What must hold of the arrays, in an order in which each can be asked."""
+    counts, parameters = arrays["n_neurons"], arrays["parameters"]
+    yield isinstance(settings, dict)
+    yield all(isinstance(v, (str, int, float, type(None))) for v in settings.values())
+    yield type(settings.get("seed")) is int and 0 <= settings["seed"] < 2**31
+    yield len(counts) > 0
+    yield {len(arrays[name]) for name in (*NUMBERS, "refitted")} == {len(counts)}
+    yield all(arrays[name].dtype.itemsize == 8 for name in ("data", "parameters"))
+    yield bool((counts >= 0).all() and (counts <= len(parameters)).all())
+    # Sums of Python's integers do not overflow.
+    yield sum(counts.tolist()) == len(parameters)
+    yield 0 < int(arrays["n_outputs"]) < parameters.shape[1]
+    yield not np.isnan(arrays["certificate"]).any()
+    yield set(arrays["stopped_by"].tolist()) <= set(ENDINGS)
+    yield not arrays["is_last"][:-1].any()
+    finite = (
+        "data",
+        "parameters",
+        "lambda_",
+        "loss",
+        "objective",
+        "dual_gap",
+        "seconds",
+    )
+    for name in finite:
+        yield bool(np.isfinite(arrays[name]).all())
+    yield bool((np.abs(parameters) <= LARGEST_PARAMETER).all())
+    for name in ("lambda_", "certificate", "n_iter", "seconds"):
+        yield bool((arrays[name] >= 0).all())
+
+
+def _state(generator: np.ndarray) -> torch.Tensor:
+    """The state of a torch generator, which torch accepts."""
+    state = torch.from_numpy(generator.copy())
+    try:
+        torch.Generator().set_state(state)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"its state of the random generator is none: {error}"
+        ) from error
+    return state
+
+
+def _layout(network: Network) -> tuple[int, int]:
+    """Number of targets, and of the parameters of a neuron."""
+    return network.n_outputs, network.parameters.shape[1]
+
+
+def _are_stages_of(stages: Sequence[Stage], decays: Sequence[float] | None) -> bool:
+    """Whether the stages have some of the decays, in their order, and can be followed.
+
+    Without decays, there is one stage, which is the last.
+    """
+    if decays is None:
+        return len(stages) == 1 and stages[0].is_last
+    left = iter(decays)
+    found = all(
+        any(math.isclose(stage.lambda_, decay, rel_tol=SAME_DATA) for decay in left)
+        for stage in stages
+    )
+    return found and (stages[-1].is_last or next(left, None) is not None)
+
+
 def continued(
-    path: Path, settings: Mapping[str, Any], data: Sequence[ArrayLike]
+    path: Path,
+    settings: Mapping[str, Any],
+    data: Sequence[ArrayLike],
+    empty: Network,
+    decays: Sequence[float] | None,
 ) -> Checkpoint:
     """The checkpoint in the file, or one without stages if there is no file.
 
-    Raises an error if the checkpoint is of another path or of other data.
+    Raises an error if the checkpoint is of another path or of other data: ``empty`` is
+    a network without neurons for these, and ``decays`` are those of the path, or None
+    for a search.
     """
     numbers = np.concatenate([np.ravel(values) for values in data])
     saved = read_checkpoint(path)
     if saved is None:
         return Checkpoint(settings, numbers, [], np.empty(0, dtype=np.uint8))
-    saved.check(settings, numbers, path)
+    saved.check(settings, numbers, empty, decays, path)
     return saved

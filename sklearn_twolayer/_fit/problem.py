@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sklearn_twolayer._checks.parameters import check_decays
+from sklearn_twolayer._checks.parameters import check_decays, check_sizes
 from sklearn_twolayer._fit.checkpoint import read_checkpoint
 from sklearn_twolayer._network.importances import input_importances
 from sklearn_twolayer._network.linear_decay import likely_linear_decay
@@ -22,6 +22,7 @@ from sklearn_twolayer._rows.distinct import ROWS_PER_INPUT
 from sklearn_twolayer._rows.raw import RawRows, sizes
 from sklearn_twolayer._rows.rows import Rows
 from sklearn_twolayer._rows.units import FittedNetwork
+from sklearn_twolayer._runtime.files import check_writable
 from sklearn_twolayer._runtime.memory import check_memory
 from sklearn_twolayer._search.tuning import DEFAULT_TUNING, SearchTuning
 
@@ -65,9 +66,11 @@ class PathProblem:
         cls, raw: RawRows, options: PathOptions, tuning: SearchTuning = DEFAULT_TUNING
     ) -> PathProblem:
         """Set up the fit on raw rows, in this process or in a Dask cluster."""
-        if options.checkpoint is not None and options.any_seed:
+        if options.checkpoint is not None:
+            # What is wrong with the file is told before the fit.
+            check_writable("checkpoint", options.checkpoint)
             saved = read_checkpoint(options.checkpoint)
-            if saved is not None:
+            if saved is not None and options.any_seed:
                 options = replace(options, seed=int(saved.settings["seed"]))
         counts, columns, targets = zip(*raw.parts.gather(sizes), strict=True)
         n_features, n_outputs = columns[0], targets[0]
@@ -81,7 +84,7 @@ class PathProblem:
             raw.parts,
             standardize=options.standardize,
             hidden_bias=options.hidden_bias,
-            device=resolve_device(options.device),
+            device=resolve_device(options.device, getattr(torch, options.dtype)),
             dtype=getattr(torch, options.dtype),
             shrinks=shrinks,
             column_weights=options.column_weights,
@@ -90,8 +93,9 @@ class PathProblem:
         generator = torch.Generator(device="cpu").manual_seed(options.seed)
         start = start_path(rows, _first_neurons(rows.rank, n_rows, options), generator)
         scale = rows.units.target_scale
-        lambdas = check_decays(options.schedule.stages(start.lambda_max * scale))
-        return cls(raw, rows, start, lambdas / scale, options, generator, tuning)
+        decays = check_decays(options.schedule.stages(start.lambda_max * scale))
+        lambdas = check_sizes(decays, scale)
+        return cls(raw, rows, start, lambdas, options, generator, tuning)
 
     @property
     def lambda_max(self) -> float:
@@ -154,14 +158,15 @@ def _with_linear_decay(rows: Rows, options: PathOptions) -> Rows:
     return rows.decayed(rho) if rho > 0.0 else rows
 
 
-def resolve_device(device: Any) -> torch.device:
+def resolve_device(device: Any, dtype: torch.dtype) -> torch.device:
     """The parameter ``device`` as a torch device; the CPU for None."""
     try:
         resolved: torch.device = torch.device("cpu" if device is None else device)
-        torch.zeros(1, device=resolved).cpu()
+        torch.zeros(1, dtype=dtype, device=resolved).cpu()
     except (AssertionError, NotImplementedError, RuntimeError, TypeError) as error:
         raise ValueError(
             "device must be None, 'cpu' or a device that torch can use here, such as "
-            f"'cuda', 'cuda:1' or 'mps', got {device!r}: {error}"
+            "'cuda', 'cuda:1' or, with dtype='float32', 'mps', got "
+            f"{device!r} with {str(dtype).removeprefix('torch.')}: {error}"
         ) from error
     return resolved

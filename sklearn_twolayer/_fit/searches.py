@@ -11,7 +11,7 @@ from sklearn_twolayer._network.objective import residual_at
 from sklearn_twolayer._options.path_options import PathOptions
 from sklearn_twolayer._rows.raw import RawPart, RawRows, sampled, stacked
 from sklearn_twolayer._rows.units import FittedNetwork
-from sklearn_twolayer._runtime.limits import step_limit
+from sklearn_twolayer._runtime.limits import step_limit, time_left, time_limit
 from sklearn_twolayer._search.bold_start import BoldStart, bold_start
 from sklearn_twolayer._search.search import SearchResult, search
 from sklearn_twolayer._search.tuning import SearchTuning
@@ -59,6 +59,7 @@ def search_from(
         fraction=fraction,
         removals=removals,
         births=births,
+        most_neurons=problem.options.n_neurons,
     )
 
 
@@ -114,9 +115,11 @@ def _sampled_share(problem: PathProblem) -> float:
 
 def _found_on_sample(problem: PathProblem, penalty: str | float) -> Network | None:
     parts, seed = problem.raw.parts, problem.options.seed
-    samples = parts.keep(sampled, _sampled_share(problem), seed)
+    samples = parts.keep(sampled, _sampled_share(problem), seed, parts.numbers())
     options = replace(problem.options, checkpoint=None)
-    fitted = parts.joined(_search_sample, samples, options, penalty, problem.tuning)
+    fitted = parts.joined(
+        _search_sample, samples, options, penalty, problem.tuning, time_left()
+    )
     return problem.network_of(fitted)
 
 
@@ -137,10 +140,14 @@ def _search_sample(
     options: PathOptions,
     penalty: str | float,
     tuning: SearchTuning,
+    seconds: float | None,
 ) -> FittedNetwork:
-    """The result of a search on sampled rows, which are stacked in one process."""
-    problem = PathProblem.of(RawRows.local(*stacked(samples)), options, tuning)
-    with step_limit(options.max_iter):
+    """The result of a search on sampled rows, which are stacked in one process.
+
+    It may be another process, which does not know the limit on time of this one.
+    """
+    with time_limit(seconds), step_limit(options.max_iter):
+        problem = PathProblem.of(RawRows.local(*stacked(samples)), options, tuning)
         begin = begin_search(problem, penalty)
         result = search_from(problem, begin, penalty)
     return problem.fitted(result.network)

@@ -57,7 +57,8 @@ def path_stages(
         )
 
     settings = problem.options.settings(problem.options.schedule, None)
-    return _with_checkpoint(problem, run, settings, network)
+    decays = cast("Sequence[float]", problem.lambdas)
+    return _with_checkpoint(problem, run, settings, network, decays)
 
 
 def search_stage(
@@ -84,13 +85,15 @@ def _with_checkpoint(
     run: Callable[[Sequence[Stage]], Iterator[Stage]],
     settings: Mapping[str, Any],
     initial: Network | None,
+    decays: Sequence[float] | None = None,
 ) -> Iterator[Stage]:
     """The stages of the checkpoint, then new ones, each written to the checkpoint."""
     path = problem.options.checkpoint
     if path is None:
         yield from run([])
         return
-    checkpoint = continued(path, settings, _data_fingerprint(problem, initial))
+    numbers, empty = _data_fingerprint(problem, initial), Network.empty(problem.rows)
+    checkpoint = continued(path, settings, numbers, empty, decays)
     yield from checkpoint.stages
     if checkpoint.stages and checkpoint.stages[-1].is_last:
         return

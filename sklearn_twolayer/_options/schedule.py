@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
-from sklearn_twolayer._checks.data import check_numbers
+from sklearn_twolayer._checks.data import check_magnitude, check_numbers
 from sklearn_twolayer._checks.parameters import (
+    check_decay,
     check_flag,
     check_integer,
     check_option,
@@ -20,6 +21,10 @@ __all__ = ["ConstantSchedule", "GeometricSchedule", "StagedSchedule"]
 
 # Fraction of lambda_max at which stop="auto" ends at the latest (convention).
 LATEST_STOP = 1e-4
+
+
+# More stages than these are a mistake: each takes a descent (convention).
+MOST_STAGES = 10_000
 
 
 class Schedule(Protocol):
@@ -41,9 +46,9 @@ class GeometricSchedule(BaseEstimator):
         Factor from one stage to the next, in (0, 1).
     start : float, default=0.5
         First decay, as a fraction of ``lambda_max``, the least decay at which the
-        optimal network has no neuron. In (0, inf).
+        optimal network has no neuron. From 1e-150 to 1e150.
     stop : float or "auto", default="auto"
-        No stage lies below this fraction of ``lambda_max``. In (0, start]. With
+        No stage lies below this fraction of ``lambda_max``. In [1e-150, start]. With
         "auto" the data decide where to end: where the next decay would lie below the
         noise level ``0.35 sigma sqrt(n_inputs / n_samples)`` and the last stage
         lowered the loss by no more than its neurons can gain by fitting noise, or where
@@ -104,23 +109,29 @@ class GeometricSchedule(BaseEstimator):
         """
         inside = {"min_val": 0.0, "include_boundaries": "neither"}
         ratio = check_real(_name(self, "ratio"), self.ratio, max_val=1.0, **inside)
-        start = check_real(_name(self, "start"), self.start, **inside)
+        start = check_decay(_name(self, "start"), self.start, **inside)
         if isinstance(self.stop, str):
             check_option(_name(self, "stop"), self.stop, ["auto"])
             stop = min(LATEST_STOP, start)
         else:
-            stop = check_real(
+            stop = check_decay(
                 _name(self, "stop"),
                 self.stop,
-                min_val=0.0,
                 max_val=start,
                 include_boundaries="right",
             )
         # The summand 1e-9 includes a stage at stop = start * ratio**k despite rounding.
-        possible = int(np.floor(np.log(stop / start) / np.log(ratio) + 1e-9)) + 1
+        fall = np.log(stop) - np.log(start)
+        possible = int(np.floor(fall / np.log(ratio) + 1e-9)) + 1
         if self.n_stages is not None:
             n_stages = check_integer(_name(self, "n_stages"), self.n_stages, min_val=1)
             possible = min(possible, n_stages)
+        if possible > MOST_STAGES:
+            raise ValueError(
+                f"{_name(self, 'ratio')} = {ratio} has {possible:.3g} stages from "
+                f"{start:g} to {stop:g}, more than {MOST_STAGES}: lower ratio, raise "
+                "stop, or set n_stages."
+            )
         return lambda_max * start * ratio ** np.arange(possible)
 
 
@@ -175,6 +186,8 @@ class StagedSchedule(BaseEstimator):
                 f"{name} must be a sequence of numbers, each at least 0 and none "
                 f"above the one before it, got {self.lambdas!r}."
             )
+        for lambda_ in lambdas:
+            check_magnitude(name, lambda_)
         return lambdas * _unit(self, lambda_max)
 
 
@@ -223,7 +236,7 @@ class ConstantSchedule(BaseEstimator):
         TypeError, ValueError
             If a parameter of the schedule is not as documented.
         """
-        value = check_real(_name(self, "value"), self.value, min_val=0.0)
+        value = check_decay(_name(self, "value"), self.value)
         return np.array([value]) * _unit(self, lambda_max)
 
 

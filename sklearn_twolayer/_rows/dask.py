@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Concatenate, TypeVar, cast
 
 import numpy as np
+from scipy import sparse
 from sklearn.utils.validation import validate_data
 
 from sklearn_twolayer._checks.data import (
@@ -19,8 +21,10 @@ from sklearn_twolayer._checks.data import (
     check_signs,
     check_targets,
     check_total,
+    check_weights,
     is_dask,
 )
+from sklearn_twolayer._checks.types import as_data
 from sklearn_twolayer._rows.parts import Parts
 
 if TYPE_CHECKING:
@@ -93,6 +97,11 @@ class DaskParts(Parts[PartT]):
 
         return list(dask.compute(*self._calls(function, arguments)))
 
+    def numbers(self) -> Kept[int]:
+        import dask
+
+        return KeptParts(tuple(map(dask.delayed, range(len(self.parts)))))
+
     def made(self, kept: Kept[P]) -> DaskParts[P]:
         return DaskParts(cast("KeptParts", kept).results)
 
@@ -127,7 +136,7 @@ def dask_rows(
     estimator: BaseEstimator,
     X: da.Array | dd.DataFrame,
     y: da.Array | dd.Series | dd.DataFrame | np.ndarray,
-    sample_weight: da.Array | dd.Series | np.ndarray | None,
+    sample_weight: da.Array | dd.Series | np.ndarray | float | None,
 ) -> RawRows:
     """Raw rows of Dask collections, one part for each chunk.
 
@@ -140,8 +149,11 @@ def dask_rows(
     check_columns(estimator, X, reset=True)
     n_chunks = len(_chunks("X", X))
     chunks = [_chunks("X", X), _aligned_chunks("y", y, X)]
-    if sample_weight is not None:
-        chunks.append(_aligned_chunks("sample_weight", sample_weight, X))
+    if isinstance(sample_weight, Real):
+        check_weights(sample_weight, 1)  # One weight for all rows is none.
+    elif sample_weight is not None:
+        weights = cast("da.Array | np.ndarray", sample_weight)
+        chunks.append(_aligned_chunks("sample_weight", weights, X))
     for name, own in zip(("X", "y", "sample_weight"), chunks, strict=False):
         if len(own) != n_chunks:
             raise ValueError(
@@ -153,7 +165,7 @@ def dask_rows(
         dask.persist(*(raw(*own) for own in zip(*chunks, strict=True)))
     )
     lengths, totals = zip(*parts.gather(_size), strict=True)
-    if sample_weight is not None:
+    if len(chunks) == 3:
         check_total(sum(totals))
     if sum(lengths) < 2:
         raise ValueError(
@@ -170,7 +182,7 @@ def check_columns(
     if hasattr(X, "columns"):
         from dask.dataframe.utils import make_meta
 
-        known = make_meta(X)
+        known = as_data("X", make_meta(X))
     elif getattr(X, "ndim", None) == 2 and not np.isnan(X.shape[1]):
         known = np.empty((0, X.shape[1]))
     else:
@@ -265,9 +277,10 @@ def _raw_part(
     """Check one chunk, on a worker."""
     from sklearn_twolayer._rows.raw import RawPart
 
-    n_rows = len(X)
+    n_rows = X.shape[0]
     if n_rows == 0:  # A filter can empty a partition.
-        X, targets = np.asarray(X, dtype=float), np.asarray(y, dtype=float)
+        X = X.astype(float) if sparse.issparse(X) else np.asarray(X, dtype=float)
+        targets = np.asarray(y, dtype=float)
     else:
         X, targets = check_inputs(None, X, reset=False), check_targets(y, n_rows)
     weights = check_signs(sample_weight, n_rows)

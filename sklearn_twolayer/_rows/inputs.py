@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from sklearn_twolayer._rows.sums import product
+from sklearn_twolayer._rows.sums import moved, product
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,8 +127,8 @@ class DenseInputs:
 
     def to(self, device: torch.device, dtype: torch.dtype) -> DenseInputs:
         return DenseInputs(
-            self.values.to(device=device, dtype=dtype),
-            self.offset.to(device=device, dtype=dtype),
+            moved(self.values, device, dtype),
+            moved(self.offset, device, dtype),
         )
 
 
@@ -165,8 +165,8 @@ class ArrayInputs:
             index = torch.from_numpy(np.append(self.columns, values.shape[1] - 1))
             values, offset = values[:, index], offset[index[:-1]]
         return DenseBlock(
-            values.to(device=self.device, dtype=self.dtype),
-            offset.to(device=self.device, dtype=self.dtype),
+            moved(values, self.device, self.dtype),
+            moved(offset, self.device, self.dtype),
         )
 
     def take(self, columns: np.ndarray) -> ArrayInputs:

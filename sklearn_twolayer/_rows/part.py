@@ -15,6 +15,7 @@ from sklearn_twolayer._rows.inputs import (
     SparseBlock,
     SparseInputs,
 )
+from sklearn_twolayer._rows.sums import moved
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +42,7 @@ class Part:
         """Parameters (float64, CPU) on the device and in the precision of the rows."""
         if tensor.dtype == self.targets.dtype and tensor.device == self.targets.device:
             return tensor
-        return tensor.to(self.targets)
+        return moved(tensor, self.targets.device, self.targets.dtype)
 
     def roots(self, block: DenseBlock | SparseBlock) -> torch.Tensor:
         """The constant input of the block's rows, the root of their share of weight."""
@@ -53,7 +54,7 @@ class Part:
         """The part on a device and in a precision."""
         return Part(
             self.inputs.to(device=device, dtype=dtype),
-            self.targets.to(device=device, dtype=dtype),
+            moved(self.targets, device, dtype),
         )
 
     @cached_property

@@ -37,6 +37,9 @@ class Parts(Protocol[PartT]):
     ) -> list[R]:
         """Call the function for each part and return the results."""
 
+    def numbers(self) -> Kept[int]:
+        """The number of each part, from 0 on, as if ``keep`` had returned it."""
+
     def made(self, kept: Kept[P]) -> Parts[P]:
         """Make parts of results that ``keep`` returned."""
 
@@ -64,6 +67,9 @@ class LocalParts(Parts[PartT]):
         self, function: Callable[Concatenate[PartT, ...], R], *arguments: object
     ) -> list[R]:
         return [function(self.part, *arguments)]
+
+    def numbers(self) -> Kept[int]:
+        return cast("Kept[int]", 0)
 
     def made(self, kept: Kept[P]) -> LocalParts[P]:
         return LocalParts(cast("P", kept))

@@ -120,11 +120,17 @@ def weight_facts(raw: RawPart) -> tuple[float, int]:
     return raw.sample_weight.max(initial=0.0), len(raw.sample_weight)
 
 
-def sampled(raw: RawPart, share: float, seed: int) -> RawPart:
-    """A random share of the rows, in memory."""
+def sampled(raw: RawPart, share: float, seed: int, number: int) -> RawPart:
+    """A random share of the rows of the part with this number, in memory.
+
+    Parts of equal length have different rows, and small ones have their share on
+    average.
+    """
     n_rows = len(raw.y)
-    generator = np.random.default_rng(seed)
-    rows = np.sort(generator.choice(n_rows, round(share * n_rows), replace=False))
+    generator = np.random.default_rng([seed, number])
+    rounding = np.random.default_rng([seed, number, 1]).random()
+    n_sampled = min(n_rows, int(share * n_rows + rounding))
+    rows = np.sort(generator.choice(n_rows, n_sampled, replace=False))
     X = raw.X[rows if raw.index is None else raw.index[rows]]
     X = X if sparse.issparse(X) else np.asarray(X, dtype=np.float64)
     return RawPart(X, None, raw.y[rows], raw.sample_weight[rows])

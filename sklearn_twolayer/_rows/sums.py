@@ -22,7 +22,20 @@ def exact_copy(tensor: torch.Tensor) -> torch.Tensor:
     """The tensor in float64 on the CPU; the tensor itself if it is that already."""
     if tensor.dtype == torch.float64 and tensor.device.type == "cpu":
         return tensor
-    return tensor.to(device="cpu", dtype=torch.float64)
+    return moved(tensor, torch.device("cpu"), torch.float64)
+
+
+def moved(
+    tensor: torch.Tensor, device: torch.device, dtype: torch.dtype
+) -> torch.Tensor:
+    """The tensor on a device, in a precision; every copy between devices is made here.
+
+    The precision changes on the CPU, since Apple's MPS has no float64, not even for a
+    moment.
+    """
+    if device.type == "cpu":
+        return tensor.to(device=device).to(dtype=dtype)
+    return tensor.to(dtype=dtype).to(device=device)
 
 
 def product(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

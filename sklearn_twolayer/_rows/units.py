@@ -81,9 +81,10 @@ class FittedNetwork:
             One column for each feature.
         """
         projection = np.empty((X.shape[0], self.n_features))
-        for rows in row_blocks(X.shape[0], X.shape[1]):
-            projection[rows] = X[rows] @ self.features.T
-        projection += self.feature_intercepts
+        with np.errstate(under="ignore"):
+            for rows in row_blocks(X.shape[0], X.shape[1]):
+                projection[rows] = X[rows] @ self.features.T
+            projection += self.feature_intercepts
         return projection
 
     def predict(self, X: np.ndarray | sparse.csr_array) -> np.ndarray:
@@ -104,16 +105,18 @@ class FittedNetwork:
         biases = self.feature_intercepts[:, np.newaxis]
         amplitudes = self.amplitudes.reshape(n_features, len(coef)).T
         outputs = np.empty((X.shape[0], len(coef)))
-        for rows in row_blocks(X.shape[0], X.shape[1] + 2 * weights.shape[1]):
-            # One product serves neurons and linear part. Its transpose has one row for
-            # each neuron: loops over the few neurons of each sample would take longer
-            # than the product.
-            projection = np.ascontiguousarray((X[rows] @ weights).T)
-            activations = projection[:n_features]
-            activations += biases
-            np.maximum(activations, 0.0, out=activations)
-            outputs[rows] = (amplitudes @ activations + projection[n_features:]).T
-        outputs += self.linear_intercept
+        blocks = row_blocks(X.shape[0], X.shape[1] + 2 * weights.shape[1])
+        with np.errstate(under="ignore"):  # Numbers that are too small are zero.
+            for rows in blocks:
+                # One product serves neurons and linear part. Its transpose has one row
+                # for each neuron: loops over the few neurons of each sample would take
+                # longer than the product.
+                projection = np.ascontiguousarray((X[rows] @ weights).T)
+                activations = projection[:n_features]
+                activations += biases
+                np.maximum(activations, 0.0, out=activations)
+                outputs[rows] = (amplitudes @ activations + projection[n_features:]).T
+            outputs += self.linear_intercept
         return outputs.reshape((len(outputs), *self.linear_coef.shape[:-1]))
 
     def __setstate__(self, state: dict[str, object]) -> None:

@@ -72,6 +72,12 @@ def out_of_time() -> bool:
     return time.monotonic() >= _deadline.get()
 
 
+def time_left() -> float | None:
+    """Seconds until the time limit of the fit; None if there is none."""
+    deadline = _deadline.get()
+    return None if deadline == math.inf else max(0.0, deadline - time.monotonic())
+
+
 def limit_reached() -> str | None:
     """The parameter whose limit is reached, "max_time" or "max_iter", or None."""
     if out_of_time():

@@ -59,6 +59,8 @@ class Criterion:
     n_linear : float
         Parameters of the linear part, for the effective number of targets. Of a shrunk
         one they are its effective degrees of freedom (theory eq. 26).
+    bound : float, default=inf
+        A bound of the number of neurons that was asked for.
     """
 
     penalty: float
@@ -66,6 +68,7 @@ class Criterion:
     n_values: float
     n_independent: float
     n_linear: float
+    bound: float = math.inf
 
     @classmethod
     def of(cls, rows: Rows, penalty: str | float, fraction: float = 1.0) -> Criterion:
@@ -91,9 +94,9 @@ class Criterion:
 
     @property
     def most_neurons(self) -> int:
-        """The largest number of neurons that would not interpolate."""
+        """The largest number of neurons that would not interpolate, or the bound."""
         left = PARAMETERS_PER_VALUE * self.n_independent - self.n_linear
-        return max(0, int(left / self.n_parameters))
+        return int(min(max(0.0, left / self.n_parameters), self.bound))
 
     def measured(self, gains: np.ndarray, n_others: int) -> Criterion:
         """The criterion with the price that gains on noise ask for (theory eq. 22).

@@ -9,7 +9,8 @@ network is looked for first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sklearn_twolayer._certificate.certificate import certify
@@ -67,19 +68,22 @@ def search(
     fraction: float = 1.0,
     removals: bool = True,
     births: bool = True,
+    most_neurons: float = math.inf,
 ) -> SearchResult:
     """Find the network that the criterion chooses, from a network or a bold start.
 
     The criterion uses ``fraction * penalty`` per parameter. ``removals`` and ``births``
-    are passed to ``choose_neurons``.
+    are passed to ``choose_neurons``. A network has at most ``most_neurons``.
     """
     if start.lambda_max == 0.0:
         return SearchResult(Network.empty(rows), 0.0, is_exact=True)
     if isinstance(begin, BoldStart) and begin.is_exact:
-        return SearchResult(begin.network, 0.0, is_exact=True)
+        if begin.network.n_neurons <= most_neurons:
+            return SearchResult(begin.network, 0.0, is_exact=True)
+        begin = begin.network
     network = begin.network if isinstance(begin, BoldStart) else begin
     rows = with_effective_size(rows, network)
-    criterion = Criterion.of(rows, penalty, fraction)
+    criterion = replace(Criterion.of(rows, penalty, fraction), bound=most_neurons)
     if isinstance(begin, BoldStart):
         lambda_ = begin.lambda_
         network = merge_and_drop(rows, criterion, network, tuning)
@@ -97,7 +101,7 @@ def search(
         if again.network is not best.network:
             exact = exact_near(rows, again.network, generator, tuning)
         best = again
-    if exact is not None:
+    if exact is not None and exact.n_neurons <= most_neurons:
         return SearchResult(exact, 0.0, is_exact=True, has_births=best.has_births)
     best = confirm_neurons(rows, criterion, best, generator, tuning)
     stopped_by = limit_reached() or "tol"

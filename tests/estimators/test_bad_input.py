@@ -6,6 +6,7 @@ import dask.array as da
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
@@ -45,6 +46,17 @@ def with_entry(array, value):
     changed[(1,) * array.ndim] = value
     return changed
 
+
+def with_none(array):
+    changed = array.astype(object)
+    changed[(1,) * array.ndim] = None
+    return changed
+
+
+FRAME = pd.DataFrame(X, columns=["a", "b", "c"])
+CATEGORIES = pd.Categorical(["low", "mid", "top"] * 20)
+PERIODS = pd.period_range("2020", periods=60, freq="D")
+TIMES = np.datetime64("2020-01-01") + np.arange(60)
 
 PARAMETERS = [
     ("n_neurons", 0, ValueError),
@@ -100,6 +112,41 @@ PARAMETERS = [
     ("random_state", "seed", ValueError),
     ("verbose", -1, ValueError),
     ("verbose", "loud", TypeError),
+    ("verbose", None, TypeError),
+    ("n_neurons", None, TypeError),
+    ("n_neurons", "100", TypeError),
+    ("n_neurons", -5, ValueError),
+    ("schedule", GeometricSchedule(start=1e308, stop=5e-324), ValueError),
+    ("schedule", GeometricSchedule(stop=1e-320), ValueError),
+    ("schedule", GeometricSchedule(ratio=1.0 - 1e-16), ValueError),
+    ("schedule", GeometricSchedule(stop=None), TypeError),
+    ("schedule", GeometricSchedule(n_stages=True), TypeError),
+    ("schedule", ConstantSchedule(10**400), ValueError),
+    ("schedule", ConstantSchedule(1e-320), ValueError),
+    ("schedule", ConstantSchedule(1e150, relative=False), ValueError),
+    ("schedule", StagedSchedule([10**400]), ValueError),
+    ("schedule", StagedSchedule([1e200, 0.1]), ValueError),
+    ("schedule", Returning([1e308]), ValueError),
+    ("schedule", Returning([5e-324]), ValueError),
+    ("criterion", float("nan"), ValueError),
+    ("criterion", [2.0], TypeError),
+    ("linear_decay", "yes", ValueError),
+    ("linear_decay", -1.0, ValueError),
+    ("linear_decay", None, TypeError),
+    ("linear_decay", float("inf"), ValueError),
+    ("max_iter", 1.5, TypeError),
+    ("max_time", float("inf"), ValueError),
+    ("max_time", True, TypeError),
+    ("tol", None, TypeError),
+    ("tol", 10**400, ValueError),
+    ("prune_tol", "0", TypeError),
+    ("merge_angle", -0.1, ValueError),
+    ("warm_start", 1, TypeError),
+    ("checkpoint", "/dev/null", ValueError),
+    ("checkpoint", "a\0b", ValueError),
+    ("checkpoint", "a" * 999, ValueError),
+    ("random_state", -1, ValueError),
+    ("random_state", 1.5, ValueError),
 ]
 
 DATA = [
@@ -135,7 +182,7 @@ DATA = [
         pd.DataFrame({"t": pd.date_range("2020", periods=60), "b": Y}),
         Y,
         None,
-        TypeError,
+        ValueError,
         "X",
     ),
     ("huge X", X * 1e200, Y, None, ValueError, "X"),
@@ -154,6 +201,28 @@ DATA = [
     ("sparse y", X, sparse.csr_array(Y[:, None]), None, TypeError, "y"),
     ("y of Dask alone", X, da.from_array(Y), None, TypeError, "y"),
     ("weights of Dask alone", X, Y, da.ones(60), TypeError, "sample_weight"),
+    ("categories in X", FRAME.assign(c=CATEGORIES), Y, None, ValueError, "category"),
+    ("periods in X", FRAME.assign(c=PERIODS), Y, None, ValueError, "period"),
+    ("X of times alone", TIMES[:, None], Y, None, ValueError, "X"),
+    ("X of records", np.zeros(60, dtype=[("a", float)]), Y, None, ValueError, "X"),
+    ("X of a dictionary", {"a": X[:, 0]}, Y, None, ValueError, "X"),
+    ("X of a generator", iter(X), Y, None, ValueError, "X"),
+    ("X of a function", len, Y, None, ValueError, "X"),
+    ("X on no device", torch.empty(60, 3, device="meta"), Y, None, TypeError, "X"),
+    ("sparse tensor", torch.eye(60).to_sparse(), Y, None, TypeError, "X"),
+    ("X with None", with_none(X), Y, None, ValueError, "X"),
+    ("y of times", X, TIMES, None, ValueError, "y"),
+    ("y of categories", X, pd.Series(CATEGORIES), None, ValueError, "y"),
+    ("y of bytes", X, np.full(60, b"1"), None, ValueError, "y"),
+    ("y of a number", X, 3.0, None, TypeError, "y"),
+    ("y with None", X, with_none(Y), None, ValueError, "y"),
+    ("long y", X, np.append(Y, 1.0), None, ValueError, "y"),
+    ("weights of times", X, Y, TIMES - TIMES[0], ValueError, "sample_weight"),
+    ("infinite weight", X, Y, with_entry(abs(Y), np.inf), ValueError, "sample_weight"),
+    ("a negative number", X, Y, -1.0, ValueError, "sample_weight"),
+    ("no number", X, Y, float("nan"), ValueError, "sample_weight"),
+    ("weight of zero", X, Y, 0, ValueError, "sample_weight"),
+    ("weights of text", X, Y, "balanced", ValueError, "sample_weight"),
 ]
 
 
@@ -186,6 +255,11 @@ def test_data(fitted, X_bad, y_bad, weight, error, name):
     if y_bad is not None:
         with pytest.raises(error, match=rf"\b{name}\b"):
             two_layer_path(X_bad, y_bad, sample_weight=weight, **QUICK)
+
+
+def test_the_tables_are_long():
+    """Each malformed call has its type of error and a piece of its message."""
+    assert len(PARAMETERS) + len(DATA) + len(INPUTS) >= 120
 
 
 def test_a_column_that_is_not_a_number_is_named(fitted):

@@ -288,7 +288,7 @@ def test_parameters_of_no_schedule_are_refused(data):
     grid = {"schedule__stop": [0.3, 0.1]}
     with pytest.raises(ValueError, match=r"schedule=GeometricSchedule\(\)"):
         GridSearchCV(regressor(), grid, cv=2).fit(X, y)
-    with pytest.raises(ValueError, match=r"schedule__stop .* but schedule is None"):
+    with pytest.raises(ValueError, match=r"schedule__stop .* schedule is None"):
         regressor(schedule=GeometricSchedule()).set_params(
             schedule=None, schedule__stop=0.1
         )

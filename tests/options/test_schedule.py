@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from sklearn_twolayer import ConstantSchedule, GeometricSchedule, StagedSchedule
+from sklearn_twolayer import (
+    ConstantSchedule,
+    GeometricSchedule,
+    RegularizedTwoLayerRegressor,
+    StagedSchedule,
+)
+from sklearn_twolayer.datasets import make_two_layer_regression
 
 
 @pytest.mark.parametrize("ratio", [0.1, 0.5, 0.9, 0.99])
@@ -56,6 +62,14 @@ def test_geometric_schedule_is_adaptive_by_default():
         (GeometricSchedule(stop=0.0), ValueError, "GeometricSchedule.stop"),
         (GeometricSchedule(n_stages=0), ValueError, "GeometricSchedule.n_stages"),
         (GeometricSchedule(n_stages=2.5), TypeError, "GeometricSchedule.n_stages"),
+        (GeometricSchedule(start=1e308), ValueError, "GeometricSchedule.start"),
+        (GeometricSchedule(start=5e-324), ValueError, "GeometricSchedule.start"),
+        (GeometricSchedule(start=10**400), ValueError, "GeometricSchedule.start"),
+        (GeometricSchedule(stop=5e-324), ValueError, "GeometricSchedule.stop"),
+        (GeometricSchedule(ratio=1 - 1e-12), ValueError, "GeometricSchedule.ratio"),
+        (StagedSchedule([1e308, 0.1]), ValueError, "StagedSchedule.lambdas"),
+        (StagedSchedule([0.1, 5e-324]), ValueError, "StagedSchedule.lambdas"),
+        (ConstantSchedule(1e308), ValueError, "ConstantSchedule.value"),
         (StagedSchedule([0.1, 0.2]), ValueError, "StagedSchedule.lambdas"),
         (StagedSchedule([0.1, -0.2]), ValueError, "StagedSchedule.lambdas"),
         (StagedSchedule([]), ValueError, "StagedSchedule.lambdas"),
@@ -82,3 +96,23 @@ def test_clone_and_set_params():
         "n_stages": None,
     }
     assert clone(StagedSchedule([0.2, 0.1])).lambdas == [0.2, 0.1]
+
+
+def test_limits_of_decays():
+    """At the limits there is no overflow, and few stages of a slow fall are taken."""
+    ends = GeometricSchedule(start=1e150, stop=1e-150, ratio=0.1).stages(2.0)
+    assert (len(ends), ends[0]) == (301, 2e150)
+    np.testing.assert_allclose(ends[-1], 2e-150)
+    slow = GeometricSchedule(ratio=1.0 - 1e-12, n_stages=3).stages(1.0)
+    np.testing.assert_allclose(slow, 0.5)
+
+
+def test_hundreds_of_stages():
+    X, y = make_two_layer_regression(60, 3, n_directions=1, noise=0.1, random_state=0)
+    schedule = GeometricSchedule(start=0.9, ratio=0.99, stop=0.9 * 0.99**499)
+    model = RegularizedTwoLayerRegressor(
+        schedule=schedule, solver="fast", random_state=0
+    ).fit(X, y)
+    assert len(model.lambdas_) == 500
+    assert (np.diff(model.history_["objective"]) <= 1e-9).all()
+    assert np.isfinite(model.predict(X)).all()
