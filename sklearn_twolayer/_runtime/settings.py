@@ -19,12 +19,14 @@ def own_settings() -> Iterator[None]:
     """Compute as if nothing had been set, in this block and thread only.
 
     NumPy treats floating-point errors in its default way, in which numbers that become
-    too small are zero, and torch does not change the precision by `torch.autocast`. If
-    torch gets no memory, this is a `MemoryError`, as with NumPy.
+    too small are zero, but is silent about invalid ones: matrix products sometimes
+    raise that flag for entries that they do not use. torch does not change the
+    precision by `torch.autocast`. If torch gets no memory, this is a `MemoryError`, as
+    with NumPy.
     """
     with ExitStack() as stack:
         stack.enter_context(
-            np.errstate(divide="warn", over="warn", under="ignore", invalid="warn")
+            np.errstate(divide="warn", over="warn", under="ignore", invalid="ignore")
         )
         torch = sys.modules.get("torch")  # If it is not loaded, nothing is set.
         if torch is not None:
