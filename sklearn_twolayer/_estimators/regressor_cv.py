@@ -200,7 +200,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
     >>> from sklearn_twolayer import RegularizedTwoLayerRegressorCV
     >>> from sklearn_twolayer.datasets import make_two_layer_regression
     >>> X, y = make_two_layer_regression(
-    ...     500, 5, n_directions=2, noise=0.3, random_state=0)
+    ...     1000, 5, n_directions=2, noise=0.3, random_state=0)
     >>> model = RegularizedTwoLayerRegressorCV(random_state=0).fit(X, y)
     >>> model.features_.shape
     (2, 5)

@@ -10,7 +10,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import cache
 from threading import Lock, get_ident
 from typing import Any
@@ -108,13 +108,14 @@ def _serial_openmp() -> Iterator[None]:
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.get_num_threads()
+    limits = ExitStack()
     with _serial_blas.lock:
-        limits = _controller().limit(limits=1, user_api="openmp")
+        limits.enter_context(_controller().limit(limits=1, user_api="openmp"))
     try:
         yield
     finally:
         with _serial_blas.lock:
-            limits.restore_original_limits()
+            limits.close()
 
 
 @contextmanager

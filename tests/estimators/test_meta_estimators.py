@@ -286,7 +286,7 @@ def test_randomized_searches_inside_cross_validation(data):
 def test_parameters_of_no_schedule_are_refused(data):
     X, y, _ = data
     grid = {"schedule__stop": [0.3, 0.1]}
-    with pytest.raises(ValueError, match=r"schedule=GeometricSchedule\(\)"):
+    with pytest.raises(ValueError, match=r"schedule=GeometricSchedule\(stop"):
         GridSearchCV(regressor(), grid, cv=2).fit(X, y)
     with pytest.raises(ValueError, match=r"schedule__stop .* schedule is None"):
         regressor(schedule=GeometricSchedule()).set_params(

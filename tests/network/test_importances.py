@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.model_selection import KFold
 
 from sklearn_twolayer import (
     ConstantSchedule,
@@ -63,7 +64,8 @@ def test_importances_of_an_average_are_those_of_its_function():
     rng = np.random.default_rng(1)
     X = rng.standard_normal((80, 3))
     y = np.sin(2 * X[:, 0]) + np.abs(X[:, 1]) + 0.3 * rng.standard_normal(80)
-    model = RegularizedTwoLayerRegressorCV(lambdas=8, cv=3, random_state=0).fit(X, y)
+    model = RegularizedTwoLayerRegressorCV(lambdas=8, cv=KFold(3), random_state=0)
+    model.fit(X, y)
     assert model.n_averaged_ > 1
     np.testing.assert_allclose(
         model.feature_importances_, defined(model.predict, X), rtol=1e-5

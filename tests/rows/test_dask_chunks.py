@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from sklearn_twolayer import RegularizedTwoLayerRegressor
+from sklearn_twolayer import RegularizedTwoLayerRegressor, StagedSchedule
 from sklearn_twolayer._fit import searches
 from sklearn_twolayer._rows.parts import LocalParts
 from sklearn_twolayer._rows.raw import RawPart, sampled
@@ -123,3 +123,26 @@ def test_time_left():
         assert 49.0 < time_left() <= 50.0
         with time_limit(1e-9):
             assert time_left() == 0.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1])
+def test_paths_differ_by_what_their_gaps_allow(seed):
+    """Stages on noisy data amplify rounding, but the predictions are certified.
+
+    The objective is convex in the measure, so that half the mean squared difference of
+    predictions from the best ones is at most the duality gap.
+    """
+    X, y = make_two_layer_regression(
+        300, 4, n_directions=2, noise=0.5, random_state=seed
+    )
+    options = {"debias": False, "tol": 1e-4, "random_state": 0}
+    schedule = StagedSchedule([0.5, 0.2])
+    model = RegularizedTwoLayerRegressor(schedule=schedule, **options).fit(X, y)
+    lazy = RegularizedTwoLayerRegressor(schedule=schedule, **options).fit(
+        da.from_array(X, chunks=(100, -1)), da.from_array(y, chunks=100)
+    )
+    difference = np.sqrt(np.mean((model.predict(X) - lazy.predict(X)) ** 2))
+    assert model.lambda_ == pytest.approx(lazy.lambda_, rel=1e-6)
+    assert difference <= np.sqrt(2 * model.dual_gap_) + np.sqrt(2 * lazy.dual_gap_)
+    assert difference < 0.02 * y.std()
