@@ -166,12 +166,12 @@ def families_table(n_seeds, only):
     return lines_of(rows)
 
 
-def sweep_table(n_seeds, n_features=30):
+def sweep_table(n_seeds, only, n_features=30):
     rows = {}
     for n_samples in (25, 27, 29, 30, 31, 32, 34, 37, 40, 45, 50, 60, 75, 90):
         for seed in range(n_seeds):
             data = split(n_samples, dense(n_samples, n_features, 1, seed))
-            scores = scored(*data, (*OURS, "RidgeCV"))
+            scores = scored(*data, only or (*OURS, "RidgeCV"))
             rows.setdefault(f"{n_samples} x {n_features}", []).append(scores)
     return lines_of(rows)
 
@@ -251,7 +251,7 @@ def main():
     if arguments.told:
         print(told_table(arguments.seeds))
     if arguments.sweep:
-        print(sweep_table(arguments.seeds))
+        print(sweep_table(arguments.seeds, arguments.only))
     if arguments.tables is not None:
         print(tables_table(arguments.tables, arguments.only))
     if arguments.large:
