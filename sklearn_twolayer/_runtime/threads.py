@@ -17,11 +17,9 @@ from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
-# Entries of the inputs up to which one thread is used. Measured on two cores: up to
-# here a second thread gains nothing with few neurons, and when both cores are busy (a
-# search with n_jobs=2) the thread pools of torch and BLAS wait for each other, so that
-# a fit takes up to ten times as long.
-SERIAL_ENTRIES = 2**19
+# Entries of the inputs up to which fits in several threads take turns (convention).
+# Products of larger ones last so long that threads seldom wait for Python's lock.
+SMALL_ENTRIES = 2**19
 # Seconds that a small fit waits for its turn while a fit in another thread is running.
 # Measured on two cores, eight fits in four threads (benchmarks/concurrency.py): fits
 # that take turns need as long as the same fits in one thread; fits that run at the same
@@ -200,19 +198,18 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 
 @contextmanager
 def fit_threads(n_entries: int) -> Iterator[None]:
-    """Limit BLAS and OpenMP, which torch uses, to one thread for small inputs.
+    """Limit BLAS and OpenMP, which torch uses, to one thread.
 
-    Small fits in several threads of one process take turns. For large inputs nothing is
-    limited, except in a forked process: GNU's OpenMP waits there for ever for threads
-    that the parent had. The limits end with the context; the limit of OpenMP holds for
-    the calling thread only.
+    Pools of threads wait for the slowest at each of many thousand products. Measured on
+    two cores, fits of 60,000 and 600,000 rows and 20 inputs took 2.7 and 1.3 times as
+    long with two threads, and up to ten times beside other work. Small fits in several
+    threads of one process take turns. The limits end with the context; the limit of
+    OpenMP holds for the calling thread only.
     """
+    is_small = n_entries <= SMALL_ENTRIES
     is_forked = os.getpid() != ORIGINAL_PROCESS
-    if n_entries > SERIAL_ENTRIES and not is_forked:
-        yield
-        return
     with (
-        _turns.turn(),
+        _turns.turn() if is_small else nullcontext(),
         _serial_blas,
         _serial_torch() if is_forked else nullcontext(),
         _serial_openmp(),

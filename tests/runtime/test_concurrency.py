@@ -10,7 +10,7 @@ import torch
 from threadpoolctl import threadpool_info
 
 from sklearn_twolayer import RegularizedTwoLayerRegressor, StagedSchedule
-from sklearn_twolayer._runtime.threads import SERIAL_ENTRIES, fit_threads
+from sklearn_twolayer._runtime.threads import SMALL_ENTRIES, fit_threads
 from sklearn_twolayer.datasets import make_two_layer_regression
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -80,10 +80,12 @@ def test_small_fits_take_turns_but_not_for_ever(monkeypatch):
     assert not entered(30.0, monkeypatch, wait=0.2)  # the turn was given back
 
 
-def test_large_inputs_keep_the_threads():
+@pytest.mark.parametrize("n_entries", [10, SMALL_ENTRIES + 1])
+def test_fits_of_all_sizes_use_one_thread(n_entries):
     before = pools()
-    with fit_threads(SERIAL_ENTRIES + 1):
-        assert pools() == before
+    with fit_threads(n_entries):
+        assert {n_threads for _, n_threads in pools()} == {1}
+    assert pools() == before
 
 
 def test_fits_in_four_threads_are_the_serial_ones():

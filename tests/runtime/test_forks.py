@@ -12,7 +12,7 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from sklearn_twolayer import RegularizedTwoLayerRegressor
-from sklearn_twolayer._runtime.threads import SERIAL_ENTRIES, fit_threads
+from sklearn_twolayer._runtime.threads import SMALL_ENTRIES, fit_threads
 from sklearn_twolayer.datasets import make_two_layer_regression
 
 pytestmark = [
@@ -96,7 +96,7 @@ def test_forked_fits_use_one_thread():
     """GNU's OpenMP cannot start the threads anew that it had in the parent."""
 
     def limits():
-        with fit_threads(SERIAL_ENTRIES + 1):
+        with fit_threads(SMALL_ENTRIES + 1):
             return {info["num_threads"] for info in threadpool_info()}
 
     assert in_child(limits) == {1}
