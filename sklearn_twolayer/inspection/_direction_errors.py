@@ -150,7 +150,7 @@ def direction_errors(
         "confidence", confidence, min_val=0.0, max_val=1.0, include_boundaries="neither"
     )
     estimator = check_model(estimator)
-    if _has_decay(estimator):
+    if estimator._keeps_decay or getattr(estimator, "n_averaged_", 1) > 1:
         raise ValueError(
             "estimator was fitted with a decay, which biases the directions, or is a "
             "mean of networks: fit RegularizedTwoLayerRegressor with schedule=None or "
@@ -194,14 +194,6 @@ def direction_errors(
     errors = mean_squares(data, basis, residual)
     free = _degrees_of_freedom(residual, roots, labels, basis.rank)
     return _in_units(network, standardised, basis, errors, confidence, free)
-
-
-def _has_decay(estimator: TwoLayerModel) -> bool:
-    """Whether the kept network was fitted with a decay, or is a mean of several."""
-    if hasattr(estimator, "debiased_share_"):
-        return estimator.debiased_share_ < 1.0 or estimator.n_averaged_ > 1
-    follows = estimator.schedule is not None or estimator.solver in ("fast", "gd")
-    return follows and not estimator.debias
 
 
 def _no_errors(network: FittedNetwork, confidence: float) -> DirectionErrors:
