@@ -1,9 +1,7 @@
 """Inspection of fitted networks: displays, and standard errors of the directions."""
 
-from sklearn_twolayer.inspection._direction_errors import (
-    DirectionErrors,
-    direction_errors,
-)
+from sklearn_twolayer.inspection._direction_errors import direction_errors
+from sklearn_twolayer.inspection._error_record import DirectionErrors
 from sklearn_twolayer.inspection._path_display import TwoLayerPathDisplay
 from sklearn_twolayer.inspection._ridge_display import RidgeFunctionDisplay
 

@@ -16,10 +16,10 @@ from sklearn_twolayer.inspection._direction_errors import direction_errors
 from sklearn_twolayer.inspection._drawing import (
     COLORS,
     GREY,
-    check_model,
     panels,
     styled,
 )
+from sklearn_twolayer.inspection._inputs import check_model
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
