@@ -85,11 +85,11 @@ class DirectionErrors:
         """
         try:
             import pandas as pd
-        except ImportError as error:
+        except ImportError as missing:
             raise ImportError(
                 "to_frame needs pandas: python -m pip install pandas."
-            ) from error
-        estimate, error, interval = self._shown(loadings)
+            ) from missing
+        estimate, error, interval = shown_loadings(self, loadings)
         n_features, n_inputs = estimate.shape
         with np.errstate(divide="ignore", invalid="ignore"):
             z = estimate / error
@@ -106,14 +106,6 @@ class DirectionErrors:
                 "z": z.ravel(),
             }
         )
-
-    def _shown(self, loadings: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Directions, their errors and intervals, of the kind asked for."""
-        kind = check_option("loadings", loadings, ["standardized", "raw"])
-        if kind == "standardized":
-            return self.loadings, self.loading_errors, self.loadings_interval
-        middle = self.features_interval.mean(axis=0)
-        return middle, self.features, self.features_interval
 
     def __repr__(self) -> str:
         """Name each feature's largest loadings with their errors."""
@@ -133,7 +125,7 @@ class DirectionErrors:
         ):
             order = np.argsort(-np.abs(loadings), kind="stable")[:LARGEST_LOADINGS]
             text = "  ".join(
-                f"{names[i]} {loadings[i]:+.3f} ± {errors[i]:.2g}" for i in order
+                f"{names[i]} {loadings[i]:+.3f} ± {_error(errors[i])}" for i in order
             )
             lines.append(f"{j:7d}{self.loading_angles[j]:9.2g}  {text}")
         return "\n".join(
@@ -141,6 +133,22 @@ class DirectionErrors:
         )
 
 
+def _error(value: float) -> str:
+    """Errors above one say that nothing is known of an entry of a unit vector."""
+    return f"{value:.2g}" if value < 1 else ">1"
+
+
 def interval_around(estimate: np.ndarray, reach: np.ndarray) -> np.ndarray:
     """Lower and upper ends of intervals of these half widths."""
     return np.stack([estimate - reach, estimate + reach])
+
+
+def shown_loadings(
+    errors: DirectionErrors, loadings: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Directions, their errors and intervals, of the kind asked for."""
+    kind = check_option("loadings", loadings, ["standardized", "raw"])
+    if kind == "standardized":
+        return errors.loadings, errors.loading_errors, errors.loadings_interval
+    middle = errors.features_interval.mean(axis=0)
+    return middle, errors.features, errors.features_interval
