@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 # Most characters of a name beside its bar, so that it stays clear of the next panel
 # (convention).
 LONGEST_LABEL = 18
+# Intervals of loadings are cut off here: those that go beyond say nothing (convention).
+LONGEST_REACH = 1.5
 # About the width of a letter of these names, in inches (convention).
 LETTER_INCHES = 0.07
 
@@ -361,8 +363,9 @@ class RidgeFunctionDisplay:
         panel.axvline(0.0, color="black", lw=0.8)
         labels = [names[i] for i in largest]
         panel.set_yticks(np.arange(n_bars), labels, fontsize="small")
-        reach = 1.1 * np.abs(self.features).max(initial=0.1)
+        reach = 1.1  # of unit directions
         if self.loading_errors is not None:
-            reach = max(reach, 1.05 * np.abs(self.loading_errors).max())
+            largest_end = float(np.abs(self.loading_errors).max())
+            reach = max(reach, min(1.05 * largest_end, LONGEST_REACH))
         panel.set_xlim(-reach, reach)
         panel.spines[["top", "right"]].set_visible(False)
