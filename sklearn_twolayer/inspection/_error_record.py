@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sklearn_twolayer._checks.parameters import check_option
+from sklearn_twolayer._export.frame import frame_of
 from sklearn_twolayer._export.names import shortened
 from sklearn_twolayer._export.summary import LARGEST_LOADINGS, LONGEST_NAME
 
@@ -83,17 +84,11 @@ class DirectionErrors:
         ImportError
             If pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError as missing:
-            raise ImportError(
-                "to_frame needs pandas: python -m pip install pandas."
-            ) from missing
         estimate, error, interval = shown_loadings(self, loadings)
         n_features, n_inputs = estimate.shape
         with np.errstate(divide="ignore", invalid="ignore"):
             z = estimate / error
-        return pd.DataFrame(
+        return frame_of(
             {
                 "feature": np.repeat(np.arange(n_features), n_inputs),
                 "input": np.tile(

@@ -21,6 +21,7 @@ from sklearn_twolayer.datasets import make_two_layer_regression
 from sklearn_twolayer.inspection import (
     RidgeFunctionDisplay,
     TwoLayerPathDisplay,
+    active_subspace,
     direction_errors,
 )
 
@@ -413,6 +414,7 @@ def test_labels_do_not_overlap(n_features, rng):
         lambda model: TwoLayerPathDisplay.from_estimator(model),
         lambda model: RidgeFunctionDisplay.from_estimator(model, [[0.0]], [0.0]),
         lambda model: direction_errors(model, [[0.0]], [0.0]),
+        lambda model: active_subspace(model, [[0.0]]),
     ],
 )
 def test_other_estimators_are_refused(inspect):
