@@ -204,19 +204,18 @@ def active_subspace(
     mean = active @ gradients
     if is_apart:
         together = together - np.outer(active, active)
-    values, directions = _eigenvectors(together, gradients)
+    if n_directions is not None:
+        n_directions = check_integer("n_directions", n_directions, min_val=0)
+        if n_directions > len(names):
+            raise ValueError(
+                f"n_directions must be at most the number of inputs, {len(names)}, got "
+                f"{n_directions}."
+            )
+    values, directions = _eigenvectors(together, gradients, n_directions or 0)
     if n_directions is None:
         effective = weights.sum() ** 2 / np.sum(weights**2)
         edge = _noise(model) / effective * _edge(len(active), len(names))
         n_directions = int(np.sum(values > max(edge, EIGENVALUE_SHARE * values[0])))
-    else:
-        n_directions = check_integer("n_directions", n_directions, min_val=0)
-        if n_directions > len(directions):
-            raise ValueError(
-                f"n_directions must be at most {len(directions)}, the number of inputs "
-                "or of gradients that the network has, whichever is smaller, got "
-                f"{n_directions}."
-            )
     return ActiveSubspace(
         directions=directions[:n_directions],
         eigenvalues=values,
@@ -261,11 +260,12 @@ def _shares_active(
 
 
 def _eigenvectors(
-    together: np.ndarray, gradients: np.ndarray
+    together: np.ndarray, gradients: np.ndarray, n_directions: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Eigenvalues and eigenvectors, as rows, of the mean of products of gradients.
 
-    They are the singular vectors of ``root @ gradients``, which keeps small eigenvalues
+    There are as many eigenvectors as gradients, or more if ``n_directions`` is. They
+    are the singular vectors of ``root @ gradients``, which keeps small eigenvalues
     from the rounding of large ones.
     """
     squares, vectors = np.linalg.eigh(together)
@@ -273,7 +273,7 @@ def _eigenvectors(
     stacked = np.concatenate(root @ gradients)
     n_inputs = stacked.shape[1]
     sizes = np.zeros(n_inputs)
-    _, found, rows = np.linalg.svd(stacked, full_matrices=False)
+    _, found, rows = np.linalg.svd(stacked, full_matrices=n_directions > len(stacked))
     sizes[: len(found)] = found
     directions, _ = standardised_loadings(rows, np.ones(n_inputs))
     return sizes**2, directions

@@ -121,20 +121,21 @@ def test_the_span_of_a_teacher_is_found(hidden_bias, n_targets, seed):
         assert subspace_angles(subspace.directions.T, truth).max() < 0.02
 
 
-def test_noise_adds_no_directions():
+@pytest.mark.parametrize("seed", range(5))
+def test_noise_adds_no_directions(seed):
     """The edge of what noise does lies between false and true eigenvalues."""
-    right = 0
-    for seed in range(5):
-        X, y, teacher = make_two_layer_regression(
-            1500, 10, n_directions=3, noise=0.3, random_state=seed, return_teacher=True
-        )
-        model = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
-        subspace = active_subspace(model, X)
-        right += subspace.n_directions == 3
-        truth = (teacher.directions * model.feature_scales_).T
-        first = active_subspace(model, X, n_directions=3).directions.T
-        assert subspace_angles(first, truth).max() < 0.2
-    assert right >= 4
+    X, y = make_two_layer_regression(
+        1500, 10, n_directions=3, noise=0.3, random_state=seed
+    )
+    model = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
+    assert active_subspace(model, X).n_directions == 3
+
+
+def test_more_directions_than_the_network_has():
+    X, y = make_two_layer_regression(200, 6, n_directions=1, random_state=0)
+    model = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
+    subspace = active_subspace(model, X, n_directions=6)
+    check(subspace, *defined(model, X, np.ones(200)))
 
 
 def test_linear_and_constant_models(rng):
@@ -199,7 +200,7 @@ def test_pipelines_tables_and_names(data):
     ("wrong", "message"),
     [
         ({"linear": True}, "linear must be one of"),
-        ({"n_directions": 5}, "n_directions must be at most 4"),
+        ({"n_directions": 5}, "n_directions must be at most"),
         ({"n_directions": -1}, "n_directions"),
         ({"target": 2}, "target must be below"),
         ({"sample_weight": [1.0]}, "sample_weight"),
