@@ -15,7 +15,7 @@ from sklearn_twolayer import (
 )
 from sklearn_twolayer.datasets import make_two_layer_regression
 from sklearn_twolayer.inspection import (
-    RidgeFunctionDisplay, TwoLayerPathDisplay, direction_errors,
+    RidgeFunctionDisplay, TwoLayerPathDisplay, active_subspace, direction_errors,
 )
 from sklearn_twolayer.metrics import match_directions
 

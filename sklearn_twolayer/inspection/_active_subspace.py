@@ -163,7 +163,9 @@ def active_subspace(
     (sqrt(p) + sqrt(min(m + 1, p)))^2``, the edge of the spectrum of a random matrix
     [2]_. Directions of larger eigenvalues are counted; ``s^2`` is the mean squared
     residual of the fit, summed over targets, and ``n`` the number of rows of `X`,
-    counted by their weights.
+    counted by their weights. This is for networks that can represent the truth. If they
+    only approximate it, some small eigenvalues are errors of the approximation and are
+    counted: their shares of the sum, which ``print`` and `to_frame` show, tell them.
 
     References
     ----------
