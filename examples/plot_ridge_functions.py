@@ -30,9 +30,9 @@ print(f"R^2 {model.score(X, y):.3f}; the noise leaves at most {1 - 1 / y.var():.
 
 # %%
 # In words and numbers. Loadings are those of standardised inputs. Shares are absolute
-# covariances with the predictions, of their best linear model and of what each feature
-# adds to its own; they add up to one. A feature marked by ``~`` has nearly the
-# direction of the last one without.
+# covariances with the predictions, of the bend of each feature and of the linear part,
+# for which all straight lines count; they add up to one. A feature marked by ``~`` has
+# nearly the direction of the last one without.
 
 print(model.summary(X))
 

@@ -185,8 +185,9 @@ class TwoLayerModel(
         X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
             Inputs. If they are given, the text has the shares of the linear part and of
             each feature in the predictions: the absolute covariance with the
-            predictions of their best linear model, and of what each feature adds to it,
-            as fractions of the sum of these. None is negative, and they add up to one.
+            predictions of what each adds, as a fraction of the sum of these. What is
+            straight along the direction of a feature counts for the linear part. No
+            share is negative, and they add up to one.
         loadings : {"standardized", "raw"}, default="standardized"
             Whether loadings are those of inputs divided by their standard deviations,
             which can be compared, or those of `features_`, which in the units of `X`

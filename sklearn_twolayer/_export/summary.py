@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy import sparse
-from sklearn.linear_model import LinearRegression
 
 from sklearn_twolayer._export.names import shortened
 from sklearn_twolayer._rows.loadings import same_lines, standardised_loadings
@@ -26,22 +25,28 @@ def shares_of_covariance(
 ) -> np.ndarray:
     """Shares of the linear part and of each feature in the predictions.
 
-    The predictions are the sum of their best linear model and of what each feature adds
-    to it, which is its contribution less the best linear model of that: the linear
-    part of a feature depends on the sign of its direction (theory eq. 5). The share of
-    a part is the absolute value of its covariance with the predictions, added up over
-    targets, as a fraction of the sum of all of these. No share is negative, and they
-    add up to one.
+    The predictions are the sum of the bends of the features and of a linear part. The
+    bend of a feature is what it adds less the best straight line of that along its own
+    direction: networks divide such lines arbitrarily between features and linear part
+    (theory eq. 5), so that all of them count for the linear part. The share of a part
+    is the absolute value of its covariance with the predictions, added up over targets,
+    as a fraction of the sum of all of these.
     """
     prediction = network.predict(X).reshape(X.shape[0], network.n_outputs)
+    prediction = prediction - prediction.mean(axis=0)
     amplitudes = network.amplitudes.reshape(network.n_features, network.n_outputs)
-    activations = np.maximum(network.project(X), 0.0)
-    both = np.hstack([prediction, activations])
-    residual = both - LinearRegression().fit(X, both).predict(X)
-    rest, activations = np.split(residual, [network.n_outputs], axis=1)
-    variance = np.sum((prediction - prediction.mean(axis=0)) ** 2)
-    products = np.sum((activations.T @ rest) * amplitudes, axis=1)
-    parts = np.abs(np.insert(products, 0, max(variance - np.sum(rest**2), 0.0)))
+    projections = network.project(X)
+    bends = np.maximum(projections, 0.0)
+    projections, bends = (
+        projections - projections.mean(axis=0),
+        bends - bends.mean(axis=0),
+    )
+    squares = np.sum(projections**2, axis=0)
+    slopes = np.sum(projections * bends, axis=0) / np.where(squares > 0, squares, 1.0)
+    bends -= slopes * projections
+    products = np.sum((bends.T @ prediction) * amplitudes, axis=1)
+    linear = np.sum(prediction * (prediction - bends @ amplitudes))
+    parts = np.abs(np.insert(products, 0, linear))
     return parts / (parts.sum() or 1.0)
 
 
@@ -65,7 +70,9 @@ def summarized(
     if network.n_features == 0:
         return "\n".join([*lines, "", "No features: the fitted model is linear."])
     share = "" if shares is None else f"{'share':>8}"
-    kind = "in the units of the inputs" if scales is None else "standardised inputs"
+    kind = (
+        "raw, in the units of the inputs" if scales is None else "standardised inputs"
+    )
     lines += ["", f"{'feature':>7}{'amplitude':>11}{share}  largest loadings ({kind})"]
     short = shortened(names, LONGEST_NAME)
     unit = np.ones(network.features.shape[1]) if scales is None else scales

@@ -103,6 +103,18 @@ def test_loadings_are_of_standardised_inputs_or_raw_on_request():
         scaled.summary(loadings="standardised")
 
 
+def test_shares_of_more_columns_than_rows(rng):
+    """A straight line through any rows does not hide the features."""
+    X = rng.standard_normal((30, 40))
+    model = RegularizedTwoLayerRegressor(random_state=0).fit(X, X[:, 0])
+    model.features_ = np.eye(40)[:1]
+    model.feature_intercepts_ = np.zeros(1)
+    model.amplitudes_ = np.ones(1)
+    model.linear_coef_ = -0.5 * np.eye(40)[0]
+    (linear,) = [s for s in model.summary(X).splitlines() if "linear part" in s]
+    assert float(linear.split()[-1].strip("%")) < 30
+
+
 def test_early_models_show_raw_loadings_unless_they_get_inputs(data):
     X, _, model = data
     plain = model.to_dict()
@@ -154,14 +166,19 @@ def test_shares_are_those_of_their_definition(data):
     shown = [linear.split()[-1], *(table[j][2] for j in range(n_features))]
     shares = np.array([float(text.strip("%")) for text in shown]) / 100
     prediction = model.predict(X).reshape(len(X), -1)
-    straight = LinearRegression().fit(X, prediction).predict(X)
-    # The bend of a feature is half that of the absolute value of its projection.
-    parts = np.abs(model.transform(X))[:, :, np.newaxis] / 2
-    parts = parts * model.amplitudes_.reshape(n_features, -1)
-    covariances = [np.sum((straight - straight.mean(axis=0)) * prediction)]
-    for j in range(n_features):
-        bent = parts[:, j] - LinearRegression().fit(X, parts[:, j]).predict(X)
-        covariances.append(np.sum(bent * prediction))
+    amplitudes = model.amplitudes_.reshape(n_features, -1)
+    bends = []
+    for projection in model.transform(X).T:
+        # The bend of a neuron is half that of the absolute value of its projection.
+        part = np.abs(projection) / 2
+        bends.append(part - np.polyval(np.polyfit(projection, part, 1), projection))
+    parts = [np.outer(bend, a) for bend, a in zip(bends, amplitudes, strict=True)]
+    straight = prediction - sum(parts)
+    np.testing.assert_allclose(
+        LinearRegression().fit(X, straight).score(X, straight), 1
+    )
+    centred = prediction - prediction.mean(axis=0)
+    covariances = [np.sum(part * centred) for part in [straight, *parts]]
     expected = np.abs(covariances) / np.abs(covariances).sum()
     np.testing.assert_allclose(shares, expected, atol=1e-3)
     assert shares.min() >= 0
@@ -368,6 +385,8 @@ def test_pickles_of_before_the_folders_still_load():
     for model, predicted in zip(models, predictions, strict=True):
         np.testing.assert_allclose(model.predict(X), predicted, rtol=1e-12)
         assert type(model).from_dict(model.to_dict()).get_params()
+        assert "loadings (raw" in model.summary()  # they have no feature_scales_
+        assert "loadings (standardised" in model.summary(X)
     assert models[1].schedule.lambdas == [0.5, 0.2]
     assert network.predict(X).shape == (len(X),)
 
