@@ -340,7 +340,7 @@ def test_ridge_display_takes_groups():
         model, X, y, groups=groups, confidence=0.9
     )
     errors = direction_errors(model, X, y, groups=groups, confidence=0.9)
-    np.testing.assert_array_equal(display.loading_errors, errors.features_interval)
+    np.testing.assert_array_equal(display.loading_errors, errors.loadings_interval)
 
 
 @pytest.mark.slow
