@@ -1,6 +1,7 @@
 """Standard errors under changes of units, weights and groups; and their coverage."""
 
 import itertools
+import sys
 
 import numpy as np
 import pandas as pd
@@ -457,3 +458,11 @@ def test_pipelines_have_the_errors_of_their_last_step():
     np.testing.assert_array_equal(
         direction_errors(nested, frame, y).features, inner.features
     )
+
+
+def test_tables_need_pandas(monkeypatch):
+    X, y = made()
+    errors = direction_errors(fitted(X, y), X, y)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match="to_frame needs pandas"):
+        errors.to_frame()
