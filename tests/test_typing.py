@@ -15,7 +15,7 @@ from sklearn_twolayer import (
 )
 from sklearn_twolayer.datasets import make_two_layer_regression
 from sklearn_twolayer.inspection import (
-    RidgeFunctionDisplay, TwoLayerPathDisplay, direction_errors,
+    RidgeFunctionDisplay, TwoLayerPathDisplay, active_subspace, direction_errors,
 )
 from sklearn_twolayer.metrics import match_directions
 
@@ -35,7 +35,8 @@ network: FittedNetwork = path.networks[0]
 count: int = network.n_features
 RidgeFunctionDisplay.from_estimator(model, X, y).plot()
 TwoLayerPathDisplay.from_estimator(model).plot()
-direction_errors(model, X, y)
+frame_columns: int = len(direction_errors(model, X, y).to_frame().columns)
+directions: np.ndarray = active_subspace(model, X).directions
 match_directions(projected, projected)
 make_two_layer_regression(10, 2, random_state=0)
 """

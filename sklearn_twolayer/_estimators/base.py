@@ -25,8 +25,9 @@ from sklearn_twolayer._checks.data import (
 )
 from sklearn_twolayer._checks.parameters import check_option
 from sklearn_twolayer._export.plain import from_plain, to_plain
-from sklearn_twolayer._export.summary import shares_of_variance, summarized
+from sklearn_twolayer._export.summary import shares_of_covariance, summarized
 from sklearn_twolayer._rows.dask import check_columns, dask_apply, dask_rows
+from sklearn_twolayer._rows.loadings import column_moments
 from sklearn_twolayer._rows.units import FittedNetwork, present_names
 from sklearn_twolayer._runtime.warn import warn_caller
 from sklearn_twolayer.exceptions import NoFeaturesWarning
@@ -176,39 +177,57 @@ class TwoLayerModel(
             projection = np.maximum(projection, 0.0)
         return projection
 
-    def summary(self, X: object = None) -> str:
+    def summary(self, X: object = None, *, loadings: str = "standardized") -> str:
         """Describe the fit in words and numbers, with one line for each feature.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
-            Inputs. If they are given, the text has shares of the variance of the
-            predictions: the share of the best linear model of the predictions, and what
-            each feature adds to it. They add up to one; those of features can be
-            negative.
+            Inputs. If they are given, the text has the shares of the linear part and of
+            each feature in the predictions: the absolute covariance with the
+            predictions of what each adds, as a fraction of the sum of these. What is
+            straight along the direction of a feature counts for the linear part. No
+            share is negative, and they add up to one.
+        loadings : {"standardized", "raw"}, default="standardized"
+            Whether loadings are those of inputs divided by their standard deviations,
+            which can be compared, or those of `features_`, which in the units of `X`
+            are large for columns of small numbers. Either kind has unit length, and the
+            largest is positive. Amplitudes are those on projections by these loadings.
 
         Returns
         -------
         text : str
-            Lines to print: features and inputs, decay, certificate, stages, and for
-            each feature the norm of its amplitudes and its largest loadings.
+            Lines to print: features and inputs, decay, certificate if the network kept
+            has a decay, stages, and for each feature the norm of its amplitudes and its
+            largest loadings. Features of nearly the same direction are together.
+
+        Notes
+        -----
+        Estimators of early releases have no `feature_scales_`: without `X`, their
+        loadings are raw. The text says which loadings it has.
         """
         check_is_fitted(self, FITTED)
+        kind = check_option("loadings", loadings, ["standardized", "raw"])
         network, shares = self._fitted_network(), None
-        if X is not None:
-            shares = shares_of_variance(network, check_inputs(self, X, reset=False))
-        names = getattr(self, "feature_names_in_", None)
-        if names is None:
-            names = [f"x{i}" for i in range(self.n_features_in_)]
-        certificate = f"{self.certificate_:.4f}" if self.lambda_ > 0 else "none"
+        checked = None if X is None else check_inputs(self, X, reset=False)
+        if checked is not None:
+            shares = shares_of_covariance(network, checked)
+        stages = self.history_["lambda_"]
         facts = {
             "features": f"{network.n_features} of {self.n_features_in_} inputs",
-            "decay": f"{self.lambda_:.4g} (lambda_max {self.lambda_max_:.4g})",
-            "certificate": f"{certificate} (duality gap {self.dual_gap_:.2e})",
-            "stages": f"{len(self.history_['lambda_'])} ({self.n_iter_} steps, "
+            "decay": f"none (lambda_max {self.lambda_max_:.4g})",
+            "stages": f"{len(stages)} ({self.n_iter_} steps, "
             f"{self.history_['seconds'].sum():.2f} s)",
         }
-        return summarized(type(self).__name__, network, names, facts, shares)
+        if self._keeps_decay:
+            facts |= {
+                "decay": f"{self.lambda_:.4g} (lambda_max {self.lambda_max_:.4g})",
+                "certificate": f"{self.certificate_:.4f} (duality gap "
+                f"{self.dual_gap_:.2e})",
+            }
+        scales = None if kind == "raw" else self._input_scales(checked)
+        names = self._input_names()
+        return summarized(type(self).__name__, network, names, facts, shares, scales)
 
     def to_torch(self) -> torch.nn.Module:
         """Return an equivalent torch module.
@@ -282,6 +301,31 @@ class TwoLayerModel(
         targets = check_targets(y, checked.shape[0])
         weights = check_weights(sample_weight, checked.shape[0])
         return checked, RawRows.local(checked, targets, weights)
+
+    @property
+    def _keeps_decay(self) -> bool:
+        """Whether a network with decay has a share in the one kept."""
+        if hasattr(self, "debiased_share_"):
+            return bool(self.debiased_share_ < 1.0)
+        follows = self.schedule is not None or str(self.solver) in ("fast", "gd")
+        return follows and str(self.debias) != "True"
+
+    def _input_names(self) -> list[object]:
+        """Names of the inputs; by their number if they have none."""
+        names = getattr(self, "feature_names_in_", None)
+        return (
+            [f"x{i}" for i in range(self.n_features_in_)] if names is None else [*names]
+        )
+
+    def _input_scales(self, X: Any = None) -> np.ndarray | None:
+        """Standard deviations of the inputs in the fit, or in ``X``, or None.
+
+        Estimators that early releases fitted do not have those of the fit.
+        """
+        scales: np.ndarray | None = getattr(self, "feature_scales_", None)
+        if scales is not None or X is None:
+            return scales
+        return column_moments(X, np.ones(X.shape[0]))[1]
 
     def _check_feature_output(self) -> str:
         return check_option(

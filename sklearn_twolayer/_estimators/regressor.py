@@ -169,6 +169,8 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         over the rows of the fit, by their weights, times the standard deviation of the
         column, scaled to a sum of one; zeros if the model is constant. Squares are
         added over targets, so that each counts by its variance.
+    feature_scales_ : ndarray of shape (n_features_in,)
+        Weighted standard deviations of the columns, 0 of those left out, for loadings.
     lambda_max_ : float
         The least decay at which the best network has no neuron, as far as the search
         for the certificate's peak found it. In the units of `y`, for scaled columns.
@@ -208,14 +210,12 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
     Notes
     -----
     The prediction is, to rounding, ``linear_intercept_ + X @ linear_coef_.T + relu(X @
-    features_.T + feature_intercepts_) @ amplitudes_``. A fitted estimator holds NumPy
-    arrays only.
+    features_.T + feature_intercepts_) @ amplitudes_``. All these are NumPy arrays.
 
     `feature_importances_` describes the fitted function, as does
-    :func:`~sklearn.inspection.permutation_importance`, the loss of score on any rows.
-    Correlated inputs share what they have in common, or one has it all, as noise
-    decides; of copies the first has it. Whether an input can be done without only fits
-    without it tell, as in :class:`~sklearn.feature_selection.RFECV`.
+    :func:`~sklearn.inspection.permutation_importance`. Correlated inputs share what
+    they have in common, or one has it all, of copies the first. Only fits without an
+    input tell if it is needed, as in :class:`~sklearn.feature_selection.RFECV`.
 
     If no direction helps, `features_` has shape ``(0, n_features_in_)``, the model is
     linear, and `transform` warns and returns no columns.

@@ -125,8 +125,8 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
     features_ : ndarray of shape (n_features_out, n_features_in)
         Unit-norm directions, as in :class:`RegularizedTwoLayerRegressor`. So are the
         other attributes that are not described here: `feature_intercepts_`,
-        `amplitudes_`, `linear_coef_`, `linear_intercept_`, `linear_decay_` and
-        `feature_importances_`.
+        `amplitudes_`, `linear_coef_`, `linear_intercept_`, `linear_decay_`,
+        `feature_importances_` and `feature_scales_`.
     column_weights_ : ndarray of shape (n_features_in,)
         Weights by which the standardised columns were multiplied: one, or those of
         ``direction_penalty="adaptive"``. Columns of weight 0 are left out.

@@ -58,6 +58,7 @@ NETWORK = {
     "feature_names_in_": Entry(("inputs",), dtype="str", is_optional=True),
     # What early releases did not have is optional.
     "feature_importances_": Entry(("inputs",), least=0.0, is_optional=True),
+    "feature_scales_": Entry(("inputs",), least=0.0, is_optional=True),
 }
 HISTORY = {
     "lambda_": Entry(("stages",), least=0.0),

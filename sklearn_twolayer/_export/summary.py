@@ -6,38 +6,48 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy import sparse
-from sklearn.linear_model import LinearRegression
 
 from sklearn_twolayer._export.names import shortened
+from sklearn_twolayer._rows.loadings import same_lines, standardised_loadings
 from sklearn_twolayer._rows.units import FittedNetwork
 
 # Most loadings of a line, and most characters of a name, so that lines fit a screen
 # (convention).
 LARGEST_LOADINGS = 4
 LONGEST_NAME = 24
+# Features whose directions are no further apart, in radians, are shown together
+# (convention: what refits on other rows of real tables tell apart is rarely less).
+NEARLY_SAME = 0.2
 
 
-def shares_of_variance(
+def shares_of_covariance(
     network: FittedNetwork, X: np.ndarray | sparse.csr_array
 ) -> np.ndarray:
-    """Shares of the linear part and of each feature in the variance of the predictions.
+    """Shares of the linear part and of each feature in the predictions.
 
-    The first entry is the share of the best linear model of the predictions, the others
-    are what each feature adds to it; they add up to one. The linear fit of a feature
-    counts for the linear model, because it depends on the sign of the direction
-    (theory eq. 5).
+    The predictions are the sum of the bends of the features and of a linear part. The
+    bend of a feature is what it adds less the best straight line of that along its own
+    direction: networks divide such lines arbitrarily between features and linear part
+    (theory eq. 5), so that all of them count for the linear part. The share of a part
+    is the absolute value of its covariance with the predictions, added up over targets,
+    as a fraction of the sum of all of these.
     """
     prediction = network.predict(X).reshape(X.shape[0], network.n_outputs)
+    prediction = prediction - prediction.mean(axis=0)
     amplitudes = network.amplitudes.reshape(network.n_features, network.n_outputs)
-    activations = np.maximum(network.project(X), 0.0)
-    both = np.hstack([prediction, activations])
-    residual = both - LinearRegression().fit(X, both).predict(X)
-    rest, activations = np.split(residual, [network.n_outputs], axis=1)
-    variance = np.sum((prediction - prediction.mean(axis=0)) ** 2)
-    if variance == 0:
-        return np.zeros(network.n_features + 1)
-    shares = np.sum((activations.T @ rest) * amplitudes, axis=1) / variance
-    return np.insert(shares, 0, 1.0 - shares.sum())
+    projections = network.project(X)
+    bends = np.maximum(projections, 0.0)
+    projections, bends = (
+        projections - projections.mean(axis=0),
+        bends - bends.mean(axis=0),
+    )
+    squares = np.sum(projections**2, axis=0)
+    slopes = np.sum(projections * bends, axis=0) / np.where(squares > 0, squares, 1.0)
+    bends -= slopes * projections
+    products = np.sum((bends.T @ prediction) * amplitudes, axis=1)
+    linear = np.sum(prediction * (prediction - bends @ amplitudes))
+    parts = np.abs(np.insert(products, 0, linear))
+    return parts / (parts.sum() or 1.0)
 
 
 def summarized(
@@ -46,26 +56,42 @@ def summarized(
     names: Sequence[object],
     facts: dict[str, str],
     shares: np.ndarray | None,
+    scales: np.ndarray | None,
 ) -> str:
-    """Text with lines about the fit, then one line for each feature."""
+    """Text with lines about the fit, then one line for each feature.
+
+    ``scales`` are the standard deviations of the inputs, by which loadings are
+    multiplied; None leaves them in the units of the inputs.
+    """
     if shares is not None:
-        facts = {**facts, "linear part": f"{shares[0]:.1%} of the variance"}
+        facts = {**facts, "linear part": f"a share of {shares[0]:.1%}"}
     width = max(map(len, facts))
     lines = [title, *(f"  {name:<{width}}  {value}" for name, value in facts.items())]
     if network.n_features == 0:
         return "\n".join([*lines, "", "No features: the fitted model is linear."])
     share = "" if shares is None else f"{'share':>8}"
-    lines += ["", f"{'feature':>7}{'amplitude':>11}{share}  largest loadings"]
+    kind = (
+        "raw, in the units of the inputs" if scales is None else "standardised inputs"
+    )
+    lines += ["", f"{'feature':>7}{'amplitude':>11}{share}  largest loadings ({kind})"]
     short = shortened(names, LONGEST_NAME)
+    unit = np.ones(network.features.shape[1]) if scales is None else scales
+    loadings, lengths = standardised_loadings(network.features, unit)
+    first = same_lines(loadings, NEARLY_SAME)
     amplitudes = network.amplitudes.reshape(network.n_features, network.n_outputs)
-    sizes = np.linalg.norm(amplitudes, axis=1)
-    for j in range(network.n_features):
+    sizes = np.linalg.norm(amplitudes, axis=1) * np.abs(lengths)
+    # Features of one line follow the first of them, marked.
+    for j in np.argsort(first, kind="stable"):
+        label = f"{j}" if first[j] == j else f"~{j}"
         share = "" if shares is None else f"{shares[j + 1]:8.1%}"
-        loadings = _loadings(network.features[j], short)
-        lines.append(f"{j:7d}{sizes[j]:11.4g}{share}  {loadings}")
+        lines.append(
+            f"{label:>7}{sizes[j]:11.4g}{share}  {_largest(loadings[j], short)}"
+        )
+    if len(np.unique(first)) < len(first):
+        lines += ["", f"~ within {NEARLY_SAME} rad of the last feature without a mark"]
     return "\n".join(lines)
 
 
-def _loadings(direction: np.ndarray, names: Sequence[str]) -> str:
-    order = np.argsort(-np.abs(direction), kind="stable")[:LARGEST_LOADINGS]
-    return "  ".join(f"{names[i]} {direction[i]:+.3f}" for i in order)
+def _largest(loadings: np.ndarray, names: Sequence[str]) -> str:
+    order = np.argsort(-np.abs(loadings), kind="stable")[:LARGEST_LOADINGS]
+    return "  ".join(f"{names[i]} {loadings[i]:+.3f}" for i in order)

@@ -120,8 +120,14 @@ class PathProblem:
     def attributes(self, network: Network) -> dict[str, float | np.ndarray]:
         """Fitted attributes of the estimator that describe its network."""
         importances = input_importances(self.rows, network)
-        attributes = self.fitted(network).attributes()
-        return {**attributes, "feature_importances_": importances}
+        squares = self.rows.spectrum.column_squares()[
+            : len(self.rows.units.columns.kept)
+        ]
+        return {
+            **self.fitted(network).attributes(),
+            "feature_importances_": importances,
+            "feature_scales_": self.rows.units.deviations(squares),
+        }
 
     def fitted(self, network: Network) -> FittedNetwork:
         """The network with its linear part, in the units of the data."""

@@ -40,7 +40,7 @@ def input_importances(rows: Rows, network: Network) -> np.ndarray:
             linear[np.newaxis, :n_columns],
         ]
     ).reshape(network.n_neurons + 1, -1)
-    together = rows.total(_active_together, network.weights).numpy()
+    together = rows.total(active_together, network.weights).numpy()
     squares = np.einsum("kj,kj->j", gradients, together @ gradients)
     squares = squares.reshape(n_columns, rows.n_outputs).clip(min=0.0)
     squares *= rows.spectrum.column_squares()[:n_columns, np.newaxis]
@@ -50,7 +50,7 @@ def input_importances(rows: Rows, network: Network) -> np.ndarray:
     return units.columns.spread(effects / (effects.sum() or 1.0))
 
 
-def _active_together(part: Part, weights: torch.Tensor) -> torch.Tensor:
+def active_together(part: Part, weights: torch.Tensor) -> torch.Tensor:
     """Share of the weight on which both of two neurons are active, for each pair.
 
     The last row and column are those of the linear part, which is always active.

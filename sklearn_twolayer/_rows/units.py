@@ -200,6 +200,16 @@ class Units:
             )
         return FittedNetwork(features, intercepts, effects, coef, intercept)
 
+    def deviations(self, squares: np.ndarray) -> np.ndarray:
+        """Standard deviation of each column of ``X``; zero where it was left out.
+
+        ``squares`` are the sums of squares of the kept columns, as the fit sees them.
+        """
+        if len(self.columns.kept) == 0:
+            return np.zeros(len(self.scale))
+        deviations = np.sqrt(squares)[self.columns.source] * self.scale
+        return deviations * np.abs(self.columns.sign)
+
     def from_user(self, fitted: FittedNetwork) -> tuple[np.ndarray, np.ndarray]:
         """Hidden weights and amplitudes of a network in the coordinates of the fit."""
         weights = self.columns.gathered(fitted.features * self.scale)

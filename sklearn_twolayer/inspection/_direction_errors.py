@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.stats import f, t
 
-from sklearn_twolayer._checks.data import check_inputs, check_targets, check_weights
+from sklearn_twolayer._checks.data import check_targets, check_weights
 from sklearn_twolayer._checks.parameters import check_real
-from sklearn_twolayer._estimators.base import TwoLayerModel
+from sklearn_twolayer._rows.loadings import standardised_loadings
 from sklearn_twolayer._rows.units import FittedNetwork
-from sklearn_twolayer.inspection._drawing import check_model
+from sklearn_twolayer.inspection._error_record import DirectionErrors, interval_around
+from sklearn_twolayer.inspection._inputs import model_inputs
 from sklearn_twolayer.inspection._sandwich import (
     Basis,
     Data,
@@ -21,40 +20,8 @@ from sklearn_twolayer.inspection._sandwich import (
 from sklearn_twolayer.inspection._standardised import Columns, StandardisedNetwork
 
 
-@dataclass(frozen=True, eq=False)
-class DirectionErrors:
-    """Standard errors and confidence intervals of a fitted network.
-
-    Parameters
-    ----------
-    features : ndarray of shape (n_features_out, n_features_in)
-        Standard errors of `features_`, which stay on the unit sphere.
-    feature_intercepts : ndarray of shape (n_features_out,)
-        Standard errors of `feature_intercepts_`; zero without hidden biases.
-    amplitudes : ndarray of the shape of `amplitudes_`
-        Standard errors of `amplitudes_`.
-    features_interval, feature_intercepts_interval, amplitudes_interval : ndarray
-        Lower and upper ends of the confidence intervals, each of the shape above
-        with a first axis of length 2.
-    angles : ndarray of shape (n_features_out,)
-        Angle between estimated and true direction, in radians, that is not exceeded
-        with probability `confidence`.
-    confidence : float
-        Probability that each single interval covers the truth.
-    """
-
-    features: np.ndarray
-    feature_intercepts: np.ndarray
-    amplitudes: np.ndarray
-    features_interval: np.ndarray
-    feature_intercepts_interval: np.ndarray
-    amplitudes_interval: np.ndarray
-    angles: np.ndarray
-    confidence: float
-
-
 def direction_errors(
-    estimator: TwoLayerModel,
+    estimator: object,
     X: object,
     y: object,
     *,
@@ -75,7 +42,8 @@ def direction_errors(
     ----------
     estimator : RegularizedTwoLayerRegressor or RegularizedTwoLayerRegressorCV
         Fitted without a schedule, when what decay there is hardly biases the network,
-        or with ``debias=True``.
+        or with ``debias=True``; or a fitted pipeline that ends with such an estimator.
+        Directions and names are then those of the inputs of its last step.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Inputs that the estimator was fitted on.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
@@ -93,7 +61,8 @@ def direction_errors(
     -------
     errors : DirectionErrors
         Standard errors and intervals, in the units of `features_`,
-        `feature_intercepts_` and `amplitudes_`.
+        `feature_intercepts_` and `amplitudes_`, and those of the loadings of
+        standardised inputs, which ``print`` and `to_frame` show.
 
     Raises
     ------
@@ -145,37 +114,38 @@ def direction_errors(
     >>> errors = direction_errors(model, X, y)
     >>> errors.features.shape, bool(errors.angles.max() < 0.3)
     ((2, 4), True)
+    >>> errors.to_frame().columns.tolist()
+    ['feature', 'input', 'loading', 'error', 'lower', 'upper', 'z']
     """
     confidence = check_real(
         "confidence", confidence, min_val=0.0, max_val=1.0, include_boundaries="neither"
     )
-    estimator = check_model(estimator)
-    if _has_decay(estimator):
+    model, X, names = model_inputs(estimator, X)
+    if model._keeps_decay or getattr(model, "n_averaged_", 1) > 1:
         raise ValueError(
             "estimator was fitted with a decay, which biases the directions, or is a "
             "mean of networks: fit RegularizedTwoLayerRegressor with schedule=None or "
             "debias=True for standard errors."
         )
-    if estimator.linear_decay_ > 0.0:
+    if model.linear_decay_ > 0.0:
         raise ValueError(
             "estimator was fitted with a decay of its linear part, which biases it: "
             "fit with linear_decay=0.0, or more rows, for standard errors."
         )
-    X = check_inputs(estimator, X, reset=False)
     targets = check_targets(y, X.shape[0])
     weights = check_weights(sample_weight, X.shape[0])
     labels = _check_groups(groups, weights)
-    network = estimator._fitted_network()
+    network = model._fitted_network()
     if targets.reshape(X.shape[0], -1).shape[1] != network.n_outputs:
         raise ValueError(
             f"y must have the {network.n_outputs} targets that estimator was fitted "
             f"on, got shape {targets.shape}; pass the y of the fit."
         )
     if network.n_features == 0:
-        return _no_errors(network, confidence)
-    columns = Columns.of(X, weights, hidden_bias=estimator.hidden_bias)
+        return _no_errors(network, confidence, names)
+    columns = Columns.of(X, weights, hidden_bias=model.hidden_bias)
     standardised = StandardisedNetwork.of(
-        network, columns, hidden_bias=estimator.hidden_bias
+        network, columns, hidden_bias=model.hidden_bias
     )
     n_rows = np.count_nonzero(weights)
     size = float(standardised.n_linear)
@@ -193,32 +163,34 @@ def direction_errors(
     residual = residuals(data)
     errors = mean_squares(data, basis, residual)
     free = _degrees_of_freedom(residual, roots, labels, basis.rank)
-    return _in_units(network, standardised, basis, errors, confidence, free)
+    scales = model._input_scales(X)
+    assert scales is not None  # Those of X, if the fit has none.
+    return _in_units(
+        network, standardised, basis, errors, confidence, free, scales, names
+    )
 
 
-def _has_decay(estimator: TwoLayerModel) -> bool:
-    """Whether the kept network was fitted with a decay, or is a mean of several."""
-    if hasattr(estimator, "debiased_share_"):
-        return estimator.debiased_share_ < 1.0 or estimator.n_averaged_ > 1
-    follows = estimator.schedule is not None or estimator.solver in ("fast", "gd")
-    return follows and not estimator.debias
-
-
-def _no_errors(network: FittedNetwork, confidence: float) -> DirectionErrors:
+def _no_errors(
+    network: FittedNetwork, confidence: float, names: list[str]
+) -> DirectionErrors:
     """Empty arrays, of a network without features."""
-
-    def interval(estimate: np.ndarray) -> np.ndarray:
-        return np.stack([estimate, estimate])
-
+    empty = interval_around(network.features, network.features)
     return DirectionErrors(
         features=network.features.copy(),
         feature_intercepts=network.feature_intercepts.copy(),
         amplitudes=network.amplitudes.copy(),
-        features_interval=interval(network.features),
-        feature_intercepts_interval=interval(network.feature_intercepts),
-        amplitudes_interval=interval(network.amplitudes),
+        features_interval=empty,
+        feature_intercepts_interval=interval_around(
+            network.feature_intercepts, network.feature_intercepts
+        ),
+        amplitudes_interval=interval_around(network.amplitudes, network.amplitudes),
         angles=np.zeros(0),
         confidence=confidence,
+        loadings=network.features.copy(),
+        loading_errors=network.features.copy(),
+        loadings_interval=empty,
+        loading_angles=np.zeros(0),
+        feature_names=names,
     )
 
 
@@ -279,14 +251,18 @@ def _in_units(
     covariance: np.ndarray,
     confidence: float,
     free: float,
+    scales: np.ndarray,
+    names: list[str],
 ) -> DirectionErrors:
-    """Standard errors and intervals in the units of the data."""
+    """Standard errors and intervals in the units of the data, and of loadings."""
     origin, size = standardised.columns.origin, standardised.columns.size
     n_turned = standardised.directions.shape[1] - 1
     amplitudes = np.zeros_like(standardised.amplitudes)
     features = np.zeros_like(network.features)
     intercepts = np.zeros_like(network.feature_intercepts)
-    angles = np.zeros(network.n_features)
+    angles, loading_angles = np.zeros((2, network.n_features))
+    loadings, multiples = standardised_loadings(network.features, scales)
+    loading_errors = np.zeros_like(loadings)
     for j, (direction, length) in enumerate(
         zip(network.features, standardised.lengths, strict=True)
     ):
@@ -297,6 +273,10 @@ def _in_units(
         turned = _beside(direction) @ moved
         features[j] = _deviations(turned, covariance)
         angles[j] = _radius(turned, covariance, confidence, free)
+        moved *= (scales / multiples[j])[:, np.newaxis]
+        turned_loadings = _beside(loadings[j]) @ moved
+        loading_errors[j] = _deviations(turned_loadings, covariance)
+        loading_angles[j] = _radius(turned_loadings, covariance, confidence, free)
         # What stretches the direction to a unit vector is taken from the amplitude.
         effects = basis.amplitude_maps(j)
         effects += standardised.amplitudes[j, :, np.newaxis] * stretched
@@ -307,20 +287,23 @@ def _in_units(
             bias -= origin @ turned
             intercepts[j] = _deviations(bias[np.newaxis], covariance)[0]
     amplitudes = amplitudes.reshape(network.amplitudes.shape)
-    quantile = t.ppf(0.5 + 0.5 * confidence, free)
-
-    def interval(estimate: np.ndarray, error: np.ndarray) -> np.ndarray:
-        return np.stack([estimate - quantile * error, estimate + quantile * error])
-
+    reach = t.ppf(0.5 + 0.5 * confidence, free)
     return DirectionErrors(
         features=features,
         feature_intercepts=intercepts,
         amplitudes=amplitudes,
-        features_interval=interval(network.features, features),
-        feature_intercepts_interval=interval(network.feature_intercepts, intercepts),
-        amplitudes_interval=interval(network.amplitudes, amplitudes),
+        features_interval=interval_around(network.features, reach * features),
+        feature_intercepts_interval=interval_around(
+            network.feature_intercepts, reach * intercepts
+        ),
+        amplitudes_interval=interval_around(network.amplitudes, reach * amplitudes),
         angles=angles,
         confidence=confidence,
+        loadings=loadings,
+        loading_errors=loading_errors,
+        loadings_interval=interval_around(loadings, reach * loading_errors),
+        loading_angles=loading_angles,
+        feature_names=names,
     )
 
 

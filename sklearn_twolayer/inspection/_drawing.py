@@ -5,9 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
-
-from sklearn_twolayer._estimators.base import TwoLayerModel
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -17,17 +14,6 @@ if TYPE_CHECKING:
 # the background (convention).
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 GREY = "#999999"
-
-
-def check_model(estimator: object) -> TwoLayerModel:
-    """The estimator, if it is a fitted one of this package."""
-    if not isinstance(estimator, TwoLayerModel):
-        raise TypeError(
-            "estimator must be a RegularizedTwoLayerRegressor or a "
-            f"RegularizedTwoLayerRegressorCV, got {type(estimator).__name__}."
-        )
-    check_is_fitted(estimator)
-    return estimator
 
 
 def panels(

@@ -9,10 +9,10 @@ import numpy as np
 from sklearn_twolayer.inspection._drawing import (
     COLORS,
     GREY,
-    check_model,
     panels,
     styled,
 )
+from sklearn_twolayer.inspection._inputs import check_model
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -108,7 +108,7 @@ class TwoLayerPathDisplay:
         Parameters
         ----------
         estimator : RegularizedTwoLayerRegressor or RegularizedTwoLayerRegressorCV
-            Fitted estimator.
+            Fitted estimator, or a fitted pipeline that ends with one.
         ax : matplotlib Axes, figure or array of Axes, default=None
             Axes, or a figure or subfigure, whose place is divided among the panels, or
             as many axes as there are panels. None makes a new figure.

@@ -9,16 +9,22 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.utils import check_random_state
 
-from sklearn_twolayer._checks.data import check_inputs, check_targets, check_weights
-from sklearn_twolayer._checks.parameters import check_integer
+from sklearn_twolayer._checks.data import check_targets, check_weights
+from sklearn_twolayer._checks.parameters import check_integer, check_option
 from sklearn_twolayer._export.names import shortened
 from sklearn_twolayer.inspection._direction_errors import direction_errors
 from sklearn_twolayer.inspection._drawing import (
     COLORS,
     GREY,
-    check_model,
     panels,
     styled,
+)
+from sklearn_twolayer.inspection._error_record import shown_loadings
+from sklearn_twolayer.inspection._inputs import model_inputs
+from sklearn_twolayer.inspection._ridge_functions import (
+    RidgeFunctions,
+    check_features,
+    check_target,
 )
 
 if TYPE_CHECKING:
@@ -27,6 +33,8 @@ if TYPE_CHECKING:
 # Most characters of a name beside its bar, so that it stays clear of the next panel
 # (convention).
 LONGEST_LABEL = 18
+# Intervals of loadings are cut off here: those that go beyond say nothing (convention).
+LONGEST_REACH = 1.5
 # About the width of a letter of these names, in inches (convention).
 LETTER_INCHES = 0.07
 
@@ -35,26 +43,37 @@ class RidgeFunctionDisplay:
     """Partial residuals, ridge function and loadings of each feature.
 
     Use :meth:`from_estimator`. For each feature, by decreasing mass, the left panel
-    shows the ridge function ``a_j relu(z_j)`` over the projection ``z_j``, and for each
-    row its value plus the residual; the right panel shows the largest entries of the
-    direction.
+    shows a function of the projection ``p`` on its direction, ``offset + slope p +
+    amplitude relu(p)``, and for each row its value plus the residual. Its bend is that
+    of the feature; its best straight line is that of the predictions, because networks
+    divide straight lines arbitrarily between features and linear part. So the function
+    rises where predictions rise along the direction. The right panel shows the largest
+    entries of the direction.
 
     Parameters
     ----------
     projections : ndarray of shape (n_samples, n_features_out)
-        ``X @ features_.T + feature_intercepts_``.
+        Projections on the directions; the functions bend at zero.
     partial_residuals : ndarray of shape (n_samples, n_features_out)
-        Residual plus the ridge function of the feature.
+        Residual plus the function of the feature.
     amplitudes : ndarray of shape (n_features_out,)
-        Output weight of each feature.
+        Change of the slope of each function at its bend.
     features : ndarray of shape (n_features_out, n_features_in)
-        Directions.
+        Directions, as they are drawn.
     feature_names : list of str
         Names of the inputs.
     feature_indices : list of int
         Rows of these features in `features_` of the estimator.
     loading_errors : ndarray of shape (2, n_features_out, n_features_in), default=None
         Confidence interval of each entry of the directions.
+    slopes, offsets : ndarray of shape (n_features_out,), default=None
+        Slope left of the bend, and value at it; zero if None.
+    target_name : str, default="y"
+        Label of the vertical axes.
+    loadings : {"standardized", "raw"}, default="standardized"
+        Whether directions are those of inputs divided by their standard deviations.
+    n_features : int, default=None
+        Number of features of the estimator, if not all are drawn.
 
     Attributes
     ----------
@@ -91,6 +110,11 @@ class RidgeFunctionDisplay:
         feature_names: list[str],
         feature_indices: list[int],
         loading_errors: np.ndarray | None = None,
+        slopes: np.ndarray | None = None,
+        offsets: np.ndarray | None = None,
+        target_name: str = "y",
+        loadings: str = "standardized",
+        n_features: int | None = None,
     ) -> None:
         self.projections = projections
         self.partial_residuals = partial_residuals
@@ -99,6 +123,11 @@ class RidgeFunctionDisplay:
         self.feature_names = feature_names
         self.feature_indices = feature_indices
         self.loading_errors = loading_errors
+        self.slopes = slopes
+        self.offsets = offsets
+        self.target_name = target_name
+        self.loadings = loadings
+        self.n_features = n_features
 
     @classmethod
     def from_estimator(
@@ -110,8 +139,9 @@ class RidgeFunctionDisplay:
         sample_weight: object = None,
         groups: object = None,
         features: ArrayLike | None = None,
-        target: int = 0,
+        target: int | str = 0,
         confidence: float | None = None,
+        loadings: str = "standardized",
         subsample: int = 1000,
         random_state: object = None,
         ax: Any = None,
@@ -125,22 +155,27 @@ class RidgeFunctionDisplay:
         Parameters
         ----------
         estimator : RegularizedTwoLayerRegressor or RegularizedTwoLayerRegressorCV
-            Fitted estimator.
+            Fitted estimator, or a fitted pipeline that ends with one. What is drawn are
+            then directions of the inputs of its last step.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows, for the error bars.
+            Weights of the rows, for the straight lines and the error bars.
         groups : array-like of shape (n_samples,), default=None
             Labels of rows that are not independent, for the error bars.
         features : list of int, default=None
-            Which features to draw, by their row in `features_`; all if None.
-        target : int, default=0
-            Which target to draw, if there are several.
+            Which features to draw, by their row in `features_`; the first twelve if
+            None.
+        target : int or str, default=0
+            Which target to draw, if there are several, by number or name.
         confidence : float, default=None
             If given, loadings have confidence intervals, by
             :func:`direction_errors`.
+        loadings : {"standardized", "raw"}, default="standardized"
+            Whether directions are those of inputs divided by their standard deviations,
+            whose entries can be compared, or those of `features_`, in the units of `X`.
         subsample : int, default=1000
             Most rows drawn.
         random_state : int, RandomState instance or None, default=None
@@ -166,46 +201,46 @@ class RidgeFunctionDisplay:
             If the estimator is not one of this package, is not fitted or has no
             features, or if a parameter or the data are not as documented.
         """
-        estimator = check_model(estimator)
-        network = estimator._fitted_network()
-        checked = check_inputs(estimator, X, reset=False)
+        model, checked, names = model_inputs(estimator, X)
+        network = model._fitted_network()
         targets = check_targets(y, checked.shape[0])
         weights = check_weights(sample_weight, checked.shape[0])
-        chosen = _check_features(features, network.n_features)
-        n_outputs = network.n_outputs
-        target = check_integer("target", target, min_val=0)
-        if target >= n_outputs:
-            raise ValueError(f"target must be below {n_outputs}, got {target}.")
+        chosen = check_features(features, network.n_features)
+        target, target_name = check_target(target, y, network.n_outputs)
+        kind = check_option("loadings", loadings, ["standardized", "raw"])
         subsample = check_integer("subsample", subsample, min_val=1)
         errors = None
         if confidence is not None:
-            errors = direction_errors(
+            found = direction_errors(
                 estimator, X, y, sample_weight=weights, groups=groups,
                 confidence=confidence,
-            ).features_interval[:, chosen]  # fmt: skip
+            )  # fmt: skip
+            errors = shown_loadings(found, kind)[2][:, chosen]
         rows = np.flatnonzero(weights > 0)
         if len(rows) > subsample:
             generator = check_random_state(random_state)
             rows = np.sort(generator.choice(rows, subsample, replace=False))
         checked = sparse.csr_array(checked) if sparse.issparse(checked) else checked
+        scales = model._input_scales(checked) if kind == "standardized" else None
+        if scales is None:
+            scales = np.ones(checked.shape[1])
+        ridge = RidgeFunctions.of(network, chosen, target, scales, checked, weights)
         residual = targets[rows] - network.predict(checked[rows])
-        residual = residual.reshape(len(rows), -1)[:, target]
-        projections = network.project(checked[rows])[:, chosen]
-        amplitudes = network.amplitudes.reshape(-1, n_outputs)[chosen, target]
-        own = amplitudes * np.maximum(projections, 0.0)
-        names = getattr(
-            estimator,
-            "feature_names_in_",
-            [f"x{j}" for j in range(network.features.shape[1])],
-        )
+        residual = residual.reshape(len(rows), -1)[:, [target]]
+        projections = network.project(checked[rows])[:, chosen] / ridge.multiples
         display = cls(
             projections=projections,
-            partial_residuals=own + residual[:, np.newaxis],
-            amplitudes=amplitudes,
-            features=network.features[chosen],
-            feature_names=list(names),
+            partial_residuals=ridge(projections) + residual,
+            amplitudes=ridge.amplitudes,
+            features=ridge.loadings,
+            feature_names=names,
             feature_indices=chosen,
             loading_errors=errors,
+            slopes=ridge.slopes,
+            offsets=ridge.offsets,
+            target_name=target_name,
+            loadings=kind,
+            n_features=network.n_features,
         )
         return display.plot(
             ax=ax, max_loadings=max_loadings, scatter_kw=scatter_kw, line_kw=line_kw,
@@ -250,18 +285,24 @@ class RidgeFunctionDisplay:
         n_bars = min(max_loadings, self.features.shape[1])
         height = max(2.0, 0.45 + 0.22 * n_bars)
         names = shortened(self.feature_names, LONGEST_LABEL)
+        (label,) = shortened([self.target_name], LONGEST_LABEL)
         self.figure_, axes = panels(
             "RidgeFunctionDisplay", ax, 2 * n_features, 2 * n_pairs,
             (6.4 * n_pairs, height * n_rows + 0.3), width_ratios=[3, 2] * n_pairs,
             gaps=(0.3 + LETTER_INCHES * max(map(len, names)), 0.5),
         )  # fmt: skip
         self.axes_ = axes.reshape(n_features, 2)
+        kind = "standardised" if self.loadings == "standardized" else "raw"
         for j, (ridge, bars) in enumerate(self.axes_):
             self._draw_ridge(ridge, j, scatter_kw or {}, line_kw or {})
             self._draw_loadings(bars, j, n_bars, names, bar_kw or {})
             below = j + n_pairs >= n_features
             ridge.set_xlabel("projection" if below else "")
-            bars.set_xlabel("loading" if below else "")
+            bars.set_xlabel(f"loading ({kind})" if below else "")
+            ridge.set_ylabel(label if j % n_pairs == 0 else "")
+        limits = [panel.get_ylim() for panel in self.axes_[:, 0]]
+        for panel in self.axes_[:, 0]:
+            panel.set_ylim(min(low for low, _ in limits), max(top for _, top in limits))
         return self
 
     def _draw_ridge(
@@ -282,8 +323,16 @@ class RidgeFunctionDisplay:
         grid = np.linspace(projection.min(), projection.max(), 201)
         grid = np.sort(np.append(grid, 0.0)) if grid[0] < 0 < grid[-1] else grid
         style = styled(Line2D, {"color": COLORS[0], "linewidth": 2}, line)
-        panel.plot(grid, self.amplitudes[j] * np.maximum(grid, 0.0), **style)
-        panel.set_title(f"feature {self.feature_indices[j]}", fontsize="medium")
+        values = self.amplitudes[j] * np.maximum(grid, 0.0)
+        if self.slopes is not None:
+            values += self.slopes[j] * grid
+        if self.offsets is not None:
+            values += self.offsets[j]
+        panel.plot(grid, values, **style)
+        total = self.n_features or 0
+        of_all = f" of {total}" if total > len(self.feature_indices) else ""
+        title = f"feature {self.feature_indices[j]}{of_all}"
+        panel.set_title(title, fontsize="medium")
         panel.spines[["top", "right"]].set_visible(False)
 
     def _draw_loadings(
@@ -314,25 +363,9 @@ class RidgeFunctionDisplay:
         panel.axvline(0.0, color="black", lw=0.8)
         labels = [names[i] for i in largest]
         panel.set_yticks(np.arange(n_bars), labels, fontsize="small")
-        reach = 1.1 * np.abs(self.features).max(initial=0.1)
+        reach = 1.1  # of unit directions
         if self.loading_errors is not None:
-            reach = max(reach, 1.05 * np.abs(self.loading_errors).max())
+            largest_end = float(np.abs(self.loading_errors).max())
+            reach = max(reach, min(1.05 * largest_end, LONGEST_REACH))
         panel.set_xlim(-reach, reach)
         panel.spines[["top", "right"]].set_visible(False)
-
-
-def _check_features(features: ArrayLike | None, n_features: int) -> list[int]:
-    """The rows of `features_` to draw, checked."""
-    if n_features == 0:
-        raise ValueError(
-            "estimator has no features to draw: the fitted model is linear. With "
-            "smaller decays (parameter schedule) there may be some."
-        )
-    if features is None:
-        return list(range(n_features))
-    chosen = [check_integer("features", j, min_val=0) for j in np.atleast_1d(features)]
-    if not chosen or max(chosen) >= n_features:
-        raise ValueError(
-            f"features must be rows of features_, below {n_features}, got {features!r}."
-        )
-    return chosen

@@ -12,12 +12,8 @@ import numpy as np
 from scipy import sparse
 from scipy.special import ndtr
 
-from sklearn_twolayer._rows.blocks import row_blocks
-from sklearn_twolayer.inspection._standardised import (
-    Block,
-    StandardisedNetwork,
-    dense_blocks,
-)
+from sklearn_twolayer._rows.blocks import dense_blocks, row_blocks
+from sklearn_twolayer.inspection._standardised import Block, StandardisedNetwork
 
 # Singular values below this fraction of the largest are rounding: the data do not
 # determine the combination of parameters that they belong to.

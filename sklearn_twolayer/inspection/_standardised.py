@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 from scipy.linalg import qr
 
-from sklearn_twolayer._rows.blocks import row_blocks
+from sklearn_twolayer._rows.loadings import column_moments, unit_rows
 from sklearn_twolayer._rows.units import FittedNetwork
-
-# Columns whose standard deviation is a smaller fraction of their mean are constant:
-# what varies in them is rounding.
-CONSTANT_COLUMN = 1e-10
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,22 +36,9 @@ class Columns:
         *,
         hidden_bias: bool,
     ) -> Columns:
-        """Weighted means and standard deviations, in two passes over the rows.
-
-        The deviations of the second pass correct the mean of the first, so that an
-        offset costs no more digits than the columns themselves have lost.
-        """
-        shares = weights / weights.max()
-        shares /= shares.sum()
-        mean, error, square = np.zeros((3, X.shape[1]))
-        for rows, block in dense_blocks(X, X.shape[1]):
-            mean += shares[rows] @ block
-        for rows, block in dense_blocks(X, X.shape[1]):
-            deviations = block - mean
-            error += shares[rows] @ deviations
-            square += shares[rows] @ deviations**2
-        shift, spread = mean + error, np.sqrt(np.maximum(square - error**2, 0.0))
-        varies = spread > CONSTANT_COLUMN * np.abs(shift)
+        """The weighted means and deviations of the rows, as the two parts see them."""
+        shift, spread = column_moments(X, weights)
+        varies = spread > 0
         scale = np.where(varies, spread, 1.0)
         if hidden_bias:
             return cls(shift, scale, shift, scale, varies, varies)
@@ -90,13 +72,7 @@ class StandardisedNetwork:
     ) -> StandardisedNetwork:
         """Bring a network with neurons from the units of the data."""
         weights = network.features * np.where(columns.seen, columns.size, 0.0)
-        # Dividing by the largest entry first keeps squares of tiny entries from zero.
-        largest = np.abs(weights).max(axis=1, keepdims=True)
-        largest[largest == 0] = 1.0
-        norms = np.linalg.norm(weights / largest, axis=1)
-        norms[norms == 0] = 1.0
-        lengths = norms * largest[:, 0]
-        directions = weights / largest / norms[:, np.newaxis]
+        directions, lengths = unit_rows(weights)
         biases = network.feature_intercepts + network.features @ columns.origin
         amplitudes = network.amplitudes.reshape(network.n_features, network.n_outputs)
         amplitudes = amplitudes * lengths[:, np.newaxis]
@@ -173,12 +149,3 @@ class Block:
         network = self.network
         weights = np.vstack([network.amplitudes, network.linear, network.constant])
         return self.linear @ weights
-
-
-def dense_blocks(
-    X: np.ndarray | sparse.csr_array, row_entries: int
-) -> Iterator[tuple[slice, np.ndarray]]:
-    """Rows as float64, some at a time."""
-    for rows in row_blocks(X.shape[0], row_entries):
-        block = X[rows].toarray() if sparse.issparse(X) else X[rows]
-        yield rows, np.asarray(block, dtype=np.float64)

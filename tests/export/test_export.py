@@ -42,47 +42,147 @@ def columns_of(line):
     return line.split()
 
 
+def lines_of_features(text):
+    """The words of the line of each feature, by its number."""
+    table = text.split("largest loadings")[1].split("\n\n")[0].splitlines()[1:]
+    rows = [columns_of(line) for line in table]
+    return {int(row[0].strip("~")): row for row in rows}
+
+
 def test_summary_tells_the_fit(data):
     X, _, model = data
     text = model.summary()
     assert f"{len(model.features_)} of 4 inputs" in text
-    assert f"{model.lambda_:.4g}" in text
-    has_decay = model.lambda_ > 0
-    assert (f"{model.certificate_:.4f}" if has_decay else "none") in text
+    assert f"{model.lambda_max_:.4g}" in text
+    # The network was fitted without decay.
+    assert "certificate" not in text
+    assert "gap" not in text
     if len(model.features_) == 0:
         assert text.endswith("No features: the fitted model is linear.")
-        assert "100.0% of the variance" in model.summary(X)
+        assert "100.0%" in model.summary(X)
         return
-    rows = [columns_of(line) for line in text.splitlines()[-len(model.features_) :]]
-    for j, row in enumerate(rows):
-        largest = np.argmax(np.abs(model.features_[j]))
-        assert row[0] == str(j)
+    table = lines_of_features(text)
+    assert sorted(table) == list(range(len(model.features_)))
+    for j, row in table.items():
+        weights = model.features_[j] * X.std(axis=0)
+        loadings = weights / np.linalg.norm(weights)
+        largest = np.argmax(np.abs(loadings))
         assert float(row[1]) == pytest.approx(
-            np.linalg.norm(model.amplitudes_[j]), rel=1e-3
+            np.linalg.norm(model.amplitudes_[j]) * np.linalg.norm(weights), rel=1e-3
         )
-        assert row[2:4] == [f"x{largest}", f"{model.features_[j, largest]:+.3f}"]
+        assert row[2:4] == [f"x{largest}", f"{np.abs(loadings[largest]):+.3f}"]
+
+
+def test_summary_of_a_decay_that_was_kept(data):
+    X, y, _ = data
+    model = RegularizedTwoLayerRegressor(
+        schedule=GeometricSchedule(stop=0.1), solver="fast", random_state=0
+    )
+    text = model.fit(X, y).summary()
+    for value in (f"{model.lambda_:.4g}", f"{model.certificate_:.4f}"):
+        assert value in text
+    assert "certificate" not in model.set_params(debias=True).fit(X, y).summary()
+
+
+def test_loadings_are_of_standardised_inputs_or_raw_on_request():
+    """A column in small units does not look like the whole direction."""
+    X, y = make_two_layer_regression(500, 3, n_directions=2, random_state=0)
+    units = np.array([1.0, 1e-4, 1e3])
+    plain = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
+    scaled = RegularizedTwoLayerRegressor(random_state=0).fit(X * units, y)
+    np.testing.assert_allclose(scaled.feature_scales_, X.std(axis=0) * units)
+    first, second = (
+        {" ".join(row[3:]) for row in lines_of_features(model.summary()).values()}
+        for model in (plain, scaled)
+    )
+    assert first == second
+    raw = scaled.summary(loadings="raw")
+    assert "units of the inputs" in raw
+    assert all(row[2:4] == ["x1", "+1.000"] for row in lines_of_features(raw).values())
+    with pytest.raises(ValueError, match="loadings must be one of"):
+        scaled.summary(loadings="standardised")
+
+
+def test_shares_of_more_columns_than_rows(rng):
+    """A straight line through any rows does not hide the features."""
+    X = rng.standard_normal((30, 40))
+    model = RegularizedTwoLayerRegressor(random_state=0).fit(X, X[:, 0])
+    model.features_ = np.eye(40)[:1]
+    model.feature_intercepts_ = np.zeros(1)
+    model.amplitudes_ = np.ones(1)
+    model.linear_coef_ = -0.5 * np.eye(40)[0]
+    (linear,) = [s for s in model.summary(X).splitlines() if "linear part" in s]
+    assert float(linear.split()[-1].strip("%")) < 30
+
+
+def test_early_models_show_raw_loadings_unless_they_get_inputs(data):
+    X, _, model = data
+    plain = model.to_dict()
+    del plain["fitted"]["feature_scales_"]
+    early = type(model).from_dict(plain)
+    if len(model.features_) == 0:
+        pytest.skip("no features")
+    assert early.summary() == model.summary(loadings="raw")
+    assert early.summary(X) == model.summary(X)
+
+
+def test_scales_are_those_of_the_weighted_rows(rng):
+    X = rng.standard_normal((200, 4)) * [1.0, 100.0, 1e-5, 1.0] + [0.0, 1e4, 1.0, 5.0]
+    X[:, 3] = 5.0  # constant
+    X = np.column_stack([X, -X[:, 1]])  # a copy
+    weights = rng.exponential(size=200)
+    y = np.abs(X[:, 0]) + 0.1 * rng.standard_normal(200)
+    mean = np.average(X, axis=0, weights=weights)
+    expected = np.sqrt(np.average((X - mean) ** 2, axis=0, weights=weights))
+    for parameters in ({}, {"standardize": False}, {"linear_decay": 0.1}):
+        model = RegularizedTwoLayerRegressor(random_state=0, **parameters)
+        scales = model.fit(X, y, sample_weight=weights).feature_scales_
+        np.testing.assert_allclose(scales, expected, rtol=1e-9, atol=1e-14)
+
+
+def test_features_of_one_line_are_together_in_the_summary(rng):
+    X = rng.standard_normal((1000, 3))
+    kinks = np.maximum(X[:, :1] + [-1.0, 0.0, 1.0], 0.0) @ [2.0, -4.0, 2.0]
+    y = kinks + 3 * np.abs(X[:, 1])
+    model = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
+    assert len(model.features_) == 4
+    lines = model.summary().splitlines()
+    marks = [line.strip()[:1] == "~" for line in lines]
+    alone = next(j for j, w in enumerate(model.features_) if abs(w[1]) > 0.9)
+    assert sum(marks) == 2 + 1  # two features, and what the mark means
+    first = next(line for line in lines if line.split()[:1] == [str(alone)])
+    assert "x1 +1.000" in first
 
 
 def test_shares_are_those_of_their_definition(data):
-    """Independent of the signs of directions, and adding up to one."""
+    """Independent of the signs of directions, not negative, and adding up to one."""
     X, _, model = data
     if len(model.features_) == 0:
         pytest.skip("no features")
-    linear, *lines = [line for line in model.summary(X).splitlines() if "%" in line]
-    shares = [float(columns_of(line)[2].strip("%")) / 100 for line in lines]
-    first = float(columns_of(linear)[2].strip("%")) / 100
-    prediction = model.predict(X)
-    straight = LinearRegression().fit(X, prediction)
-    assert first == pytest.approx(
-        straight.score(X, prediction, sample_weight=None), abs=1e-2
+    text = model.summary(X)
+    (linear,) = [line for line in text.splitlines() if "linear part" in line]
+    n_features = len(model.features_)
+    table = lines_of_features(text)
+    shown = [linear.split()[-1], *(table[j][2] for j in range(n_features))]
+    shares = np.array([float(text.strip("%")) for text in shown]) / 100
+    prediction = model.predict(X).reshape(len(X), -1)
+    amplitudes = model.amplitudes_.reshape(n_features, -1)
+    bends = []
+    for projection in model.transform(X).T:
+        # The bend of a neuron is half that of the absolute value of its projection.
+        part = np.abs(projection) / 2
+        bends.append(part - np.polyval(np.polyfit(projection, part, 1), projection))
+    parts = [np.outer(bend, a) for bend, a in zip(bends, amplitudes, strict=True)]
+    straight = prediction - sum(parts)
+    np.testing.assert_allclose(
+        LinearRegression().fit(X, straight).score(X, straight), 1
     )
-    assert first + sum(shares) == pytest.approx(1.0, abs=2e-3)
-    if prediction.ndim == 1:
-        for j, share in enumerate(shares):
-            part = np.abs(model.transform(X)[:, j]) * model.amplitudes_[j] / 2
-            bent = part - LinearRegression().fit(X, part).predict(X)
-            expected = np.mean(bent * prediction) / prediction.var()
-            assert share == pytest.approx(expected, abs=1e-3)
+    centred = prediction - prediction.mean(axis=0)
+    covariances = [np.sum(part * centred) for part in [straight, *parts]]
+    expected = np.abs(covariances) / np.abs(covariances).sum()
+    np.testing.assert_allclose(shares, expected, atol=1e-3)
+    assert shares.min() >= 0
+    assert shares.sum() == pytest.approx(1.0, abs=2e-3)
 
 
 @pytest.mark.parametrize(
@@ -285,6 +385,8 @@ def test_pickles_of_before_the_folders_still_load():
     for model, predicted in zip(models, predictions, strict=True):
         np.testing.assert_allclose(model.predict(X), predicted, rtol=1e-12)
         assert type(model).from_dict(model.to_dict()).get_params()
+        assert "loadings (raw" in model.summary()  # they have no feature_scales_
+        assert "loadings (standardised" in model.summary(X)
     assert models[1].schedule.lambdas == [0.5, 0.2]
     assert network.predict(X).shape == (len(X),)
 

@@ -1,10 +1,15 @@
 """Standard errors under changes of units, weights and groups; and their coverage."""
 
+import itertools
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
 from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from sklearn_twolayer import GeometricSchedule, RegularizedTwoLayerRegressor
 from sklearn_twolayer.datasets import make_two_layer_regression
@@ -210,6 +215,7 @@ def test_columns_that_say_nothing_do_no_harm(column):
         n_features_in_=4,
         features_=np.column_stack([model.features_, np.zeros(2)]),
         linear_coef_=np.append(model.linear_coef_, 0.0),
+        feature_scales_=wide.std(axis=0),
     )
     found = direction_errors(other, wide, y)
     if isinstance(column, str):  # the data do not say how the two share the loading
@@ -335,7 +341,7 @@ def test_ridge_display_takes_groups():
         model, X, y, groups=groups, confidence=0.9
     )
     errors = direction_errors(model, X, y, groups=groups, confidence=0.9)
-    np.testing.assert_array_equal(display.loading_errors, errors.features_interval)
+    np.testing.assert_array_equal(display.loading_errors, errors.loadings_interval)
 
 
 @pytest.mark.slow
@@ -374,3 +380,89 @@ def test_intervals_cover_the_truth_as_often_as_they_say(n_in_group):
     for name, values in covered.items():
         assert len(values) > 300, name
         assert 0.92 <= np.mean(values) <= 0.985, name
+
+
+UNITS = np.array([1.0, 1e-4, 1e3])
+
+
+@pytest.mark.parametrize("hidden_bias", [True, False])
+def test_errors_of_loadings_are_those_of_standardised_inputs(hidden_bias):
+    """Whatever the units: those of raw directions, where all deviations are one."""
+    X, y = made()
+    X = X / X.std(axis=0)
+    model = fitted(X, y, hidden_bias=hidden_bias)
+    errors = direction_errors(model, X, y)
+    sign = np.sign(errors.loadings[:, :1] / model.features_[:, :1])
+    np.testing.assert_allclose(errors.loadings, sign * model.features_, rtol=1e-9)
+    np.testing.assert_allclose(errors.loading_errors, errors.features, rtol=1e-6)
+    np.testing.assert_allclose(errors.loading_angles, errors.angles, rtol=1e-6)
+    lengths = np.linalg.norm(model.features_ / UNITS, axis=1)
+    scaled = changed(
+        model,
+        features_=model.features_ / UNITS / lengths[:, np.newaxis],
+        feature_intercepts_=model.feature_intercepts_ / lengths,
+        amplitudes_=model.amplitudes_ * lengths,
+        linear_coef_=model.linear_coef_ / UNITS,
+        feature_scales_=model.feature_scales_ * UNITS,
+    )
+    found = direction_errors(scaled, X * UNITS, y)
+    for name in ("loadings", "loading_errors", "loadings_interval", "loading_angles"):
+        np.testing.assert_allclose(
+            getattr(found, name), getattr(errors, name), rtol=1e-5, err_msg=name
+        )
+
+
+@pytest.mark.parametrize("kind", ["standardized", "raw"])
+def test_the_table_has_a_row_for_each_feature_and_input(kind):
+    X, y = made()
+    frame = pd.DataFrame(X * UNITS, columns=["age", "size", "a long name of a column"])
+    errors = direction_errors(fitted(frame, y), frame, y, confidence=0.9)
+    table = errors.to_frame(loadings=kind)
+    assert len(table) == errors.features.size
+    own = errors.loading_errors if kind == "standardized" else errors.features
+    interval = errors.loadings_interval
+    interval = interval if kind == "standardized" else errors.features_interval
+    for j, name in itertools.product(range(len(own)), range(3)):
+        (row,) = table[
+            (table["feature"] == j) & (table["input"] == frame.columns[name])
+        ].to_dict("records")
+        assert row["error"] == own[j, name]
+        assert (row["lower"], row["upper"]) == tuple(interval[:, j, name])
+        assert row["loading"] == pytest.approx(interval[:, j, name].mean())
+        assert row["z"] == pytest.approx(row["loading"] / row["error"])
+    with pytest.raises(ValueError, match="loadings must be one of"):
+        errors.to_frame(loadings="none")
+
+
+def test_errors_are_printed_in_a_line_a_feature():
+    X, y = made()
+    errors = direction_errors(fitted(X, y), X, y)
+    lines = repr(errors).splitlines()
+    assert len(lines) == len(errors.features) + 3
+    largest = np.abs(errors.loadings[0]).argmax()
+    value, error = errors.loadings[0, largest], errors.loading_errors[0, largest]
+    assert f"x{largest} {value:+.3f} ± {error:.2g}" in lines[2]
+
+
+def test_pipelines_have_the_errors_of_their_last_step():
+    X, y = made()
+    frame = pd.DataFrame(X * UNITS, columns=["age", "size", "sex"])
+    pipeline = make_pipeline(
+        StandardScaler(), RegularizedTwoLayerRegressor(random_state=0)
+    ).fit(frame, y)
+    errors = direction_errors(pipeline, frame, y)
+    assert errors.feature_names == ["age", "size", "sex"]
+    inner = direction_errors(pipeline[-1], pipeline[:-1].transform(frame), y)
+    np.testing.assert_array_equal(errors.features, inner.features)
+    nested = make_pipeline(FunctionTransformer(), pipeline)
+    np.testing.assert_array_equal(
+        direction_errors(nested, frame, y).features, inner.features
+    )
+
+
+def test_tables_need_pandas(monkeypatch):
+    X, y = made()
+    errors = direction_errors(fitted(X, y), X, y)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match="to_frame needs pandas"):
+        errors.to_frame()

@@ -5,8 +5,11 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from sklearn.compose import make_column_transformer
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from sklearn_twolayer import (
     GeometricSchedule,
@@ -18,6 +21,7 @@ from sklearn_twolayer.datasets import make_two_layer_regression
 from sklearn_twolayer.inspection import (
     RidgeFunctionDisplay,
     TwoLayerPathDisplay,
+    active_subspace,
     direction_errors,
 )
 
@@ -79,18 +83,25 @@ def test_ridge_display_shows_residuals_and_names(data, kind):
     )
     n_features = len(model.features_)
     assert display.axes_.shape == (n_features, 2)
-    residual = (y - model.predict(X)).reshape(len(y), -1)[:, target]
+    predicted = model.predict(X).reshape(len(y), -1)[:, target]
+    residual = y.reshape(len(y), -1)[:, target] - predicted
     amplitudes = model.amplitudes_.reshape(n_features, -1)[:, target]
-    expected = np.maximum(model.transform(X), 0) * amplitudes + residual[:, None]
-    np.testing.assert_allclose(display.partial_residuals, expected)
-    points = display.axes_[0, 0].collections[0].get_offsets()
-    np.testing.assert_allclose(points[:, 1], expected[:, 0])
-    line = display.axes_[0, 0].lines[0]
-    np.testing.assert_allclose(
-        line.get_ydata(), amplitudes[0] * np.maximum(line.get_xdata(), 0)
-    )
+    parts = np.maximum(model.transform(X), 0) * amplitudes
+    for j, projection in enumerate(model.transform(X).T):
+        # The bend of the feature, and the straight line of the predictions.
+        line = np.polyfit(projection, predicted - parts[:, j], 1)
+        expected = parts[:, j] + np.polyval(line, projection) + residual
+        np.testing.assert_allclose(display.partial_residuals[:, j], expected)
+        points = display.axes_[j, 0].collections[0].get_offsets()
+        np.testing.assert_allclose(points[:, 1], expected)
+        drawn = display.axes_[j, 0].lines[0]
+        fitted = np.interp(points[:, 0], drawn.get_xdata(), drawn.get_ydata())
+        np.testing.assert_allclose(fitted, expected - residual)
+    loadings = model.features_ * model.feature_scales_
+    loadings /= np.linalg.norm(loadings, axis=1, keepdims=True)
+    np.testing.assert_allclose(np.abs(display.features), np.abs(loadings))
     labels = [text.get_text() for text in display.axes_[0, 1].get_yticklabels()]
-    largest = np.argsort(-np.abs(model.features_[0]))[::-1]
+    largest = np.argsort(-np.abs(loadings[0]))[::-1]
     if kind == "array":
         assert labels == [f"x{j}" for j in largest]
     else:
@@ -110,6 +121,94 @@ def test_ridge_display_draws_what_was_asked_for(data):
     assert display.axes_[0, 0].lines[0].get_color() == "black"
 
 
+def test_ridge_functions_do_not_depend_on_the_sign_of_directions(data):
+    """The other sign of a direction moves a straight line to the linear part."""
+    X, y, model = data
+    turned = RegularizedTwoLayerRegressor.from_dict(model.to_dict())
+    amplitudes = model.amplitudes_.reshape(len(model.features_), -1)
+    turned.features_ = -model.features_
+    turned.feature_intercepts_ = -model.feature_intercepts_
+    coef = model.linear_coef_ + amplitudes.T @ model.features_
+    turned.linear_coef_ = coef.reshape(model.linear_coef_.shape)
+    shift = model.feature_intercepts_ @ amplitudes
+    turned.linear_intercept_ = model.linear_intercept_ + np.squeeze(shift)
+    np.testing.assert_allclose(turned.predict(X), model.predict(X))
+    first, second = (
+        RidgeFunctionDisplay.from_estimator(one, X, y) for one in (model, turned)
+    )
+    for name in ("projections", "partial_residuals", "features", "slopes"):
+        np.testing.assert_allclose(
+            getattr(first, name), getattr(second, name), atol=1e-10, err_msg=name
+        )
+
+
+def test_a_ridge_function_rises_where_predictions_rise(rng):
+    """Also if the linear part alone makes them rise."""
+    X = rng.standard_normal((500, 2)) * [1.0, 1e-3]
+    y = 10 * X[:, 0] - 4 * np.maximum(X[:, 0], 0) + 0.1 * rng.standard_normal(500)
+    model = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
+    display = RidgeFunctionDisplay.from_estimator(model, X, y)
+    for j, (panel, _) in enumerate(display.axes_):
+        line = panel.lines[0]
+        rises = np.corrcoef(display.projections[:, j], model.predict(X))[0, 1] > 0
+        assert (line.get_ydata()[-1] > line.get_ydata()[0]) == rises
+    np.testing.assert_allclose(display.features[0], [1.0, 0.0], atol=0.02)
+    raw = RidgeFunctionDisplay.from_estimator(model, X, y, loadings="raw")
+    np.testing.assert_array_equal(raw.features, model.features_)
+    labels = [one.axes_[-1, 1].get_xlabel() for one in (display, raw)]
+    assert labels == ["loading (standardised)", "loading (raw)"]
+
+
+def test_targets_are_named_and_panels_have_one_scale(data):
+    X, y, model = data
+    names = ["price", "size"][: y.reshape(len(y), -1).shape[1]]
+    table = pd.DataFrame(y, columns=names)
+    display = RidgeFunctionDisplay.from_estimator(model, X, table, target=names[-1])
+    assert display.axes_[0, 0].get_ylabel() == names[-1]
+    assert len({panel.get_ylim() for panel in display.axes_[:, 0]}) == 1
+    unnamed = RidgeFunctionDisplay.from_estimator(model, X, y)
+    assert unnamed.target_name == ("y" if y.ndim == 1 else "y0")
+    with pytest.raises(ValueError, match=r"target must be one of .*price"):
+        RidgeFunctionDisplay.from_estimator(model, X, table, target="weight")
+
+
+def test_twelve_features_are_drawn_unless_they_are_named(rng):
+    X = rng.standard_normal((300, 5))
+    y = np.sin(3 * X).sum(axis=1)
+    model = RegularizedTwoLayerRegressor(
+        schedule=GeometricSchedule(stop=0.02), solver="fast", random_state=0
+    ).fit(X, y)
+    n_features = len(model.features_)
+    assert n_features > 12
+    display = RidgeFunctionDisplay.from_estimator(model, X, y)
+    assert display.feature_indices == list(range(12))
+    assert display.axes_[0, 0].get_title() == f"feature 0 of {n_features}"
+    every = list(range(n_features))
+    display = RidgeFunctionDisplay.from_estimator(model, X, y, features=every)
+    assert len(display.axes_) == n_features
+    assert display.axes_[0, 0].get_title() == "feature 0"
+
+
+@pytest.mark.parametrize("output", ["default", "pandas"])
+def test_pipelines_are_drawn_with_the_names_of_their_last_step(data, output):
+    X, y, _ = data
+    table = pd.DataFrame(X, columns=NAMES)
+    table["kind"] = np.where(X[:, 0] > 0, "high", "low")
+    columns = make_column_transformer(
+        (StandardScaler(), NAMES), (OneHotEncoder(sparse_output=False), ["kind"])
+    ).set_output(transform=output)
+    pipeline = make_pipeline(columns, RegularizedTwoLayerRegressor(random_state=0))
+    pipeline.fit(table, y)
+    display = RidgeFunctionDisplay.from_estimator(pipeline, table, y)
+    made = columns.get_feature_names_out().tolist()
+    assert display.feature_names == made
+    inner = RidgeFunctionDisplay.from_estimator(
+        pipeline[-1], columns.transform(table), y
+    )
+    np.testing.assert_array_equal(display.projections, inner.projections)
+    assert len(TwoLayerPathDisplay.from_estimator(pipeline).axes_) > 0
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -118,6 +217,7 @@ def test_ridge_display_draws_what_was_asked_for(data):
         ({"target": 5}, "target must be below"),
         ({"subsample": 0}, "subsample"),
         ({"max_loadings": 0}, "max_loadings"),
+        ({"loadings": "large"}, "loadings must be one of"),
     ],
 )
 def test_ridge_display_refuses_what_is_not_there(data, wrong, message):
@@ -314,6 +414,7 @@ def test_labels_do_not_overlap(n_features, rng):
         lambda model: TwoLayerPathDisplay.from_estimator(model),
         lambda model: RidgeFunctionDisplay.from_estimator(model, [[0.0]], [0.0]),
         lambda model: direction_errors(model, [[0.0]], [0.0]),
+        lambda model: active_subspace(model, [[0.0]]),
     ],
 )
 def test_other_estimators_are_refused(inspect):
