@@ -235,9 +235,10 @@ class _Curvature:
         left = np.stack([steps, images], axis=2)
         right = np.stack([c * steps - r * images, -r * steps], axis=1)
         self.matrices += left @ right
-        moves: np.ndarray = (
-            old_moves + (left @ (right @ gradients[:, :, None]))[:, :, 0]
-        )
+        # Products of this shape sometimes raise the flag for entries they do not use.
+        with np.errstate(invalid="ignore"):
+            changes_of_moves = left @ (right @ gradients[:, :, None])
+        moves: np.ndarray = old_moves + changes_of_moves[:, :, 0]
         return moves
 
     def _scales_along(
