@@ -22,11 +22,13 @@ def shares_of_variance(
 ) -> np.ndarray:
     """Shares of the linear part and of each feature in the variance of the predictions.
 
-    The first entry is the share of the best linear model of the predictions, the others
-    are what each feature adds to it; they add up to one. The linear fit of a feature
+    The first entry is the share of the best linear model of the predictions (on the
+    transformed columns, if there is a transform), the others are what each feature adds
+    to it; they add up to one. The linear fit of a feature
     counts for the linear model, because it depends on the sign of the direction
     (theory eq. 5).
     """
+    network, X = network.on_transformed(X)
     prediction = network.predict(X).reshape(X.shape[0], network.n_outputs)
     amplitudes = network.amplitudes.reshape(network.n_features, network.n_outputs)
     activations = np.maximum(network.project(X), 0.0)

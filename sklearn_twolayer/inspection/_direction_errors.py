@@ -173,6 +173,7 @@ def direction_errors(
         )
     if network.n_features == 0:
         return _no_errors(network, confidence)
+    network, X = network.on_transformed(X)
     columns = Columns.of(X, weights, hidden_bias=estimator.hidden_bias)
     standardised = StandardisedNetwork.of(
         network, columns, hidden_bias=estimator.hidden_bias
