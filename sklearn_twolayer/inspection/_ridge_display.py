@@ -42,7 +42,8 @@ class RidgeFunctionDisplay:
     Parameters
     ----------
     projections : ndarray of shape (n_samples, n_features_out)
-        ``X @ features_.T + feature_intercepts_``.
+        ``X @ features_.T + feature_intercepts_``, of transformed columns if the
+        estimator has a transform.
     partial_residuals : ndarray of shape (n_samples, n_features_out)
         Residual plus the ridge function of the feature.
     amplitudes : ndarray of shape (n_features_out,)
