@@ -16,9 +16,13 @@ if TYPE_CHECKING:
     from skl2onnx.common._container import ModelComponentContainer
     from skl2onnx.common._topology import Operator, Scope, Variable
 
+    from sklearn_twolayer._rows.column_transform import ColumnTransform
+
 __all__ = ["register_onnx_converters"]
 
 ESTIMATORS = (RegularizedTwoLayerRegressor, RegularizedTwoLayerRegressorCV)
+# Numbers of this size differ from the root of one plus their square by rounding only.
+FARTHEST = 1e8
 # Operators that skl2onnx adds after predictions, too, to convert their type.
 CONVERSIONS = ("SklearnCast", "SklearnIdentity")
 
@@ -150,12 +154,53 @@ def _convert(
     X = OnnxCast(
         operator.inputs[0], to=guess_proto_type(target.type), op_version=version
     )
+    transform = model._fitted_network().column_transform
+    if transform is not None:
+        X = _transformed(transform, X, dtype, version)
     if _is_read(operator):
         result = _hidden(model, X, dtype, version, model.feature_output)
     else:
         result = _prediction(model, X, dtype, version)
     result = OnnxIdentity(result, op_version=version, output_names=[target.full_name])
     result.add_to(scope, container)
+
+
+def _transformed(
+    transform: ColumnTransform, X: OnnxOperator, dtype: type, version: int
+) -> OnnxOperator:
+    """The nodes of the transform of the columns; those that stay are passed on."""
+    from skl2onnx.algebra import onnx_ops as ops
+
+    arrays: dict[str, np.ndarray] = {
+        name: values.astype(dtype) for name, values in transform.attributes().items()
+    }
+    centre, scale, exponent = arrays["centre"], arrays["scale"], arrays["exponent"]
+    one: np.ndarray = np.ones(1, dtype)
+    most: np.ndarray = np.full(1, FARTHEST, dtype)
+
+    def apply(name: str, *inputs: object) -> OnnxOperator:
+        return getattr(ops, f"Onnx{name}")(*inputs, op_version=version)
+
+    def power(z: OnnxOperator, exponent: np.ndarray) -> OnnxOperator:
+        is_zero = exponent == 0.0
+        log = apply("Log", apply("Add", z, one))
+        grown = apply("Sub", apply("Exp", apply("Mul", log, exponent)), one)
+        divided = apply("Div", grown, np.where(is_zero, one, exponent))
+        return apply("Where", is_zero, log, divided)
+
+    z = apply("Div", apply("Sub", X, centre), scale)
+    above = power(apply("Relu", z), exponent)
+    below = power(apply("Relu", apply("Neg", z)), 2.0 - exponent)
+    z = apply("Where", exponent != 1.0, apply("Sub", above, below), z)
+    is_clipped = arrays["inverse_limit"] > 0.0
+    limit = one / np.where(is_clipped, arrays["inverse_limit"], one)
+    # Squares of numbers that are farther out could overflow.
+    near = apply("Max", apply("Min", apply("Div", z, limit), most), -most)
+    length = apply("Sqrt", apply("Add", apply("Mul", near, near), one))
+    clipped = apply("Mul", apply("Div", near, length), limit)
+    z = apply("Where", is_clipped, clipped, z)
+    changed = apply("Add", apply("Mul", z, scale), centre)
+    return apply("Where", transform.changes, changed, X)
 
 
 def _hidden(

@@ -9,6 +9,7 @@ from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
+from scipy import sparse
 from sklearn.utils import check_random_state, check_scalar
 
 from sklearn_twolayer._checks.data import (
@@ -105,6 +106,25 @@ def check_debias(debias: object) -> bool:
         f"debias must be 'auto' or False, got {debias!r}; without cross-validation, "
         "RegularizedTwoLayerRegressor() has the debiased network."
     )
+
+
+def check_column_transform(column_transform: object, X: object) -> str | None:
+    """What columns of ``X`` are transformed by; sparse columns stay as they are."""
+    if column_transform is None:
+        return None
+    options = ["auto", "power", "clip"]
+    if not isinstance(column_transform, str) or column_transform not in options:
+        raise ValueError(
+            f"column_transform must be one of {options} or None, got "
+            f"{column_transform!r}."
+        )
+    if column_transform != "auto" and sparse.issparse(X):
+        raise ValueError(
+            f"column_transform={column_transform!r} is for dense X, because "
+            f"transformed zeros are not zero, got {type(X).__name__}: pass "
+            "X.toarray(), or set column_transform=None."
+        )
+    return column_transform
 
 
 def check_linear_decay(linear_decay: object) -> float | None:

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import ArrayLike
+from sklearn import get_config
+from sklearn.base import BaseEstimator
 from sklearn.metrics import mean_squared_error
 from sklearn.model_selection import BaseCrossValidator, KFold, check_cv
+from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_twolayer._options.path_options import PathOptions
@@ -119,6 +122,21 @@ def check_folds(cv: Any, seed: int) -> BaseCrossValidator:
         n_splits = 5 if cv is None else int(cv)
         return KFold(n_splits, shuffle=True, random_state=seed)
     return check_cv(cv)
+
+
+def split_params(
+    estimator: BaseEstimator, params: dict[str, object]
+) -> dict[str, object]:
+    """The part of the metadata of `fit` that is passed to the splitter."""
+    if get_config()["enable_metadata_routing"]:
+        return dict(process_routing(estimator, "fit", **params).splitter.split)
+    unknown = sorted(set(params) - {"groups"})
+    if unknown:
+        raise TypeError(
+            f"fit got unexpected arguments {unknown}: without metadata routing "
+            "only sample_weight and groups are known."
+        )
+    return params
 
 
 def path_options(options: PathOptions, fractions: ArrayLike) -> PathOptions:

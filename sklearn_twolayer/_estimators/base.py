@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
@@ -26,6 +25,7 @@ from sklearn_twolayer._checks.data import (
 from sklearn_twolayer._checks.parameters import check_option
 from sklearn_twolayer._export.plain import from_plain, to_plain
 from sklearn_twolayer._export.summary import shares_of_covariance, summarized
+from sklearn_twolayer._rows.column_transform import ColumnTransform
 from sklearn_twolayer._rows.dask import check_columns, dask_apply, dask_rows
 from sklearn_twolayer._rows.loadings import column_moments
 from sklearn_twolayer._rows.units import FittedNetwork, present_names
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sklearn_twolayer._rows.raw import RawRows
 
 # Attributes that predictions need; an estimator that lacks one of them is not fitted.
-FITTED = [f"{field.name}_" for field in fields(FittedNetwork)]
+FITTED = FittedNetwork.attribute_names()
 # Values of parameters that have parameters, for messages about None.
 EXAMPLES = {"schedule": "GeometricSchedule(stop=0.1)", "cv": "KFold(5)"}
 VERSION_KEY = "_sklearn_twolayer_version"  # of a pickled estimator
@@ -151,8 +151,8 @@ class TwoLayerModel(
         -------
         X_new : ndarray of shape (n_samples, n_features_out)
             ``X @ features_.T + feature_intercepts_``, or its ReLU if
-            `feature_output` is "activation". A lazy Dask array if `X` is a Dask
-            collection.
+            `feature_output` is "activation"; of transformed columns if the folds chose
+            a transform. A lazy Dask array if `X` is a Dask collection.
 
         Warns
         -----
@@ -225,6 +225,9 @@ class TwoLayerModel(
                 "certificate": f"{self.certificate_:.4f} (duality gap "
                 f"{self.dual_gap_:.2e})",
             }
+        transform = network.column_transform
+        if transform is not None:
+            facts["transformed"] = f"{transform.n_changed} of the inputs"
         scales = None if kind == "raw" else self._input_scales(checked)
         names = self._input_names()
         return summarized(type(self).__name__, network, names, facts, shares, scales)
@@ -349,4 +352,10 @@ class TwoLayerModel(
             amplitudes=self.amplitudes_,
             linear_coef=self.linear_coef_,
             linear_intercept=self.linear_intercept_,
+            column_transform=self._fitted_transform(),
         )
+
+    def _fitted_transform(self) -> ColumnTransform | None:
+        """What columns are transformed by; only one of the estimators has any."""
+        attributes = getattr(self, "column_transform_", None)
+        return None if attributes is None else ColumnTransform(**attributes)

@@ -6,13 +6,8 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-from sklearn import get_config
 from sklearn.utils import check_scalar
-from sklearn.utils.metadata_routing import (
-    MetadataRouter,
-    MethodMapping,
-    process_routing,
-)
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
 from sklearn_twolayer._checks.data import (
     check_inputs,
@@ -22,6 +17,7 @@ from sklearn_twolayer._checks.data import (
     warn_of_far_columns,
 )
 from sklearn_twolayer._checks.parameters import (
+    check_column_transform,
     check_criterion,
     check_debias,
     check_flag,
@@ -34,8 +30,10 @@ from sklearn_twolayer._cross_validation.folds import (
     check_folds,
     fold_attributes,
     path_options,
+    split_params,
 )
 from sklearn_twolayer._cross_validation.refit import fit_choice
+from sklearn_twolayer._cross_validation.transforms import chosen_transform
 from sklearn_twolayer._estimators.base import TwoLayerModel
 from sklearn_twolayer._fit.report import (
     fit_attributes,
@@ -119,14 +117,23 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         "adaptive" repeats the fit with columns weighted by their importances in the fit
         before, as long as held-out errors fall, which finds directions of few columns
         among many. "auto" does so where the linear part is shrunk and much is gained.
+    column_transform : {"auto", "power", "clip"} or None, default="auto"
+        What columns of ten or more different values are transformed by: "power", the
+        function of Yeo and Johnson of most likely exponent; "clip", a smooth bound at
+        four robust standard deviations; None, nothing. "auto" lets the folds choose,
+        and keeps columns as they are if little is gained, or `X` is sparse.
 
     Attributes
     ----------
     features_ : ndarray of shape (n_features_out, n_features_in)
-        Unit-norm directions, as in :class:`RegularizedTwoLayerRegressor`. So are the
-        other attributes that are not described here: `feature_intercepts_`,
-        `amplitudes_`, `linear_coef_`, `linear_intercept_`, `linear_decay_`,
-        `feature_importances_` and `feature_scales_`.
+        Unit-norm directions, as in :class:`RegularizedTwoLayerRegressor`, of columns
+        transformed by `column_transform_`. So are the other attributes that are not
+        described here: `feature_intercepts_`, `amplitudes_`, `linear_coef_`,
+        `linear_intercept_`, `linear_decay_`, `feature_importances_`
+        and `feature_scales_`.
+    column_transform_ : dict of str to ndarray of shape (n_features_in,), or None
+        The transform: "centre", "scale", "exponent" and "inverse_limit" of each column,
+        as the user guide explains; None if columns stay as they are.
     column_weights_ : ndarray of shape (n_features_in,)
         Weights by which the standardised columns were multiplied: one, or those of
         ``direction_penalty="adaptive"``. Columns of weight 0 are left out.
@@ -230,6 +237,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         verbose: int = 0,
         linear_decay: str | float = "auto",
         direction_penalty: str = "auto",
+        column_transform: str | None = "auto",
     ) -> None:
         self.lambdas = lambdas
         self.eps = eps
@@ -250,6 +258,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         self.verbose = verbose
         self.linear_decay = linear_decay
         self.direction_penalty = direction_penalty
+        self.column_transform = column_transform
 
     def fit(
         self, X: object, y: object, sample_weight: object = None, **params: object
@@ -303,13 +312,18 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         )
         self._check_feature_output()
         X = check_inputs(self, X, y)
+        column_transform = check_column_transform(self.column_transform, X)
         targets = check_targets(y, X.shape[0])
         weights = check_weights(sample_weight, X.shape[0])
         penalty = DEFAULT_PENALTY if criterion is None else criterion
         splitter = check_folds(self.cv, options.seed)
-        splits = list(splitter.split(X, targets, **self._split_params(params)))
+        splits = list(splitter.split(X, targets, **split_params(self, params)))
         check_splits(splits, weights)
 
+        transform, n_tried = chosen_transform(
+            column_transform, X, targets, weights, splits, options, self.n_jobs
+        )
+        X = X if transform is None else transform(X)
         compared = compare(
             X,
             targets,
@@ -342,7 +356,8 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         self.__dict__.update(fold_attributes(folds, compared.ambiguity))
         self.lambdas_ = self.lambda_max_ * fractions
         self.debiased_share_ = choice.debiased_share
-        self.n_iter_ = refit.n_iter + sum(fold.n_iter for fold in folds)
+        self.column_transform_ = None if transform is None else transform.attributes()
+        self.n_iter_ = n_tried + refit.n_iter + sum(fold.n_iter for fold in folds)
         self.n_averaged_ = refit.n_averaged
         own = refit.problem.options.column_weights
         self.column_weights_ = np.ones(X.shape[1]) if own is None else own
@@ -365,18 +380,6 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
             checkpoint=None,
             linear_decay=self.linear_decay,
         )
-
-    def _split_params(self, params: dict[str, object]) -> dict[str, object]:
-        """The part of the metadata that is passed to the splitter."""
-        if get_config()["enable_metadata_routing"]:
-            return dict(process_routing(self, "fit", **params).splitter.split)
-        unknown = sorted(set(params) - {"groups"})
-        if unknown:
-            raise TypeError(
-                f"fit got unexpected arguments {unknown}: without metadata routing "
-                "only sample_weight and groups are known."
-            )
-        return params
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Metadata routing of this estimator, which passes metadata to its splitter.

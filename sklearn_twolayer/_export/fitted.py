@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from sklearn_twolayer._rows.column_transform import LEAST_SCALE
+
 # Numbers that JSON does not have, by the text that stands for them.
 ODD_NUMBERS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 LONGEST = 80  # characters of what was given that an error shows (convention)
@@ -93,6 +95,13 @@ FOLDS = {
     "debiased_share_": Entry(least=0.0),
     "n_averaged_": Entry(dtype="int64", least=0),
 }
+# Arrays that make a transform of the columns. A column's scale is divided by.
+COLUMN_TRANSFORM = {
+    "centre": Entry(("inputs",)),
+    "scale": Entry(("inputs",), least=LEAST_SCALE),
+    "exponent": Entry(("inputs",)),
+    "inverse_limit": Entry(("inputs",), least=0.0),
+}
 # The attributes of each class; that of a class derived from one of these is its own.
 ENTRIES: dict[str, dict[str, Entry]] = {
     "RegularizedTwoLayerRegressor": {
@@ -100,31 +109,49 @@ ENTRIES: dict[str, dict[str, Entry]] = {
     },
     "RegularizedTwoLayerRegressorCV": {**NETWORK, **FIT, **FOLDS},
 }  # fmt: skip
+# Attributes that are dictionaries of arrays, likewise. All but the history may be None.
+GROUPS: dict[str, dict[str, dict[str, Entry]]] = {
+    "RegularizedTwoLayerRegressor": {"history_": HISTORY},
+    "RegularizedTwoLayerRegressorCV": {
+        "history_": HISTORY, "column_transform_": COLUMN_TRANSFORM,
+    },
+}  # fmt: skip
 
 
 def restored_fitted(kind: type, plain: Mapping[str, Any]) -> dict[str, object]:
     """The fitted attributes of the class ``kind``, each as a fit makes them."""
-    table = entries_of(kind)
-    check_keys("fitted", plain, {*table, "history_"}, _optional(table))
+    table, groups = entries_of(kind), groups_of(kind)
+    may_lack = _optional(table) | set(groups) - {"history_"}
+    check_keys("fitted", plain, {*table, *groups}, may_lack)
     reader = _Reader(is_single=_n_dimensions(plain["linear_coef_"]) == 1)
     values = {n: reader.read(n, table[n], plain[n]) for n in table if n in plain}
-    history = keyed("history_", plain["history_"], "mapping")["mapping"]
-    check_keys("history_", history, set(HISTORY))
-    of_stages = {
-        name: reader.read(f"history_[{name!r}]", entry, history[name])
-        for name, entry in HISTORY.items()
-    }
+    restored: dict[str, object] = {}
+    for name in [name for name in groups if name in plain]:
+        if name != "history_" and plain[name] is None:
+            restored[name] = None
+            continue
+        arrays = keyed(name, plain[name], "mapping")["mapping"]
+        check_keys(name, arrays, set(groups[name]))
+        restored[name] = {
+            key: reader.read(f"{name}[{key!r}]", entry, arrays[key])
+            for key, entry in groups[name].items()
+        }
     if values["n_features_in_"] != reader.lengths["inputs"]:
         raise ValueError(
             f"data has n_features_in_ = {values['n_features_in_']}, but linear_coef_ "
             f"has {reader.lengths['inputs']} columns: they do not fit together."
         )
-    return {**values, "history_": of_stages}
+    return {**values, **restored}
 
 
 def entries_of(kind: type) -> dict[str, Entry]:
-    """The fitted attributes of an estimator's class, `history_` aside."""
+    """The numbers and arrays among the fitted attributes of an estimator's class."""
     return next(ENTRIES[c.__name__] for c in kind.__mro__ if c.__name__ in ENTRIES)
+
+
+def groups_of(kind: type) -> dict[str, dict[str, Entry]]:
+    """The dictionaries among the fitted attributes of an estimator's class."""
+    return next(GROUPS[c.__name__] for c in kind.__mro__ if c.__name__ in GROUPS)
 
 
 def check_keys(

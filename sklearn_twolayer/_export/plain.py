@@ -17,6 +17,7 @@ from sklearn_twolayer._export.fitted import (
     LONGEST,
     check_keys,
     entries_of,
+    groups_of,
     keyed,
     refusal,
     restored_array,
@@ -59,7 +60,7 @@ def to_plain(estimator: BaseEstimator) -> dict[str, object]:
     attributes = vars(estimator)
     fitted = {
         name: _plain(name, attributes[name])
-        for name in (*entries_of(type(estimator)), "history_")
+        for name in (*entries_of(type(estimator)), *groups_of(type(estimator)))
         if name in attributes
     }
     parameters = estimator.get_params(deep=False)

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sklearn_twolayer._export.fitted import HISTORY, ODD_NUMBERS, Entry, entries_of
+from sklearn_twolayer._export.fitted import ODD_NUMBERS, Entry, entries_of, groups_of
 from sklearn_twolayer._export.plain import FORMAT, FORMAT_VERSION, SCHEDULES
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -51,7 +51,7 @@ def json_schema(*kinds: type) -> dict[str, Any]:
 def _estimator(kind: type) -> dict[str, Any]:
     table = entries_of(kind)
     fitted = {name: _entry(entry) for name, entry in table.items()}
-    history = {name: _entry(entry) for name, entry in HISTORY.items()}
+    groups = {name: _group(name, own) for name, own in groups_of(kind).items()}
     optional = {name for name, entry in table.items() if entry.is_optional}
     properties = {
         "format": {"const": FORMAT},
@@ -59,9 +59,7 @@ def _estimator(kind: type) -> dict[str, Any]:
         "package_version": {"type": "string"},
         "class": {"const": kind.__name__},
         "parameters": _parameters(kind, are_optional=True),
-        "fitted": _object(
-            {**fitted, "history_": _object({"mapping": _object(history)})}, optional
-        ),
+        "fitted": _object({**fitted, **groups}, optional | set(groups) - {"history_"}),
     }
     return _object(properties, {"package_version"})
 
@@ -76,6 +74,13 @@ def _parameters(kind: type, *, are_optional: bool) -> dict[str, Any]:
 def _schedule(kind: type) -> dict[str, Any]:
     parameters = _parameters(kind, are_optional=False)
     return _object({"schedule": {"const": kind.__name__}, "parameters": parameters})
+
+
+def _group(name: str, table: Mapping[str, Entry]) -> dict[str, Any]:
+    """A dictionary of arrays; all but the history may be null."""
+    arrays = _object({key: _entry(entry) for key, entry in table.items()})
+    group = _object({"mapping": arrays})
+    return group if name == "history_" else {"anyOf": [{"type": "null"}, group]}
 
 
 def _entry(entry: Entry) -> dict[str, Any]:

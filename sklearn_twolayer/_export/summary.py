@@ -32,6 +32,7 @@ def shares_of_covariance(
     is the absolute value of its covariance with the predictions, added up over targets,
     as a fraction of the sum of all of these.
     """
+    network, X = network.on_transformed(X)
     prediction = network.predict(X).reshape(X.shape[0], network.n_outputs)
     prediction = prediction - prediction.mean(axis=0)
     amplitudes = network.amplitudes.reshape(network.n_features, network.n_outputs)

@@ -6,13 +6,14 @@ This module uses NumPy only.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from scipy import sparse
 
 from sklearn_twolayer._rows.blocks import row_blocks
+from sklearn_twolayer._rows.column_transform import ColumnTransform
 
 if TYPE_CHECKING:
     from sklearn_twolayer._rows.columns import Columns
@@ -35,7 +36,7 @@ class FittedNetwork:
     """A two-layer network in the units of ``X`` and ``y``.
 
     The prediction is ``linear_intercept + X @ linear_coef.T + relu(X @ features.T +
-    feature_intercepts) @ amplitudes``.
+    feature_intercepts) @ amplitudes``, where columns of ``X`` may be transformed first.
 
     Parameters
     ----------
@@ -49,6 +50,8 @@ class FittedNetwork:
         Coefficients of the linear part.
     linear_intercept : float or ndarray of shape (n_outputs,)
         Constant of the linear part.
+    column_transform : ColumnTransform or None, default=None
+        What the columns of ``X`` are transformed by; None if they stay as they are.
     """
 
     features: np.ndarray
@@ -56,6 +59,12 @@ class FittedNetwork:
     amplitudes: np.ndarray
     linear_coef: np.ndarray
     linear_intercept: float | np.ndarray
+    column_transform: ColumnTransform | None = None
+
+    @classmethod
+    def attribute_names(cls) -> list[str]:
+        """Names of the fitted attributes of an estimator that predictions need."""
+        return [f"{field.name}_" for field in fields(cls) if field.default is MISSING]
 
     @property
     def n_features(self) -> int:
@@ -70,6 +79,8 @@ class FittedNetwork:
     def project(self, X: np.ndarray | sparse.csr_array) -> np.ndarray:
         """Compute pre-activations ``X @ features.T + feature_intercepts``.
 
+        Columns of ``X`` are transformed first if there is a transform.
+
         Parameters
         ----------
         X : {ndarray, sparse array} of shape (n_samples, n_features_in)
@@ -83,7 +94,7 @@ class FittedNetwork:
         projection = np.empty((X.shape[0], self.n_features))
         with np.errstate(under="ignore"):
             for rows in row_blocks(X.shape[0], X.shape[1]):
-                projection[rows] = X[rows] @ self.features.T
+                projection[rows] = self._transformed(X[rows]) @ self.features.T
             projection += self.feature_intercepts
         return projection
 
@@ -111,7 +122,8 @@ class FittedNetwork:
                 # One product serves neurons and linear part. Its transpose has one row
                 # for each neuron: loops over the few neurons of each sample would take
                 # longer than the product.
-                projection = np.ascontiguousarray((X[rows] @ weights).T)
+                product = self._transformed(X[rows]) @ weights
+                projection = np.ascontiguousarray(product.T)
                 activations = projection[:n_features]
                 activations += biases
                 np.maximum(activations, 0.0, out=activations)
@@ -131,7 +143,18 @@ class FittedNetwork:
         attributes : dict
             Values by the names of the attributes, such as ``"features_"``.
         """
-        return {f"{field.name}_": getattr(self, field.name) for field in fields(self)}
+        return {name: getattr(self, name[:-1]) for name in self.attribute_names()}
+
+    def on_transformed(
+        self, X: np.ndarray | sparse.csr_array
+    ) -> tuple[FittedNetwork, np.ndarray | sparse.csr_array]:
+        """The network of the transformed columns alone, and these columns."""
+        return replace(self, column_transform=None), self._transformed(X)
+
+    def _transformed(
+        self, rows: np.ndarray | sparse.csr_array
+    ) -> np.ndarray | sparse.csr_array:
+        return rows if self.column_transform is None else self.column_transform(rows)
 
 
 @dataclass(frozen=True, eq=False)

@@ -193,7 +193,8 @@ def active_subspace(
     model, inputs, names = model_inputs(estimator, X)
     weights = check_weights(sample_weight, inputs.shape[0])
     is_apart = check_option("linear", linear, ["included", "apart"]) == "apart"
-    network, scales = model._fitted_network(), model._input_scales(inputs)
+    network, inputs = model._fitted_network().on_transformed(inputs)
+    scales = model._input_scales(inputs)
     assert scales is not None  # Those of X, if the fit has none.
     gradients = _gradients(network, scales)
     if target is not None:

@@ -36,7 +36,8 @@ def direction_errors(
     of their groups (CR3, [3]_). They hold whatever the variance of the noise, row by
     row. Two terms are added, which vanish where rows are many: the bias by what
     little decay the fit has, and what the errors of the parameters do to the
-    derivatives, above all where rows cross the kinks of the neurons.
+    derivatives, above all where rows cross the kinks of the neurons. A transform of the
+    columns, which an estimator may have, is taken as given.
 
     Parameters
     ----------
@@ -143,6 +144,7 @@ def direction_errors(
         )
     if network.n_features == 0:
         return _no_errors(network, confidence, names)
+    network, X = network.on_transformed(X)
     columns = Columns.of(X, weights, hidden_bias=model.hidden_bias)
     standardised = StandardisedNetwork.of(
         network, columns, hidden_bias=model.hidden_bias

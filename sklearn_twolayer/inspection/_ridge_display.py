@@ -53,7 +53,8 @@ class RidgeFunctionDisplay:
     Parameters
     ----------
     projections : ndarray of shape (n_samples, n_features_out)
-        Projections on the directions; the functions bend at zero.
+        Projections on the directions; the functions bend at zero. Of
+            transformed columns, if the estimator has a transform.
     partial_residuals : ndarray of shape (n_samples, n_features_out)
         Residual plus the function of the feature.
     amplitudes : ndarray of shape (n_features_out,)
@@ -224,6 +225,7 @@ class RidgeFunctionDisplay:
         scales = model._input_scales(checked) if kind == "standardized" else None
         if scales is None:
             scales = np.ones(checked.shape[1])
+        network, checked = network.on_transformed(checked)
         ridge = RidgeFunctions.of(network, chosen, target, scales, checked, weights)
         residual = targets[rows] - network.predict(checked[rows])
         residual = residual.reshape(len(rows), -1)[:, [target]]

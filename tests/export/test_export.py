@@ -261,6 +261,10 @@ def test_json_brings_everything_back(data, model):
     assert restored.summary() == model.summary()
 
 
+def stored(*values):
+    return {"array": list(values), "shape": [len(values)], "dtype": "float64"}
+
+
 def changed(data, **changes):
     return {**data, **changes}
 
@@ -308,6 +312,38 @@ def changed(data, **changes):
 def test_json_of_something_else_is_refused(data, change, message):
     with pytest.raises(ValueError, match=message):
         RegularizedTwoLayerRegressor.from_dict(change(data[2].to_dict()))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: None, None),
+        (lambda t: 3, "column_transform_ that cannot be read"),
+        (lambda t: {"mapping": {}}, "lacks a part of column_transform_"),
+        (lambda t: {"mapping": {**t["mapping"], "kind": 1}}, "not known"),
+        (
+            lambda t: {"mapping": {**t["mapping"], "scale": stored(0.0, 0.0, 0.0)}},
+            r"column_transform_\['scale'\] that cannot be read: expected numbers of at",
+        ),
+        (
+            lambda t: {"mapping": {**t["mapping"], "centre": stored(0.0)}},
+            r"column_transform_\['centre'\] of shape \(1,\) that does not fit",
+        ),
+    ],
+)
+def test_json_of_a_transform_is_checked(change, message):
+    X, y = make_two_layer_regression(60, 3, n_directions=1, random_state=0)
+    model = RegularizedTwoLayerRegressorCV(
+        column_transform="clip", lambdas=2, cv=2, random_state=0
+    )
+    plain = model.fit(X, y).to_dict()
+    transform = plain["fitted"]["column_transform_"]
+    plain["fitted"]["column_transform_"] = change(transform)
+    if message is None:
+        assert type(model).from_dict(plain).column_transform_ is None
+        return
+    with pytest.raises(ValueError, match=message):
+        type(model).from_dict(plain)
 
 
 @pytest.mark.parametrize(

@@ -184,3 +184,25 @@ def test_a_transform_without_features_is_refused(data):
     model = FeatureUnion([("a", empty), ("b", StandardScaler())]).fit(X, y)
     with pytest.raises(ValueError, match="has found no features"):
         computed(model, X)
+
+
+@pytest.mark.parametrize("kind", ["power", "clip"])
+@pytest.mark.parametrize("in_pipeline", [False, True])
+def test_transforms_of_columns(data, kind, in_pipeline):
+    X, y, _ = data
+    X = np.column_stack([np.sinh(X[:, :4]), X[:, 4] > 0.0])
+    model = RegularizedTwoLayerRegressorCV(
+        column_transform=kind, lambdas=4, eps=0.01, cv=2, random_state=0
+    )
+    if in_pipeline:
+        is_exported(make_pipeline(model, Ridge()), X, y)
+        return
+    is_exported(model, X, y)
+    # The limits of the powers, and values far out.
+    model.column_transform_["exponent"][:3] = 0.0, 2.0, 1.0
+    far = np.concatenate([X, 1e4 * X])
+    result = computed(model, far).ravel()
+    np.testing.assert_allclose(result, model.predict(far), rtol=1e-9, atol=1e-9)
+    if kind == "clip":
+        single = computed(model, 1e20 * X.astype(np.float32))
+        assert np.isfinite(single).all()

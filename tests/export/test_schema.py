@@ -20,7 +20,7 @@ from sklearn_twolayer import (
     RegularizedTwoLayerRegressorCV,
     StagedSchedule,
 )
-from sklearn_twolayer._export.fitted import HISTORY, entries_of
+from sklearn_twolayer._export.fitted import entries_of, groups_of
 from sklearn_twolayer._export.schema import json_schema
 from sklearn_twolayer.datasets import make_two_layer_regression
 
@@ -68,7 +68,9 @@ def fitted_models(draw):
     """An estimator of any fitted state that the tables allow."""
     model = draw(st.sampled_from(KINDS))()
     table, is_single = entries_of(type(model)), draw(st.booleans())
-    dimensions = {d for e in [*table.values(), *HISTORY.values()] for d in e.shape}
+    groups = groups_of(type(model))
+    own = [entry for group in groups.values() for entry in group.values()]
+    dimensions = {d for e in [*table.values(), *own] for d in e.shape}
     lengths = {d: draw(st.integers(0, 3)) for d in sorted(dimensions)}
     lengths["inputs"] = draw(st.integers(1, 4))
     for name, entry in table.items():
@@ -76,10 +78,15 @@ def fitted_models(draw):
             value = drawn_array(draw, entry, lengths, is_single=is_single)
             setattr(model, name, value)
     model.n_features_in_ = lengths["inputs"]
-    model.history_ = {
-        name: drawn_array(draw, entry, lengths, is_single=is_single)
-        for name, entry in HISTORY.items()
-    }
+    for name, group in groups.items():
+        value = {
+            key: drawn_array(draw, entry, lengths, is_single=is_single)
+            for key, entry in group.items()
+        }
+        if name == "history_" or draw(st.booleans()):
+            setattr(model, name, value)
+        elif draw(st.booleans()):
+            setattr(model, name, None)
     plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
     schedules = (
         st.builds(ConstantSchedule, plain)
