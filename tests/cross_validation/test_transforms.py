@@ -22,7 +22,11 @@ from sklearn_twolayer._cross_validation.transforms import (
     is_lower,
 )
 from sklearn_twolayer._rows.column_transform import ColumnTransform
-from sklearn_twolayer.inspection import RidgeFunctionDisplay, direction_errors
+from sklearn_twolayer.inspection import (
+    RidgeFunctionDisplay,
+    active_subspace,
+    direction_errors,
+)
 
 KINDS = ["power", "clip"]
 
@@ -130,11 +134,16 @@ def test_displays_and_summary_are_of_transformed_columns(fitted):
     X, y, model = fitted
     pytest.importorskip("matplotlib")
     display = RidgeFunctionDisplay.from_estimator(model, X, y)
-    shown = model.transform(X)[:, display.feature_indices]
-    np.testing.assert_allclose(display.projections, shown)
     columns = ColumnTransform(**model.column_transform_)(X)
     alone = clone(model)
     vars(alone).update(vars(model), column_transform_=None)
+    expected = RidgeFunctionDisplay.from_estimator(alone, columns, y)
+    for name in ("projections", "partial_residuals", "features", "slopes"):
+        shown, same = getattr(display, name), getattr(expected, name)
+        np.testing.assert_allclose(shown, same, atol=1e-10)
+    subspace = active_subspace(model, X)
+    same = active_subspace(alone, columns)
+    np.testing.assert_allclose(subspace.eigenvalues, same.eigenvalues, atol=1e-12)
     lines = model.summary(X).splitlines()
     told = [line for line in lines if line.startswith("  transformed")]
     assert [line.split()[1:] for line in told] == [["3", "of", "the", "inputs"]]

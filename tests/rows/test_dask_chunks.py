@@ -94,6 +94,7 @@ def test_small_and_empty_parts_have_their_share():
     assert len(sampled(raw_part(5), 1.0, 7, 3).y) == 5
 
 
+@pytest.mark.slow
 def test_searches_on_samples_know_parts_and_time(monkeypatch):
     """The limit on time reaches the search on the sample, wherever that runs."""
     seen = []

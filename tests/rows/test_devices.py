@@ -120,6 +120,7 @@ def test_fits_without_float64(schedule, solver, hidden_bias):
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_blocks_without_float64(monkeypatch):
     monkeypatch.setattr("sklearn_twolayer._rows.standardize.KEPT_ENTRIES", 0)
     X, y = make_two_layer_regression(120, 3, n_directions=2, noise=0.1, random_state=0)
