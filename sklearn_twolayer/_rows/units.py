@@ -148,7 +148,20 @@ class FittedNetwork:
     def on_transformed(
         self, X: np.ndarray | sparse.csr_array
     ) -> tuple[FittedNetwork, np.ndarray | sparse.csr_array]:
-        """The network of the transformed columns alone, and these columns."""
+        """The network of the transformed columns alone, and these columns.
+
+        Parameters
+        ----------
+        X : {ndarray, sparse array} of shape (n_samples, n_features_in)
+            Inputs.
+
+        Returns
+        -------
+        network : FittedNetwork
+            The same network without its transform.
+        transformed : {ndarray, sparse array} of shape (n_samples, n_features_in)
+            The inputs of this network.
+        """
         return replace(self, column_transform=None), self._transformed(X)
 
     def _transformed(
