@@ -46,6 +46,9 @@ class Choice:
     others : tuple of FittedNetwork, default=()
         Debiased networks of the folds. If there are any, the debiased network is
         the mean of these and of the debiased networks of all rows.
+    regularised : tuple of FittedNetwork, default=()
+        Networks of the folds at the same stage. If there are any, the regularised
+        network is the mean of these and of that of all rows.
     errors : ndarray of shape (n_folds,)
         Held-out error of each fold, less what averaging the folds' networks gains.
     error : float
@@ -60,6 +63,7 @@ class Choice:
     index: int | None
     debiased_share: float
     others: tuple[FittedNetwork, ...] = ()
+    regularised: tuple[FittedNetwork, ...] = ()
     errors: np.ndarray = field(default_factory=lambda: np.zeros(0), compare=False)
     error: float = field(default=np.inf, compare=False)
     linear_decay_factor: float = 1.0

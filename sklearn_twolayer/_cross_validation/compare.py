@@ -62,29 +62,52 @@ def compare(
 ) -> Comparison:
     """Follow the folds, and choose.
 
-    With ``direction_penalty="adaptive"``, or "auto" where the linear part is shrunk,
-    this is repeated with columns weighted by the networks chosen before, each fold's by
-    its own, until the held-out error falls no more.
+    Unless ``direction_penalty`` is "l2", this is repeated with columns weighted by the
+    networks chosen before, each fold's by its own, until the held-out error falls no
+    more.
     """
 
-    def compared(own: list[PathOptions]) -> Comparison:
+    def compared(
+        own: list[PathOptions],
+        penalty: str | float | None,
+        factors: tuple[float, ...],
+    ) -> Comparison:
         data = X, y, sample_weight, splits
-        return _compare_decays(*data, own, penalty, n_jobs, one_standard_error)
+        return _compare_decays(*data, own, penalty, n_jobs, one_standard_error, factors)
 
-    best = compared([options] * len(splits))
-    is_shrunk = all(fold.linear_decay > 0.0 for fold in best.folds)
-    if direction_penalty == "l2" or (direction_penalty == "auto" and not is_shrunk):
-        return best
+    weighted = [options] * len(splits)
+    first = compared(weighted, penalty, FACTORS)
+    is_shrunk = all(fold.linear_decay > 0.0 for fold in first.folds)
+    if direction_penalty == "l2" or (first.choice.index == 0 and not is_shrunk):
+        return first
+    # Where rows are many, the rounds compare paths only, because debiased networks take
+    # most of the time, and are added after the last.
+    best = first if is_shrunk else _of_paths(first, one_standard_error)
+    factors = FACTORS if is_shrunk else FACTORS[:1]
     for _ in range(MOST_REWEIGHTINGS):
         index = -1 if best.choice.index is None else best.choice.index
-        weights = [column_weights(fold.importances[index]) for fold in best.folds]
-        again = compared([replace(options, column_weights=own) for own in weights])
-        is_first = direction_penalty == "auto" and not best.choice.before
-        if not _is_lower(again, best, BEATS_L2 if is_first else 0.0):
+        own = [column_weights(fold.importances[index]) for fold in best.folds]
+        tried = [replace(options, column_weights=weights) for weights in own]
+        again = compared(tried, penalty if is_shrunk else None, factors)
+        must_pay = direction_penalty == "auto" and not (
+            is_shrunk and best.choice.before
+        )
+        if not _is_lower(again, best, BEATS_L2 if must_pay else 0.0):
             break
-        before = (*best.choice.before, best.choice)
+        weighted, before = tried, (*best.choice.before, best.choice)
         best = replace(again, choice=replace(again.choice, before=before))
-    return best
+    if is_shrunk:
+        return best
+    before = best.choice.before
+    last = compared(weighted, penalty, factors) if before else first
+    last = replace(last, choice=replace(last.choice, before=before))
+    return last if last.choice.error < first.choice.error else first
+
+
+def _of_paths(compared: Comparison, one_standard_error: bool) -> Comparison:
+    """The comparison of the regularised networks alone."""
+    folds = [fold.without_debiased() for fold in compared.folds]
+    return Comparison(folds, 0.0, choose(folds, 0.0, one_standard_error))
 
 
 def _is_lower(new: Comparison, old: Comparison, enough: float) -> bool:
@@ -103,6 +126,7 @@ def _compare_decays(
     penalty: str | float | None,
     n_jobs: int | None,
     one_standard_error: bool,
+    factors: tuple[float, ...],
 ) -> Comparison:
     """Choose, with several decays of the linear part where it has one.
 
@@ -120,7 +144,7 @@ def _compare_decays(
     best = Comparison(folds, gain, choice)
     if not is_shrunk:
         return best
-    for factor in FACTORS[1:]:
+    for factor in factors[1:]:
         decayed = [replace(own, linear_decay_factor=factor) for own in options]
         others = follow_folds(*data, decayed, None, n_jobs)
         choice = choose(others, 0.0, one_standard_error, linear)

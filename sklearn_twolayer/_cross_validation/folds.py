@@ -110,6 +110,15 @@ class Fold:
             n_features=np.where(reached, self.n_features, np.nan),
         )
 
+    def without_debiased(self) -> Fold:
+        """The fold with its regularised networks only."""
+        errors = self.errors.copy()
+        errors[:, 1:] = np.nan
+        return replace(
+            self, errors=errors, debiased=(), debiased_error=np.nan,
+            averaged_error=np.nan,
+        )  # fmt: skip
+
     def averaged(self, X: np.ndarray) -> np.ndarray:
         """Predictions of the mean of the debiased networks."""
         predictions = (network.predict(X) for network in self.debiased)
@@ -206,7 +215,7 @@ def follow_fold(
     errors = np.full((n_lambdas, len(SHARES)), np.nan)
     with fit_threads(X.size), step_limit() as progress:
         problem = problem_of(
-            RawRows.local(X, y, _repeated(sample_weight, train)), options
+            RawRows.local(X, y, repeated(sample_weight, train)), options
         )
         if problem.linear_decay > 0.0 and problem.rows.n_distinct < FEWEST_ROWS:
             penalty, n_stages = None, 1
@@ -299,7 +308,7 @@ class HeldOut:
         return since >= STAGES_PAST_LEAST and self._is_clear
 
 
-def _repeated(sample_weight: np.ndarray, index: np.ndarray) -> np.ndarray:
+def repeated(sample_weight: np.ndarray, index: np.ndarray) -> np.ndarray:
     """Weights of all rows with which a fit is the fit of the rows at ``index`` only.
 
     They are zero for the other rows. The rows themselves are not copied.

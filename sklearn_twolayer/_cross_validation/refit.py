@@ -35,7 +35,7 @@ class ChosenFit:
     n_iter : int
         Number of evaluations of the fit.
     n_averaged : int
-        Number of debiased networks in the mean; 0 if they have no share.
+        Number of networks in the mean; 0 for a regularised one of all rows alone.
     """
 
     attributes: dict[str, float | np.ndarray]
@@ -120,7 +120,12 @@ def _fit_one(
         else:
             stages = list(path_stages(problem))
             stages[-1] = improve(problem, stages[-1], to_tolerance=to_tolerance)
-            networks.append(stages[-1].network)
+            regularised = stages[-1].network
+            if choice.regularised:
+                of_all_rows = [problem.fitted(regularised)]
+                regularised = mean_network(problem, [*of_all_rows, *choice.regularised])
+                n_averaged += 1 + len(choice.regularised)
+            networks.append(regularised)
             shares.append(1.0 - share)
         attributes = problem.attributes(weighted_mean(networks, shares))
     return ChosenFit(attributes, problem, stages, progress.n_iter, n_averaged)

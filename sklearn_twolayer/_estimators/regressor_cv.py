@@ -25,6 +25,7 @@ from sklearn_twolayer._checks.parameters import (
     check_option,
 )
 from sklearn_twolayer._checks.state import unchanged_on_error
+from sklearn_twolayer._cross_validation.bagging import with_mean_of_folds
 from sklearn_twolayer._cross_validation.compare import compare
 from sklearn_twolayer._cross_validation.folds import (
     check_folds,
@@ -63,11 +64,11 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
 
     Parameters
     ----------
-    lambdas : int or array-like of shape (n_lambdas,), default=16
+    lambdas : int or array-like of shape (n_lambdas,), default=20
         The grid of decays as decreasing fractions of the ``lambda_max`` of each fold,
         the least decay that leaves no neuron. A number stands for that many fractions
         from 1 to `eps`, equally spaced in the logarithm.
-    eps : float, default=1e-4
+    eps : float, default=1e-5
         Last fraction of the grid if `lambdas` is a number. In (0, 1).
     cv : int, cross-validation generator or iterable, default=None
         A number of folds, None for five, which are shuffled by `random_state`; or as in
@@ -212,14 +213,14 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
     >>> model.features_.shape
     (2, 5)
     >>> model.mse_path_.shape
-    (16, 5)
+    (20, 5)
     """
 
     def __init__(
         self,
         *,
-        lambdas: object = 16,
-        eps: float = 1e-4,
+        lambdas: object = 20,
+        eps: float = 1e-5,
         cv: object = None,
         debias: str | bool = "auto",
         one_standard_error: bool = False,
@@ -336,6 +337,12 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
             direction_penalty=direction_penalty,
         )
         folds, choice = compared.folds, compared.choice
+        n_repeated = 0
+        if not one_standard_error:
+            choice, n_repeated = with_mean_of_folds(
+                compared, X, targets, weights, splits, self.cv, options, fractions,
+                self.n_jobs,
+            )  # fmt: skip
         refit = fit_choice(
             X,
             targets,
@@ -357,7 +364,9 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         self.lambdas_ = self.lambda_max_ * fractions
         self.debiased_share_ = choice.debiased_share
         self.column_transform_ = None if transform is None else transform.attributes()
-        self.n_iter_ = n_tried + refit.n_iter + sum(fold.n_iter for fold in folds)
+        self.n_iter_ = (
+            n_tried + n_repeated + refit.n_iter + sum(fold.n_iter for fold in folds)
+        )
         self.n_averaged_ = refit.n_averaged
         own = refit.problem.options.column_weights
         self.column_weights_ = np.ones(X.shape[1]) if own is None else own
