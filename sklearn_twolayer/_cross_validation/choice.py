@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sklearn_twolayer._cross_validation.folds import SHARES, Fold, standard_error
+from sklearn_twolayer._cross_validation.folds import (
+    BEATS_OVER_FOLDS,
+    BEATS_OVER_ROWS,
+    SHARES,
+    Fold,
+    standard_error,
+)
 
 if TYPE_CHECKING:
     from sklearn_twolayer._rows.units import FittedNetwork
@@ -21,15 +27,12 @@ SPARSE = 0.015
 # Errors that differ by less than this fraction of the error of the linear model count
 # as equal, so that rounding does not decide between exact networks (convention).
 SAME_ERROR = 1e-9
-# The error of the linear model, which is the network at the largest decay, must exceed
-# that of a network by this many standard errors of the paired difference over the
-# folds, unless the criterion finds features in every fold. It is the 97.5 % quantile of
-# Student's distribution for five folds. The quantiles for two or three folds would
-# refuse even strong signals.
-BEATS_FIRST = 2.78
-# The same where the linear part has a decay. Rows are then few, and differences seldom
-# certain. Measured on teachers of 200 rows and 100 inputs: with 1, networks are given
-# up that explain a tenth of the variance; with 0, linear data lose as much.
+# Where the linear part has a decay, the error of the linear model, which is the network
+# at the largest decay, must exceed that of a network by this many standard errors of
+# the paired difference over the folds, unless the criterion finds features in every
+# fold. Rows are then few, and differences seldom certain. Measured on teachers of 200
+# rows and 100 inputs: with 1, networks are given up that explain a tenth of the
+# variance; with 0, linear data lose as much.
 BEATS_RIDGE = 0.5
 
 
@@ -114,7 +117,9 @@ def choose(
     averaged = np.array([fold.averaged_error for fold in folds])
     linear = errors[0, 0] if linear is None else linear
     is_shrunk = all(fold.linear_decay > 0.0 for fold in folds)
-    enough = BEATS_RIDGE if is_shrunk else BEATS_FIRST
+    squares = np.sum([fold.squares for fold in folds], axis=0)
+    debiased_squares = sum(fold.debiased_squares for fold in folds)
+    averaged_squares = sum(fold.averaged_squares for fold in folds)
     others = tuple(network for fold in folds for network in fold.debiased)
     blends = errors @ of_fold - np.square(SHARES) * ambiguity
     mean = averaged @ of_fold - ambiguity
@@ -123,26 +128,33 @@ def choose(
     least = np.fmin(known[index, column], mean)
     same = SPARSE * max(least, 0.0) + SAME_ERROR * (errors[0, 0] @ of_fold)
     if debiased @ of_fold <= least + same:
-        best, chosen = Choice(None, 1.0), debiased
+        best, chosen, spread = Choice(None, 1.0), debiased, debiased_squares
     elif mean == least:
-        best, chosen = Choice(None, 1.0, others), averaged
+        best, chosen, spread = Choice(None, 1.0, others), averaged, averaged_squares
     else:
         share = float(SHARES[column])
         best = Choice(index, share, others if share > 0.0 else ())
-        chosen = errors[index, column]
+        chosen, spread = errors[index, column], squares[index, column]
 
-    def is_certain(errors_chosen: np.ndarray) -> bool:
-        gain = linear - errors_chosen
-        beats_first = gain @ of_fold > enough * standard_error(gain, of_fold)
-        return beats_first or all(fold.debiased_n_features > 0 for fold in folds)
+    def is_certain(chosen: np.ndarray, spread: float) -> bool:
+        """Whether the errors ``chosen`` are clearly below those of the linear model."""
+        fall = linear - chosen
+        over_folds = standard_error(fall, of_fold)
+        if is_shrunk:
+            enough = BEATS_RIDGE * over_folds
+        else:
+            over_rows = np.sqrt(spread) / weights.sum()
+            enough = max(BEATS_OVER_ROWS * over_rows, BEATS_OVER_FOLDS * over_folds)
+        has_features = all(fold.debiased_n_features > 0 for fold in folds)
+        return bool(fall @ of_fold > enough) or has_features
 
-    if not is_certain(chosen):
+    if not is_certain(chosen, spread):
         # Try the best regularised network instead: the debiased networks of some folds
         # may have missed directions that the paths of all folds have found.
         index, column = int(np.argmin(known[:, 0])), 0
         best, chosen = Choice(index, 0.0), errors[index, 0]
         least = known[index, 0]
-        if not is_certain(chosen):
+        if not is_certain(chosen, squares[index, 0]):
             return Choice(0, 0.0, errors=linear, error=float(linear @ of_fold))
     if best.index is not None and one_standard_error:
         within = blends[:, column] <= least + standard_error(chosen, of_fold)

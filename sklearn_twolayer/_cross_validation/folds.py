@@ -45,6 +45,15 @@ PENALTIES = (1.0, 0.7, 0.5)
 # same.
 STAGES_PAST_LEAST = 2
 ERRORS_ABOVE_LEAST = 0.5
+# An error is clearly lower if it falls by this many standard errors of the fall over the
+# rows, and by so many over the folds (conventions). The first tells whether the rows
+# are many enough; the second, whether fits on other rows would agree. Measured on 320
+# linear data sets of 150 to 500 rows, with noise and inputs of four kinds: a network of
+# the path passes on one of them. With 2.78 standard errors over the folds, a quantile
+# of Student's distribution, four pass, and tables where few rows decide the error are
+# missed.
+BEATS_OVER_ROWS = 2.0
+BEATS_OVER_FOLDS = 1.0
 # Different rows below which nothing but a shrunk linear part is fitted (convention).
 # Whether neurons gain anything, folds of four rows do not tell.
 FEWEST_ROWS = 20
@@ -61,6 +70,9 @@ class Fold:
         weighted mean of the regularised network and the mean of the debiased ones. NaN
         for stages that were not run, and for shares above zero without debiased
         networks.
+    squares : ndarray of shape (n_lambdas, n_shares)
+        Sums over the held-out rows of squares of ``weight * fall``, where the fall is
+        that of the row's squared error from the linear model's; NaN likewise.
     n_features : ndarray of shape (n_lambdas,)
         Numbers of features of the regularised networks; NaN for stages that were not
         run.
@@ -70,6 +82,8 @@ class Fold:
     debiased_error, averaged_error : float
         Mean squared errors of the first debiased network and of the mean of all; NaN
         without debiased networks.
+    debiased_squares, averaged_squares : float
+        Their sums of squares of weighted falls, likewise.
     weight : float
         Sum of the sample weights of the held-out rows.
     n_iter : int
@@ -82,10 +96,13 @@ class Fold:
     """
 
     errors: np.ndarray
+    squares: np.ndarray
     n_features: np.ndarray
     debiased: tuple[FittedNetwork, ...]
     debiased_error: float
     averaged_error: float
+    debiased_squares: float
+    averaged_squares: float
     weight: float
     n_iter: int
     linear_decay: float = 0.0
@@ -107,6 +124,7 @@ class Fold:
         return replace(
             self,
             errors=np.where(reached[:, np.newaxis], self.errors, np.nan),
+            squares=np.where(reached[:, np.newaxis], self.squares, np.nan),
             n_features=np.where(reached, self.n_features, np.nan),
         )
 
@@ -115,9 +133,12 @@ class Fold:
         errors = self.errors.copy()
         errors[:, 1:] = np.nan
         return replace(
-            self, errors=errors, debiased=(), debiased_error=np.nan,
+            self,
+            errors=errors,
+            debiased=(),
+            debiased_error=np.nan,
             averaged_error=np.nan,
-        )  # fmt: skip
+        )
 
     def averaged(self, X: np.ndarray) -> np.ndarray:
         """Predictions of the mean of the debiased networks."""
@@ -213,6 +234,7 @@ def follow_fold(
     n_lambdas = np.size(options.schedule.stages(1.0))
     n_features = np.full(n_lambdas, np.nan)
     errors = np.full((n_lambdas, len(SHARES)), np.nan)
+    squares = errors.copy()
     with fit_threads(X.size), step_limit() as progress:
         problem = problem_of(
             RawRows.local(X, y, repeated(sample_weight, train)), options
@@ -236,16 +258,21 @@ def follow_fold(
             for column, (share, path) in enumerate(zip(shares, paths, strict=True)):
                 blended = (1.0 - share) * predicted + share * averaged
                 errors[index, column] = path.add(blended)
+                squares[index, column] = path.fall_squares(blended)
             # The shares 0 and 0.5 decide for all four.
             if all(path.is_past for path in paths[::2]):
                 break
     error = partial(mean_squared_error, y[test], sample_weight=sample_weight[test])
+    fall_squares = paths[0].fall_squares
     return Fold(
         errors,
+        squares,
         n_features,
         debiased,
         debiased_error=error(predictions[0]) if predictions else np.nan,
         averaged_error=error(averaged) if predictions else np.nan,
+        debiased_squares=fall_squares(predictions[0]) if predictions else np.nan,
+        averaged_squares=fall_squares(averaged) if predictions else np.nan,
         weight=sample_weight[test].sum(),
         n_iter=progress.n_iter,
         linear_decay=problem.linear_decay,
@@ -282,15 +309,18 @@ class HeldOut:
     def __init__(self, y: np.ndarray, weights: np.ndarray) -> None:
         self.y, self.weights = y, weights
         self.errors: list[float] = []
-        # Squared residuals of the rows at the least error.
+        # Squared residuals of the rows of the first network, and at the least error.
+        self._first: np.ndarray | None = None
         self._least: np.ndarray | None = None
         # Whether the last error is above the least by ERRORS_ABOVE_LEAST.
         self._is_clear = False
 
     def add(self, predicted: np.ndarray) -> float:
         """Append the mean squared error of the next network, and return it."""
-        squares = np.square(self.y - predicted).reshape(len(self.y), -1).mean(axis=1)
+        squares = self._squares(predicted)
         error = float(np.average(squares, weights=self.weights))
+        if self._first is None:
+            self._first = squares
         if self._least is None or error < min(self.errors):
             self._least, self._is_clear = squares, False
         else:
@@ -300,6 +330,17 @@ class HeldOut:
             )
         self.errors.append(error)
         return error
+
+    def fall_squares(self, predicted: np.ndarray) -> float:
+        """Sum of squares of weighted falls of the rows' errors from the first."""
+        squares = self._squares(predicted)
+        first = squares if self._first is None else self._first
+        fall = self.weights * (first - squares)
+        return float(fall @ fall)
+
+    def _squares(self, predicted: np.ndarray) -> np.ndarray:
+        residual = (self.y - predicted).reshape(len(self.y), -1)
+        return np.square(residual).mean(axis=1)
 
     @property
     def is_past(self) -> bool:

@@ -11,7 +11,12 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.parallel import Parallel, delayed
 
-from sklearn_twolayer._cross_validation.folds import FEWEST_ROWS, standard_error
+from sklearn_twolayer._cross_validation.folds import (
+    BEATS_OVER_FOLDS,
+    BEATS_OVER_ROWS,
+    FEWEST_ROWS,
+    standard_error,
+)
 from sklearn_twolayer._options.schedule import StagedSchedule
 from sklearn_twolayer._rows.column_transform import ColumnTransform, scaled
 from sklearn_twolayer._runtime.limits import step_limit
@@ -28,13 +33,6 @@ SHORT_PATH = np.geomspace(1.0, 1e-3, 6)
 # After so many folds only transforms that have lowered the error are followed further
 # (convention). It saves most of the time where none does.
 FIRST_FOLDS = 2
-# A transform must lower the error by this many standard errors of the fall over the
-# rows and by so many over the folds (conventions). The first tells whether the rows are
-# many enough; the second, whether fits on other rows would agree. Measured on seven
-# tables: one is transformed, and R2 rises by 0.008 to 0.014 there; one that powers harm
-# is not. Where tails are so long that a few rows decide the error, gains are missed.
-BEATS_OVER_ROWS = 2.0
-BEATS_OVER_FOLDS = 1.0
 # A transform is worth comparing if some column's correlation with what it becomes is
 # below this (convention). Columns near to the normal or the uniform distribution are
 # not worth it.
@@ -92,10 +90,12 @@ def chosen_transform(
         if not paths:
             return None, n_iter
     squares_of = {kind: least(own, weights) for kind, own in paths.items()}
+    # A clipped column also bounds what a value far out can do to a prediction, so that
+    # a lower error is enough, however uncertain.
     errors = {
         kind: mean_of(own, weights)
         for kind, own in squares_of.items()
-        if is_lower(own, least(raw, weights), weights)
+        if kind == "clip" or is_lower(own, least(raw, weights), weights)
     }
     return (tried[min(errors, key=errors.__getitem__)] if errors else None), n_iter
 
