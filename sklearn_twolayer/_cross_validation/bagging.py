@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.model_selection import KFold
 from sklearn.utils.parallel import Parallel, delayed
 
-from sklearn_twolayer._cross_validation.choice import Choice
+from sklearn_twolayer._cross_validation.choice import SPARSE, Choice
 from sklearn_twolayer._cross_validation.column_weights import column_weights
 from sklearn_twolayer._cross_validation.compare import Comparison
 from sklearn_twolayer._cross_validation.folds import SHARES, path_options, repeated
@@ -22,10 +22,7 @@ if TYPE_CHECKING:
     from sklearn_twolayer._options.path_options import PathOptions
     from sklearn_twolayer._rows.units import FittedNetwork
 
-# Networks that are averaged are followed along every second decay of the grid, because
-# the means at neighbours differ little (convention). It saves half of the time.
-EVERY = 2
-# Their path ends when the held-out error is so many times the least before it. The mean
+# The path of networks that are averaged ends when the held-out error is so many times the least before it. The mean
 # is best where each network by itself fits too closely. Measured on two tables with
 # little noise: there the error of one network is 1.16 to 1.24 times its least.
 TOO_CLOSE = 1.3
@@ -63,7 +60,8 @@ def with_mean_of_folds(
 ) -> tuple[Choice, int]:
     """The choice, with means over the folds of regularised networks compared, too.
 
-    They are compared only where a regularised network has a share in the choice. Folds
+    They are compared only where a regularised network has a share in the choice, and
+    must lower its error by the margin that debiased networks are preferred by. Folds
     that are a number are repeated with another shuffle, so that each row is held out
     twice. The evaluations that this took are returned, too.
     """
@@ -74,10 +72,9 @@ def with_mean_of_folds(
     times = np.bincount(np.concatenate(tests), minlength=len(y))
     if not choice.index or is_wide or times.max() < 2:
         return choice, 0
-    stages = np.unique([0, *range(len(fractions) - 1, 0, -EVERY)])
     paths = Parallel(n_jobs=n_jobs)(
         delayed(follow_regularised)(
-            X, y, sample_weight, *split, options, fractions, stages, choice
+            X, y, sample_weight, *split, options, fractions, choice
         )
         for split in splits
     )
@@ -86,12 +83,12 @@ def with_mean_of_folds(
     )
     n_iter = sum(path.n_iter for path in paths)
     stage, column = map(int, np.unravel_index(np.nanargmin(errors), errors.shape))
-    if not errors[stage, column] < choice.error:
+    if not errors[stage, column] < (1.0 - SPARSE) * choice.error:
         return choice, n_iter
     share = float(SHARES[column])
     choice = replace(
         choice,
-        index=int(stages[stage]),
+        index=stage,
         debiased_share=share,
         others=tuple(n for fold in first for n in fold.debiased) if share > 0.0 else (),
         regularised=tuple(path.networks[stage] for path in paths),
@@ -191,7 +188,6 @@ def follow_regularised(
     test: np.ndarray,
     options: PathOptions,
     fractions: np.ndarray,
-    stages: np.ndarray,
     choice: Choice,
 ) -> FoldPath:
     """Follow the path on the training rows, with the column weights of the choice.
@@ -215,7 +211,7 @@ def follow_regularised(
             importances = input_importances(problem.rows, last.network)
             options = replace(options, column_weights=column_weights(importances))
         options = replace(options, linear_decay_factor=choice.linear_decay_factor)
-        problem = problem_of(rows, path_options(options, fractions[stages]))
+        problem = problem_of(rows, path_options(options, fractions))
         for stage in path_stages(problem):
             fitted = problem.fitted(stage.network)
             residual = y[test] - fitted.predict(X[test])

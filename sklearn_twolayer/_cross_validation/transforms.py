@@ -11,12 +11,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.parallel import Parallel, delayed
 
-from sklearn_twolayer._cross_validation.folds import (
-    BEATS_OVER_FOLDS,
-    BEATS_OVER_ROWS,
-    FEWEST_ROWS,
-    standard_error,
-)
+from sklearn_twolayer._cross_validation.folds import FEWEST_ROWS, standard_error
 from sklearn_twolayer._options.schedule import StagedSchedule
 from sklearn_twolayer._rows.column_transform import ColumnTransform, scaled
 from sklearn_twolayer._runtime.limits import step_limit
@@ -33,6 +28,13 @@ SHORT_PATH = np.geomspace(1.0, 1e-3, 6)
 # After so many folds only transforms that have lowered the error are followed further
 # (convention). It saves most of the time where none does.
 FIRST_FOLDS = 2
+# A power must lower the error by this many standard errors of the fall over the rows
+# and by so many over the folds (conventions). The first tells whether the rows are many
+# enough; the second, whether fits on other rows would agree. Measured on seven tables:
+# one is transformed, and R2 rises by 0.008 to 0.014 there; one that powers harm is not.
+# Where tails are so long that a few rows decide the error, gains are missed.
+BEATS_OVER_ROWS = 2.0
+BEATS_OVER_FOLDS = 1.0
 # A transform is worth comparing if some column's correlation with what it becomes is
 # below this (convention). Columns near to the normal or the uniform distribution are
 # not worth it.

@@ -3,6 +3,7 @@ import pytest
 
 from sklearn_twolayer import RegularizedTwoLayerRegressorCV
 from sklearn_twolayer._cross_validation.choice import (
+    BEATS_FIRST,
     SAME_ERROR,
     SPARSE,
     Choice,
@@ -29,7 +30,13 @@ def constant(value, n_features=0):
 
 
 def folds_of(
-    errors, debiased=None, weights=None, blended=None, averaged=None, found=None
+    errors,
+    debiased=None,
+    weights=None,
+    blended=None,
+    averaged=None,
+    found=None,
+    squares=0.0,
 ):
     """One fold a column of ``errors``; ``blended`` has an even share."""
     errors = np.array(errors, dtype=float)
@@ -47,8 +54,8 @@ def folds_of(
         networks = [(constant(0.0, k), constant(1.0), constant(0.5)) for k in found]
     return [
         Fold(
-            every[:, k], 0 * errors[:, k], networks[k], debiased[k], averaged[k],
-            weights[k], 1,
+            every[:, k], np.full_like(every[:, k], squares), 0 * errors[:, k],
+            networks[k], debiased[k], averaged[k], squares, squares, weights[k], 1,
         )
         for k in range(n_folds)
     ]  # fmt: skip
@@ -101,8 +108,8 @@ def test_averaging_gains_the_variance_of_the_networks(offset):
     values = generator.normal(size=(4, 2))
     folds = [
         Fold(
-            np.zeros((1, len(SHARES))), np.zeros(1),
-            tuple(constant(offset + v) for v in pair), 0.0, 0.0, 1.0, 1,
+            np.zeros((1, len(SHARES))), np.zeros((1, len(SHARES))), np.zeros(1),
+            tuple(constant(offset + v) for v in pair), 0.0, 0.0, 0.0, 0.0, 1.0, 1,
         )
         for pair in values
     ]  # fmt: skip
@@ -132,7 +139,7 @@ def test_one_standard_error_takes_the_largest_decay_within_it():
 
 
 def test_gains_over_the_linear_model_must_be_clear():
-    unclear = [[1.0, 1.0, 1.0], [0.5, 1.3, 1.1]]
+    unclear = [[1.0, 1.0, 1.0], [0.6, 1.3, 1.0]]
     assert choose(folds_of(unclear), 0.0, False).index == 0
     assert choose(folds_of([[1.0] * 3, [0.9, 0.85, 0.9]]), 0.0, False).index == 1
     # Unless the criterion finds features in every fold.
@@ -152,8 +159,29 @@ def test_gains_over_the_linear_model_must_be_clear():
 def test_standard_errors_are_those_of_the_mean(seed):
     gains = np.random.default_rng(seed).normal(0.1, 0.2, 5)
     errors = np.stack([np.ones(5), 1.0 - gains])
-    clear = gains.mean() > 2 * gains.std(ddof=1) / np.sqrt(5)
+    clear = gains.mean() > BEATS_FIRST * gains.std(ddof=1) / np.sqrt(5)
     assert choose(folds_of(errors), 0.0, False).index == int(clear)
+
+
+def test_gains_must_be_clear_over_the_rows():
+    errors = [[1.0] * 5, [0.9] * 5]
+    # Five folds of a hundred rows of weight 0.01, whose errors fall by this on average.
+    for spread in (0.5, 1.0, 1.2, 2.0):
+        squares = 100 * (0.01 * spread) ** 2
+        clear = BEATS_FIRST * spread / np.sqrt(500) < 0.1
+        folds = folds_of(errors, squares=squares)
+        assert choose(folds, 0.0, False).index == int(clear)
+
+
+def test_falls_of_rows_are_from_the_first_network():
+    generator = np.random.default_rng(2)
+    y, weights = generator.normal(size=30), generator.random(30)
+    held = HeldOut(y, weights)
+    held.add(np.zeros(30))
+    held.add(np.full(30, 0.1))
+    fall = y**2 - (y - 0.3) ** 2
+    expected = np.sum((weights * fall) ** 2)
+    assert held.fall_squares(np.full(30, 0.3)) == pytest.approx(expected)
 
 
 def held_out(*predictions, y, weights=None):
