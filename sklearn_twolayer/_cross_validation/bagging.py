@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from sklearn_twolayer._options.path_options import PathOptions
     from sklearn_twolayer._rows.units import FittedNetwork
 
-# The path of networks that are averaged ends when the held-out error is so many times the least before it. The mean
-# is best where each network by itself fits too closely. Measured on two tables with
-# little noise: there the error of one network is 1.16 to 1.24 times its least.
+# The path of networks that are averaged ends when the held-out error is so many times
+# the least before it. Their mean is best where each by itself fits too closely.
+# Measured on two tables with little noise: there the error of one network is 1.16 to
+# 1.24 times its least.
 TOO_CLOSE = 1.3
 
 
@@ -144,7 +145,7 @@ def mean_product(
 ) -> float:
     """Mean product of the residuals of two networks, both fitted without the row.
 
-    It is the mean squared error of a mean of very many such networks (theory eq. 31).
+    It is the mean squared error of a mean of very many such networks (theory eq. 35).
     The mean is over all pairs of networks of different folds with the same held-out
     row.
 

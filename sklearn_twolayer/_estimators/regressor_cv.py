@@ -117,12 +117,12 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         The penalty of a direction. "l2" is the weight decay, equal for all columns.
         "adaptive" repeats the fit with columns weighted by their importances in the fit
         before, as long as held-out errors fall, which finds directions of few columns
-        among many. "auto" does so where the linear part is shrunk and much is gained.
+        among many. "auto" does so if the errors fall clearly.
     column_transform : {"auto", "power", "clip"} or None, default="auto"
         What columns of ten or more different values are transformed by: "power", the
         function of Yeo and Johnson of most likely exponent; "clip", a smooth bound at
-        four robust standard deviations; None, nothing. "auto" lets the folds choose,
-        and keeps columns as they are if little is gained, or `X` is sparse.
+        four robust standard deviations; None, nothing. "auto" lets the folds choose:
+        "clip" if the error is lower, "power" if it is clearly lower. Sparse `X` is kept.
 
     Attributes
     ----------
@@ -145,9 +145,10 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         Share of debiased networks in the one kept, chosen by the folds: 0 for the
         regularised network alone, 0.25, 0.5 or 0.75 for a mean, 1 for debiased alone.
     n_averaged_ : int
-        Number of debiased networks in the mean: 0 for none, 1 for that of all rows,
-        otherwise two or three of each fold and of all rows, at the criterion's penalty,
-        at 0.7 of it, and if the residual is noisy at half of it.
+        Number of networks in the mean: 0 for one regularised network, 1 for the debiased
+        one of all rows. Otherwise two or three debiased ones of each fold and of all
+        rows, at the criterion's penalty, at 0.7 of it, and if the residual is noisy at
+        half of it; and, if folds were repeated, the regularised ones of these.
     lambdas_ : ndarray of shape (n_lambdas,)
         The grid of decays for all rows.
     mse_path_ : ndarray of shape (n_lambdas, n_folds)
@@ -193,10 +194,15 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
     The path of a fold ends when the error has not fallen for two stages in a row; no
     fold is followed further than the one that ended first. Errors are averaged over
     folds by the sample weights of their held-out rows. If the best network does not
-    beat the linear model, at the largest decay, by 2.78 standard errors of their
-    difference over the folds, or by half of one if it is shrunk, the linear model
-    is kept, unless the criterion finds features in every fold. The gain from averaging
-    is the ambiguity of [1]_.
+    beat the linear model, at the largest decay, by two standard errors of their
+    difference, over the rows and over the folds, or by half of one over the folds if
+    it is shrunk, the linear model is kept, unless the criterion finds features in every
+    fold. The gain from averaging debiased networks is the ambiguity of [1]_.
+
+    Where a regularised network has a share in the one chosen and `cv` is a number, the
+    folds are repeated with another shuffle. Each row is then held out twice, and the
+    product of its two residuals tells the error of a mean of many networks. If it is
+    lower by 1.5 %, the mean of the networks of all folds and of all rows is kept.
 
     References
     ----------
