@@ -122,7 +122,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         What columns of ten or more different values are transformed by: "power", the
         function of Yeo and Johnson of most likely exponent; "clip", a smooth bound at
         four robust standard deviations; None, nothing. "auto" lets the folds choose:
-        "clip" if the error is lower, "power" if it is clearly lower. Sparse `X` is kept.
+        "clip" if the error is lower, "power" if clearly lower. Sparse `X` stays as is.
 
     Attributes
     ----------
@@ -145,10 +145,10 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         Share of debiased networks in the one kept, chosen by the folds: 0 for the
         regularised network alone, 0.25, 0.5 or 0.75 for a mean, 1 for debiased alone.
     n_averaged_ : int
-        Number of networks in the mean: 0 for one regularised network, 1 for the debiased
-        one of all rows. Otherwise two or three debiased ones of each fold and of all
-        rows, at the criterion's penalty, at 0.7 of it, and if the residual is noisy at
-        half of it; and, if folds were repeated, the regularised ones of these.
+        Number of networks in the mean: 0 for one regularised network, 1 for the
+        debiased one of all rows. Otherwise two or three debiased ones of each fold and
+        of all rows, at the criterion's penalty, at 0.7 of it, and if the residual is
+        noisy at half of it; and, if folds were repeated, the regularised ones of these.
     lambdas_ : ndarray of shape (n_lambdas,)
         The grid of decays for all rows.
     mse_path_ : ndarray of shape (n_lambdas, n_folds)
