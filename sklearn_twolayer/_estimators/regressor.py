@@ -10,9 +10,14 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import check_scalar
 
 from sklearn_twolayer._checks.data import warn_of_far_columns
-from sklearn_twolayer._checks.parameters import check_criterion, check_flag
+from sklearn_twolayer._checks.parameters import (
+    check_criterion,
+    check_flag,
+    check_max_features,
+)
 from sklearn_twolayer._checks.state import unchanged_on_error
 from sklearn_twolayer._estimators.base import TwoLayerModel
+from sklearn_twolayer._estimators.callbacks import followed
 from sklearn_twolayer._fit.report import (
     USELESS_START,
     fit_attributes,
@@ -62,7 +67,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
     n_neurons : int, default=100
         Number of neurons at the start, at least 1. "newton" begins with at most 32, or
         one for each input if that is more, and adds and drops neurons. Without a
-        schedule this is also the largest number of features that the fit ends with.
+        schedule no network on the way has more; see `max_features`.
     schedule : schedule, default=None
         Weight decay of each stage: a :class:`GeometricSchedule`,
         :class:`StagedSchedule` or :class:`ConstantSchedule`, followed as written. None
@@ -263,6 +268,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         checkpoint: object = None,
         verbose: int = 0,
         linear_decay: str | float = "auto",
+        max_features: int | None = None,
     ) -> None:
         self.n_neurons = n_neurons
         self.schedule = schedule
@@ -284,6 +290,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         self.checkpoint = checkpoint
         self.verbose = verbose
         self.linear_decay = linear_decay
+        self.max_features = max_features
 
     def fit(self, X: object, y: object, sample_weight: object = None) -> Self:
         """Fit the network.
@@ -344,6 +351,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         )
         criterion = check_criterion(self.criterion)
         debias = check_flag("debias", self.debias)
+        max_features = check_max_features(self.max_features)
         warm_start = check_flag("warm_start", self.warm_start)
         verbose = check_scalar(self.verbose, "verbose", Integral, min_val=0)
         self._check_feature_output()
@@ -356,7 +364,8 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         X, data = self._raw_rows(X, y, sample_weight)
         if initial is not None:
             check_continues(initial, self.n_features_in_, data.target_shape)
-        task = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
+        metadata = {"sample_weight": sample_weight}
+        task = {"estimator": self, "X": X, "y": y, "metadata": metadata}
         with fit_threads(data.n_entries), time_limit(options.max_time):
             problem = problem_of(data, options)
             warn_of_far_columns(self, problem.rows.far_columns)
@@ -370,31 +379,21 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
                 path = run.path_stages(problem, initial)
                 most_stages = len(problem.lambdas)  # the data may end the path earlier
             context = self._init_callback_context(max_subtasks=most_stages)
-            context.call_on_fit_task_begin(estimator=self, **task)
+            context.call_on_fit_task_begin(**task)
             stages: list[Stage] = []
-            stopped = False
-            while not (stopped or (stages and stages[-1].is_last)):
-                stage_context = context.subcontext(task_name="stage")
-                stage_context.call_on_fit_task_begin(estimator=self, **task)
-                stage = next(path)
+            for stage in followed(path, context, problem.attributes, task):
                 stages.append(stage)
                 if verbose:
                     print(progress_line(problem, stage))
-                stopped = stage_context.call_on_fit_task_end(
-                    estimator=self,
-                    **task,
-                    reconstruction_attributes=lambda: problem.attributes(
-                        stages[-1].result
-                    ),
-                )
             kept = run.keep_stage(problem, stages, criterion)
             network, debiased_by = kept.result, None
             if debias:
                 network, debiased_by = run.debias(problem, kept)
+            network = run.reduced(problem, network, max_features)
             attributes = problem.attributes(network)
         self.__dict__.update(attributes)
         self.__dict__.update(fit_attributes(problem, stages, kept))
         warn_of_convergence(kept, self.lambda_, options.tol, debiased_by)
         context.call_on_fit_task_end(
-            estimator=self, **task, reconstruction_attributes=lambda: attributes
+            **task, reconstruction_attributes=lambda: attributes
         )

@@ -22,6 +22,7 @@ from sklearn_twolayer._checks.parameters import (
     check_debias,
     check_flag,
     check_fractions,
+    check_max_features,
     check_option,
 )
 from sklearn_twolayer._checks.state import unchanged_on_error
@@ -122,6 +123,11 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         function of Yeo and Johnson of most likely exponent; "clip", a smooth bound at
         four robust standard deviations; None, nothing. "auto" lets the folds choose,
         and keeps columns as they are if little is gained, or `X` is sparse.
+    max_features : int, default=None
+        Most features of the result, at least 1; None for no bound. The network or mean
+        that the folds choose, if it is larger, is replaced by a network of so many
+        features with nearly the same predictions. Only the attributes of
+        :class:`RegularizedTwoLayerRegressor` that predictions need are of this one.
 
     Attributes
     ----------
@@ -238,6 +244,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         linear_decay: str | float = "auto",
         direction_penalty: str = "auto",
         column_transform: str | None = "auto",
+        max_features: int | None = None,
     ) -> None:
         self.lambdas = lambdas
         self.eps = eps
@@ -259,6 +266,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         self.linear_decay = linear_decay
         self.direction_penalty = direction_penalty
         self.column_transform = column_transform
+        self.max_features = max_features
 
     def fit(
         self, X: object, y: object, sample_weight: object = None, **params: object
@@ -306,6 +314,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         may_debias = check_debias(self.debias)
         one_standard_error = check_flag("one_standard_error", self.one_standard_error)
         criterion = check_criterion(self.criterion)
+        max_features = check_max_features(self.max_features)
         verbose = check_scalar(self.verbose, "verbose", Integral, min_val=0)
         direction_penalty = check_option(
             "direction_penalty", self.direction_penalty, ["auto", "l2", "adaptive"]
@@ -323,29 +332,17 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         transform, n_tried = chosen_transform(
             column_transform, X, targets, weights, splits, options, self.n_jobs
         )
-        X = X if transform is None else transform(X)
+        data = X if transform is None else transform(X), targets, weights
         compared = compare(
-            X,
-            targets,
-            weights,
-            splits,
-            path_options(options, fractions),
-            penalty if may_debias else None,
-            self.n_jobs,
-            one_standard_error=one_standard_error,
-            direction_penalty=direction_penalty,
-        )
+            *data, splits, path_options(options, fractions),
+            penalty if may_debias else None, self.n_jobs,
+            one_standard_error=one_standard_error, direction_penalty=direction_penalty,
+        )  # fmt: skip
         folds, choice = compared.folds, compared.choice
         refit = fit_choice(
-            X,
-            targets,
-            weights,
-            options,
-            fractions,
-            choice,
-            penalty,
-            to_tolerance=self.tol is not None,
-        )
+            *data, options, fractions, choice, penalty,
+            to_tolerance=self.tol is not None, max_features=max_features,
+        )  # fmt: skip
         if verbose:
             for stage in refit.stages:
                 print(progress_line(refit.problem, stage))
