@@ -66,8 +66,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
     ----------
     n_neurons : int, default=100
         Number of neurons at the start, at least 1. "newton" begins with at most 32, or
-        one for each input if that is more, and adds and drops neurons. Without a
-        schedule no network on the way has more; see `max_features`.
+        one for each input if these are more; without a schedule it never has more.
     schedule : schedule, default=None
         Weight decay of each stage: a :class:`GeometricSchedule`,
         :class:`StagedSchedule` or :class:`ConstantSchedule`, followed as written. None
@@ -155,6 +154,9 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         scaled columns; 0 for none. "auto" has none from ten rows an input on. Below, it
         is the one under which the targets are most likely, or none if a network without
         it fits exactly.
+    max_features : int, default=None
+        Most features of the result, at least 1. A larger network is replaced by one of
+        so many features with nearly its predictions; `dual_gap_` and the like stay.
 
     Attributes
     ----------
@@ -176,6 +178,10 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         added over targets, so that each counts by its variance.
     feature_scales_ : ndarray of shape (n_features_in,)
         Weighted standard deviations of the columns, 0 of those left out, for loadings.
+    feature_ranges_ : ndarray of shape (3, n_features_out)
+        Least, largest and standard deviation of the projections of the rows of the fit.
+    linear_ranges_ : ndarray of shape (3,) or (3, n_outputs)
+        The same of the straight line: the linear part and half of each feature's slope.
     lambda_max_ : float
         The least decay at which the best network has no neuron, as far as the search
         for the certificate's peak found it. In the units of `y`, for scaled columns.
@@ -321,10 +327,8 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         TypeError, ValueError
             If a parameter or the data are not as documented. The estimator is then
             left as it was.
-
         MemoryError
             If the fit would take more memory than the machine has.
-
         OSError
             If `checkpoint` cannot be written, which is tried before the fit begins.
 
@@ -333,10 +337,8 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         sklearn.exceptions.ConvergenceWarning
             If the result is a regularised stage whose duality gap is above `tol`, or
             `max_iter` or `max_time` ended the fit early. The message states the gap.
-
         UncentredWarning
             If columns are far from zero with `hidden_bias=False`.
-
         WarmStartWarning
             If `warm_start` has begun anew.
         """
@@ -389,8 +391,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
             network, debiased_by = kept.result, None
             if debias:
                 network, debiased_by = run.debias(problem, kept)
-            network = run.reduced(problem, network, max_features)
-            attributes = problem.attributes(network)
+            attributes = problem.attributes(run.reduced(problem, network, max_features))
         self.__dict__.update(attributes)
         self.__dict__.update(fit_attributes(problem, stages, kept))
         warn_of_convergence(kept, self.lambda_, options.tol, debiased_by)

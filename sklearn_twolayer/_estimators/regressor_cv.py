@@ -80,8 +80,8 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         The debiased network has few features, and is kept if no other error is lower by
         1.5 %. Means do better with few rows or if the signal is spread out.
     one_standard_error : bool, default=False
-        Whether to take, with the same share, the largest decay whose error is within
-        one standard error of the least.
+        Whether to take, of all that are compared, the network or mean of fewest
+        features whose error is within one standard error of that of the best.
     criterion : {"aic", "bic"}, float or None, default=None
         Penalty per parameter of the debiased network; None stands for 3.5.
     n_jobs : int, default=None
@@ -135,8 +135,8 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         Unit-norm directions, as in :class:`RegularizedTwoLayerRegressor`, of columns
         transformed by `column_transform_`. So are the other attributes that are not
         described here: `feature_intercepts_`, `amplitudes_`, `linear_coef_`,
-        `linear_intercept_`, `linear_decay_`, `feature_importances_`
-        and `feature_scales_`.
+        `linear_intercept_`, `linear_decay_`, `feature_importances_`, `feature_scales_`,
+        `feature_ranges_` and `linear_ranges_`.
     column_transform_ : dict of str to ndarray of shape (n_features_in,), or None
         The transform: "centre", "scale", "exponent" and "inverse_limit" of each column,
         as the user guide explains; None if columns stay as they are.
@@ -168,6 +168,8 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         Its number of features, likewise.
     averaged_mse_ : ndarray of shape (n_folds,)
         Mean squared errors of the mean of debiased networks, less `ambiguity_`.
+    averaged_n_features_ : ndarray of shape (n_folds,)
+        Its number of features in each fold, before it is averaged over the folds.
     ambiguity_ : float
         Mean variance of the predictions of the folds' debiased networks: the error of
         their mean is lower by this. 0 if the linear part is shrunk.
