@@ -126,8 +126,8 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
     max_features : int, default=None
         Most features of the result, at least 1; None for no bound. The network or mean
         that the folds choose, if it is larger, is replaced by a network of so many
-        features with nearly the same predictions. Only the attributes of
-        :class:`RegularizedTwoLayerRegressor` that predictions need are of this one.
+        features with nearly its predictions. Errors, shares, decays, certificate and
+        gap are those of what the folds choose.
 
     Attributes
     ----------

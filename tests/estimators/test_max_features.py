@@ -143,3 +143,30 @@ def test_a_warm_start_is_bounded_too(noisy):
         max_features=2, warm_start=True, random_state=0
     ).fit(X, y)
     assert len(model.fit(X, y).features_) == 2
+
+
+def test_rows_in_several_places_give_the_same():
+    da = pytest.importorskip("dask.array")
+    import dask
+
+    X, y = make_two_layer_regression(300, 4, n_directions=3, random_state=0)
+    model = RegularizedTwoLayerRegressor(max_features=2, random_state=0)
+    expected = model.fit(X, y)
+    assert len(expected.features_) == 2
+    predicted = expected.predict(X)
+    with dask.config.set(scheduler="synchronous"):
+        model.fit(da.from_array(X, chunks=(100, 4)), da.from_array(y, chunks=100))
+    np.testing.assert_allclose(model.predict(X), predicted, atol=1e-5)
+
+
+def test_wide_tables_are_bounded(rng):
+    X = rng.standard_normal((60, 40))
+    y = np.maximum(X[:, 0], 0.0) + np.abs(X[:, 1]) + 0.1 * rng.standard_normal(60)
+    options = {"schedule": GeometricSchedule(stop=0.05), "solver": "fast"}
+    whole = RegularizedTwoLayerRegressor(random_state=0, **options).fit(X, y)
+    assert whole.linear_decay_ > 0.0
+    assert len(whole.features_) > 3
+    model = RegularizedTwoLayerRegressor(max_features=3, random_state=0, **options)
+    model.fit(X, y)
+    assert len(model.features_) == 3
+    assert np.corrcoef(model.predict(X), whole.predict(X))[0, 1] > 0.9
