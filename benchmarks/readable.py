@@ -65,7 +65,10 @@ def splits(X):
 
 def smaller(model, X, y, most):
     """What ``max_features=most`` makes of a fit, without fitting it again."""
-    network, columns = model._fitted_network().on_transformed(X)
+    whole = model._fitted_network()
+    if whole.n_features <= most:
+        return whole
+    network, columns = whole.on_transformed(X)
     is_weighted = (model.column_weights_ != 1.0).any()
     options = replace(
         model._check_options(),
@@ -73,11 +76,8 @@ def smaller(model, X, y, most):
         column_weights=model.column_weights_ if is_weighted else None,
     )
     problem = PathProblem.of(RawRows.local(columns, y, np.ones(len(y))), options)
-    whole = problem.network_of(network)
-    if whole is None:
-        return network
-    small = problem.fitted(reduced(problem, whole, most))
-    return replace(small, column_transform=network.column_transform)
+    small = problem.fitted(reduced(problem, problem.network_of(network), most))
+    return replace(small, column_transform=whole.column_transform)
 
 
 def by_size(X, y):
@@ -125,9 +125,6 @@ def methods():
         "two-layer, CV": RegularizedTwoLayerRegressorCV(random_state=0),
         "with clip": RegularizedTwoLayerRegressorCV(
             column_transform="clip", random_state=0
-        ),
-        "with None": RegularizedTwoLayerRegressorCV(
-            column_transform=None, random_state=0
         ),
         "random forest": RandomForestRegressor(300, random_state=0),
     }

@@ -156,7 +156,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         it fits exactly.
     max_features : int, default=None
         Most features of the result, at least 1. A larger network is replaced by one of
-        so many features with nearly its predictions; certificate and gap are its own.
+        so many features with nearly its predictions; `dual_gap_` is of the larger one.
 
     Attributes
     ----------
