@@ -60,6 +60,13 @@ def check_decay(name: str, value: object, **bounds: object) -> float:
     return checked
 
 
+def check_max_features(max_features: object) -> int | None:
+    """None or a number of features of at least one."""
+    if max_features is None:
+        return None
+    return check_integer("max_features", max_features, min_val=1)
+
+
 def check_max_time(max_time: object) -> float | None:
     """None or a positive number of seconds."""
     if max_time is None:

@@ -106,9 +106,9 @@ def choose(
     debiased networks have a share in a mean, ``share**2 * ambiguity`` is subtracted
     from its error, because they are averaged over the folds in the end. The debiased
     network is preferred up to a margin, and the linear model is chosen if no network is
-    clearly better. With ``one_standard_error``, the first stage is chosen whose error,
-    with the same share, is within one standard error of the least. ``linear`` are the
-    errors of the linear model in each fold; None for those of the first stage.
+    clearly better. With ``one_standard_error``, the one of fewest features is chosen
+    whose error is within one standard error of that. ``linear`` are the errors of the
+    linear model in each fold; None for those of the first stage.
     """
     weights = np.array([fold.weight for fold in folds])
     of_fold = weights / weights.sum()
@@ -156,8 +156,41 @@ def choose(
         least = known[index, 0]
         if not is_certain(chosen, squares[index, 0]):
             return Choice(0, 0.0, errors=linear, error=float(linear @ of_fold))
-    if best.index is not None and one_standard_error:
-        within = blends[:, column] <= least + standard_error(chosen, of_fold)
-        best = replace(best, index=int(np.flatnonzero(within)[0]))
+    if one_standard_error:
+        error = max(least, debiased @ of_fold) if best == Choice(None, 1.0) else least
+        limit = error + standard_error(chosen, of_fold)
+        best = _smallest(folds, of_fold, blends, mean, limit)
     shift = least - chosen @ of_fold
     return replace(best, errors=chosen + shift, error=float(least))
+
+
+def _smallest(
+    folds: Sequence[Fold],
+    of_fold: np.ndarray,
+    blends: np.ndarray,
+    averaged_error: float,
+    limit: float,
+) -> Choice:
+    """Of all whose error is at most ``limit``, the network of fewest features.
+
+    Of those that have as many, it is the one of the least error. A mean has the
+    features of the networks of every fold and, about as many as in a fold, of all rows.
+    """
+    path = np.stack([fold.n_features for fold in folds], axis=-1) @ of_fold
+    debiased = np.array([fold.debiased_error for fold in folds]) @ of_fold
+    single = np.array([fold.debiased_n_features for fold in folds]) @ of_fold
+    averaged = np.array([fold.averaged_n_features for fold in folds])
+    whole = averaged.sum() + averaged @ of_fold
+    others = tuple(network for fold in folds for network in fold.debiased)
+    found = [
+        (single, debiased, Choice(None, 1.0)),
+        (whole, averaged_error, Choice(None, 1.0, others)),
+    ]
+    for index, errors in enumerate(blends):
+        found.append((path[index], errors[0], Choice(index, 0.0)))
+        found += [
+            (path[index] + whole, error, Choice(index, float(share), others))
+            for share, error in zip(SHARES[1:], errors[1:], strict=True)
+        ]
+    within = [one for one in found if one[1] <= limit]
+    return min(within, key=lambda one: one[:2])[2]

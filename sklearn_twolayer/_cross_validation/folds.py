@@ -109,6 +109,12 @@ class Fold:
         """Number of features of the first debiased network; NaN without one."""
         return float(self.debiased[0].n_features) if self.debiased else np.nan
 
+    @property
+    def averaged_n_features(self) -> float:
+        """Number of features of the mean of debiased networks; NaN without any."""
+        found = [network.n_features for network in self.debiased]
+        return float(sum(found)) if found else np.nan
+
     def until(self, n_stages: int) -> Fold:
         """The fold with only the first ``n_stages`` stages; NaN for the later ones."""
         reached = np.arange(len(self.errors)) < n_stages
@@ -282,6 +288,7 @@ def fold_attributes(folds: Sequence[Fold], ambiguity: float) -> dict[str, object
         "debiased_mse_": np.array([fold.debiased_error for fold in folds]),
         "debiased_n_features_": np.array([f.debiased_n_features for f in folds]),
         "averaged_mse_": averaged - ambiguity,
+        "averaged_n_features_": np.array([f.averaged_n_features for f in folds]),
         "ambiguity_": ambiguity,
     }
 

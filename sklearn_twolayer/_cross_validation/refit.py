@@ -55,6 +55,7 @@ def fit_choice(
     penalty: str | float,
     *,
     to_tolerance: bool,
+    max_features: int | None = None,
 ) -> ChosenFit:
     """Fit the chosen network on all rows, after those that weigh its columns."""
     data, n_iter = (X, y, sample_weight), 0
@@ -64,8 +65,9 @@ def fit_choice(
         importances = np.asarray(fit.attributes["feature_importances_"])
         options = replace(options, column_weights=column_weights(importances))
     fit = _fit_one(
-        *data, options, fractions, choice, penalty, to_tolerance=to_tolerance
-    )
+        *data, options, fractions, choice, penalty, to_tolerance=to_tolerance,
+        max_features=max_features,
+    )  # fmt: skip
     return replace(fit, n_iter=n_iter + fit.n_iter)
 
 
@@ -79,6 +81,7 @@ def _fit_one(
     penalty: str | float,
     *,
     to_tolerance: bool,
+    max_features: int | None = None,
 ) -> ChosenFit:
     """Fit the chosen network on all rows, with the column weights of the options.
 
@@ -88,7 +91,7 @@ def _fit_one(
     # Imported here, because predicting and unpickling must not import torch.
     from sklearn_twolayer._fit.linear_decay import problem_of
     from sklearn_twolayer._fit.searches import mean_network, searches
-    from sklearn_twolayer._fit.stages import improve, path_stages
+    from sklearn_twolayer._fit.stages import improve, path_stages, reduced
     from sklearn_twolayer._network.network import weighted_mean
     from sklearn_twolayer._rows.raw import RawRows
     from sklearn_twolayer._search.search import certify_result
@@ -127,5 +130,6 @@ def _fit_one(
                 n_averaged += 1 + len(choice.regularised)
             networks.append(regularised)
             shares.append(1.0 - share)
-        attributes = problem.attributes(weighted_mean(networks, shares))
+        network = reduced(problem, weighted_mean(networks, shares), max_features)
+        attributes = problem.attributes(network)
     return ChosenFit(attributes, problem, stages, progress.n_iter, n_averaged)

@@ -22,12 +22,13 @@ from sklearn_twolayer._checks.data import (
     check_weights,
     is_dask,
 )
-from sklearn_twolayer._checks.parameters import check_option
+from sklearn_twolayer._checks.parameters import check_flag, check_option
 from sklearn_twolayer._export.plain import from_plain, to_plain
 from sklearn_twolayer._export.summary import shares_of_covariance, summarized
 from sklearn_twolayer._rows.column_transform import ColumnTransform
 from sklearn_twolayer._rows.dask import check_columns, dask_apply, dask_rows
 from sklearn_twolayer._rows.loadings import column_moments
+from sklearn_twolayer._rows.ranges import Ranges
 from sklearn_twolayer._rows.units import FittedNetwork, present_names
 from sklearn_twolayer._runtime.warn import warn_caller
 from sklearn_twolayer.exceptions import NoFeaturesWarning
@@ -135,7 +136,8 @@ class TwoLayerModel(
         check_is_fitted(self, FITTED)
         network = self._fitted_network()
         if is_dask(X):
-            return self._lazily("predict", X, np.shape(network.linear_intercept))
+            columns = np.shape(network.linear_intercept)
+            return self._lazily(network, "predict", X, columns)
         return network.predict(check_inputs(self, X, reset=False))
 
     def transform(self, X: Any) -> np.ndarray:
@@ -163,7 +165,7 @@ class TwoLayerModel(
         feature_output = self._check_feature_output()
         network = self._fitted_network()
         if is_dask(X):
-            projection = self._lazily("project", X, (network.n_features,))
+            projection = self._lazily(network, "project", X, (network.n_features,))
         else:
             projection = network.project(check_inputs(self, X, reset=False))
         if self._n_features_out == 0:
@@ -176,6 +178,38 @@ class TwoLayerModel(
         if feature_output == "activation":
             projection = np.maximum(projection, 0.0)
         return projection
+
+    def extrapolation(self, X: Any, *, per_projection: bool = False) -> np.ndarray:
+        """Tell how far rows are outside of what the fit has seen.
+
+        A network sees a row by its projections on the features, and by the straight
+        line of each target: the linear part and half of each feature's slope. Each of
+        these has a range over the rows of the fit.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, Dask collection} of shape \
+                (n_samples, n_features)
+            Inputs.
+        per_projection : bool, default=False
+            Whether to return the distance of each projection, not only the largest.
+
+        Returns
+        -------
+        distances : ndarray of shape (n_samples,) or \
+                (n_samples, n_features_out + n_outputs)
+            Distances beyond the ranges, in standard deviations of the projections over
+            the rows of the fit; 0 inside. A lazy Dask array if `X` is a Dask
+            collection.
+        """
+        check_is_fitted(self, FITTED)
+        every = check_flag("per_projection", per_projection)
+        ranges = Ranges.of_attributes(self._fitted_network(), vars(self))
+        if is_dask(X):
+            columns = (ranges.values.shape[1],) if every else ()
+            return self._lazily(ranges, "distances" if every else "largest", X, columns)
+        checked = check_inputs(self, X, reset=False)
+        return ranges.distances(checked) if every else ranges.largest(checked)
 
     def summary(self, X: object = None, *, loadings: str = "standardized") -> str:
         """Describe the fit in words and numbers, with one line for each feature.
@@ -335,13 +369,15 @@ class TwoLayerModel(
             "feature_output", self.feature_output, ["projection", "activation"]
         )
 
-    def _lazily(self, method: str, X: Any, columns: tuple[int, ...]) -> np.ndarray:
-        """Result of a method of the fitted network on a Dask collection.
+    def _lazily(
+        self, of: FittedNetwork | Ranges, method: str, X: Any, columns: tuple[int, ...]
+    ) -> np.ndarray:
+        """Result of a method of the fitted network, or its ranges, on Dask collections.
 
         It is a Dask array; for type checkers, predictions are always NumPy arrays.
         """
         check_columns(self, X, reset=False)
-        result = dask_apply(self._fitted_network(), method, X, columns)
+        result = dask_apply(of, method, X, columns)
         return cast("np.ndarray", result)
 
     def _fitted_network(self) -> FittedNetwork:

@@ -10,9 +10,14 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import check_scalar
 
 from sklearn_twolayer._checks.data import warn_of_far_columns
-from sklearn_twolayer._checks.parameters import check_criterion, check_flag
+from sklearn_twolayer._checks.parameters import (
+    check_criterion,
+    check_flag,
+    check_max_features,
+)
 from sklearn_twolayer._checks.state import unchanged_on_error
 from sklearn_twolayer._estimators.base import TwoLayerModel
+from sklearn_twolayer._estimators.callbacks import followed
 from sklearn_twolayer._fit.report import (
     USELESS_START,
     fit_attributes,
@@ -61,8 +66,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
     ----------
     n_neurons : int, default=100
         Number of neurons at the start, at least 1. "newton" begins with at most 32, or
-        one for each input if that is more, and adds and drops neurons. Without a
-        schedule this is also the largest number of features that the fit ends with.
+        one for each input if these are more; without a schedule it never has more.
     schedule : schedule, default=None
         Weight decay of each stage: a :class:`GeometricSchedule`,
         :class:`StagedSchedule` or :class:`ConstantSchedule`, followed as written. None
@@ -150,6 +154,9 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         scaled columns; 0 for none. "auto" has none from ten rows an input on. Below, it
         is the one under which the targets are most likely, or none if a network without
         it fits exactly.
+    max_features : int, default=None
+        Most features of the result, at least 1. A larger network is replaced by one of
+        so many features with nearly its predictions; `dual_gap_` is of the larger one.
 
     Attributes
     ----------
@@ -171,6 +178,10 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         added over targets, so that each counts by its variance.
     feature_scales_ : ndarray of shape (n_features_in,)
         Weighted standard deviations of the columns, 0 of those left out, for loadings.
+    feature_ranges_ : ndarray of shape (3, n_features_out)
+        Least, largest and standard deviation of the projections of the rows of the fit.
+    linear_ranges_ : ndarray of shape (3,) or (3, n_outputs)
+        The same of the straight line: the linear part and half of each feature's slope.
     lambda_max_ : float
         The least decay at which the best network has no neuron, as far as the search
         for the certificate's peak found it. In the units of `y`, for scaled columns.
@@ -263,6 +274,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         checkpoint: object = None,
         verbose: int = 0,
         linear_decay: str | float = "auto",
+        max_features: int | None = None,
     ) -> None:
         self.n_neurons = n_neurons
         self.schedule = schedule
@@ -284,6 +296,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         self.checkpoint = checkpoint
         self.verbose = verbose
         self.linear_decay = linear_decay
+        self.max_features = max_features
 
     def fit(self, X: object, y: object, sample_weight: object = None) -> Self:
         """Fit the network.
@@ -314,10 +327,8 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         TypeError, ValueError
             If a parameter or the data are not as documented. The estimator is then
             left as it was.
-
         MemoryError
             If the fit would take more memory than the machine has.
-
         OSError
             If `checkpoint` cannot be written, which is tried before the fit begins.
 
@@ -326,10 +337,8 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         sklearn.exceptions.ConvergenceWarning
             If the result is a regularised stage whose duality gap is above `tol`, or
             `max_iter` or `max_time` ended the fit early. The message states the gap.
-
         UncentredWarning
             If columns are far from zero with `hidden_bias=False`.
-
         WarmStartWarning
             If `warm_start` has begun anew.
         """
@@ -344,6 +353,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         )
         criterion = check_criterion(self.criterion)
         debias = check_flag("debias", self.debias)
+        max_features = check_max_features(self.max_features)
         warm_start = check_flag("warm_start", self.warm_start)
         verbose = check_scalar(self.verbose, "verbose", Integral, min_val=0)
         self._check_feature_output()
@@ -356,7 +366,8 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         X, data = self._raw_rows(X, y, sample_weight)
         if initial is not None:
             check_continues(initial, self.n_features_in_, data.target_shape)
-        task = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
+        metadata = {"sample_weight": sample_weight}
+        task = {"estimator": self, "X": X, "y": y, "metadata": metadata}
         with fit_threads(data.n_entries), time_limit(options.max_time):
             problem = problem_of(data, options)
             warn_of_far_columns(self, problem.rows.far_columns)
@@ -370,31 +381,20 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
                 path = run.path_stages(problem, initial)
                 most_stages = len(problem.lambdas)  # the data may end the path earlier
             context = self._init_callback_context(max_subtasks=most_stages)
-            context.call_on_fit_task_begin(estimator=self, **task)
+            context.call_on_fit_task_begin(**task)
             stages: list[Stage] = []
-            stopped = False
-            while not (stopped or (stages and stages[-1].is_last)):
-                stage_context = context.subcontext(task_name="stage")
-                stage_context.call_on_fit_task_begin(estimator=self, **task)
-                stage = next(path)
+            for stage in followed(path, context, problem.attributes, task):
                 stages.append(stage)
                 if verbose:
                     print(progress_line(problem, stage))
-                stopped = stage_context.call_on_fit_task_end(
-                    estimator=self,
-                    **task,
-                    reconstruction_attributes=lambda: problem.attributes(
-                        stages[-1].result
-                    ),
-                )
             kept = run.keep_stage(problem, stages, criterion)
             network, debiased_by = kept.result, None
             if debias:
                 network, debiased_by = run.debias(problem, kept)
-            attributes = problem.attributes(network)
+            attributes = problem.attributes(run.reduced(problem, network, max_features))
         self.__dict__.update(attributes)
         self.__dict__.update(fit_attributes(problem, stages, kept))
         warn_of_convergence(kept, self.lambda_, options.tol, debiased_by)
         context.call_on_fit_task_end(
-            estimator=self, **task, reconstruction_attributes=lambda: attributes
+            **task, reconstruction_attributes=lambda: attributes
         )

@@ -22,6 +22,7 @@ from sklearn_twolayer._checks.parameters import (
     check_debias,
     check_flag,
     check_fractions,
+    check_max_features,
     check_option,
 )
 from sklearn_twolayer._checks.state import unchanged_on_error
@@ -80,8 +81,8 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         The debiased network has few features, and is kept if no other error is lower by
         1.5 %. Means do better with few rows or if the signal is spread out.
     one_standard_error : bool, default=False
-        Whether to take, with the same share, the largest decay whose error is within
-        one standard error of the least.
+        Whether to take, of all that are compared, the network or mean of fewest
+        features whose error is within one standard error of that of the best.
     criterion : {"aic", "bic"}, float or None, default=None
         Penalty per parameter of the debiased network; None stands for 3.5.
     n_jobs : int, default=None
@@ -123,6 +124,11 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         function of Yeo and Johnson of most likely exponent; "clip", a smooth bound at
         four robust standard deviations; None, nothing. "auto" lets the folds choose:
         "clip" if the error is lower, "power" if clearly lower. Sparse `X` stays as is.
+    max_features : int, default=None
+        Most features of the result, at least 1; None for no bound. The network or mean
+        that the folds choose, if it is larger, is replaced by a network of so many
+        features with nearly its predictions. Errors, shares, decays, certificate and
+        gap are those of what the folds choose.
 
     Attributes
     ----------
@@ -130,8 +136,8 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         Unit-norm directions, as in :class:`RegularizedTwoLayerRegressor`, of columns
         transformed by `column_transform_`. So are the other attributes that are not
         described here: `feature_intercepts_`, `amplitudes_`, `linear_coef_`,
-        `linear_intercept_`, `linear_decay_`, `feature_importances_`
-        and `feature_scales_`.
+        `linear_intercept_`, `linear_decay_`, `feature_importances_`, `feature_scales_`,
+        `feature_ranges_` and `linear_ranges_`.
     column_transform_ : dict of str to ndarray of shape (n_features_in,), or None
         The transform: "centre", "scale", "exponent" and "inverse_limit" of each column,
         as the user guide explains; None if columns stay as they are.
@@ -164,6 +170,8 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         Its number of features, likewise.
     averaged_mse_ : ndarray of shape (n_folds,)
         Mean squared errors of the mean of debiased networks, less `ambiguity_`.
+    averaged_n_features_ : ndarray of shape (n_folds,)
+        Its number of features in each fold, before it is averaged over the folds.
     ambiguity_ : float
         Mean variance of the predictions of the folds' debiased networks: the error of
         their mean is lower by this. 0 if the linear part is shrunk.
@@ -245,6 +253,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         linear_decay: str | float = "auto",
         direction_penalty: str = "auto",
         column_transform: str | None = "auto",
+        max_features: int | None = None,
     ) -> None:
         self.lambdas = lambdas
         self.eps = eps
@@ -266,6 +275,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         self.linear_decay = linear_decay
         self.direction_penalty = direction_penalty
         self.column_transform = column_transform
+        self.max_features = max_features
 
     def fit(
         self, X: object, y: object, sample_weight: object = None, **params: object
@@ -313,6 +323,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         may_debias = check_debias(self.debias)
         one_standard_error = check_flag("one_standard_error", self.one_standard_error)
         criterion = check_criterion(self.criterion)
+        max_features = check_max_features(self.max_features)
         verbose = check_scalar(self.verbose, "verbose", Integral, min_val=0)
         direction_penalty = check_option(
             "direction_penalty", self.direction_penalty, ["auto", "l2", "adaptive"]
@@ -330,35 +341,22 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         transform, n_tried = chosen_transform(
             column_transform, X, targets, weights, splits, options, self.n_jobs
         )
-        X = X if transform is None else transform(X)
+        data = X if transform is None else transform(X), targets, weights
         compared = compare(
-            X,
-            targets,
-            weights,
-            splits,
-            path_options(options, fractions),
-            penalty if may_debias else None,
-            self.n_jobs,
-            one_standard_error=one_standard_error,
-            direction_penalty=direction_penalty,
-        )
+            *data, splits, path_options(options, fractions),
+            penalty if may_debias else None, self.n_jobs,
+            one_standard_error=one_standard_error, direction_penalty=direction_penalty,
+        )  # fmt: skip
         folds, choice = compared.folds, compared.choice
         n_repeated = 0
         if not one_standard_error:
             choice, n_repeated = with_mean_of_folds(
-                compared, X, targets, weights, splits, self.cv, options, fractions,
-                self.n_jobs,
+                compared, *data, splits, self.cv, options, fractions, self.n_jobs
             )  # fmt: skip
         refit = fit_choice(
-            X,
-            targets,
-            weights,
-            options,
-            fractions,
-            choice,
-            penalty,
-            to_tolerance=self.tol is not None,
-        )
+            *data, options, fractions, choice, penalty,
+            to_tolerance=self.tol is not None, max_features=max_features,
+        )  # fmt: skip
         if verbose:
             for stage in refit.stages:
                 print(progress_line(refit.problem, stage))

@@ -61,6 +61,8 @@ NETWORK = {
     # What early releases did not have is optional.
     "feature_importances_": Entry(("inputs",), least=0.0, is_optional=True),
     "feature_scales_": Entry(("inputs",), least=0.0, is_optional=True),
+    "feature_ranges_": Entry(("range", "features"), is_optional=True),
+    "linear_ranges_": Entry(("range", "outputs"), is_optional=True),
 }
 HISTORY = {
     "lambda_": Entry(("stages",), least=0.0),
@@ -90,6 +92,7 @@ FOLDS = {
     "debiased_mse_": Entry(("folds",), may_be_odd=True),
     "debiased_n_features_": Entry(("folds",), may_be_odd=True),
     "averaged_mse_": Entry(("folds",), may_be_odd=True),
+    "averaged_n_features_": Entry(("folds",), may_be_odd=True, is_optional=True),
     "ambiguity_": Entry(),
     "column_weights_": Entry(("inputs",), least=0.0, is_optional=True),
     "debiased_share_": Entry(least=0.0),
@@ -225,7 +228,8 @@ class _Reader:
 
     def __init__(self, *, is_single: bool) -> None:
         self.is_single = is_single
-        self.lengths: dict[str, int] = {}
+        # A range is a least and a largest number, and a standard deviation.
+        self.lengths = {"range": 3}
 
     def read(self, name: str, entry: Entry, plain: object) -> object:
         shape = [d for d in entry.shape if d != "outputs" or not self.is_single]

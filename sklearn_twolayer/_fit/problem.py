@@ -19,6 +19,7 @@ from sklearn_twolayer._options.path_options import PathOptions
 from sklearn_twolayer._path.path import start_path
 from sklearn_twolayer._path.stage import PathStart
 from sklearn_twolayer._rows.distinct import ROWS_PER_INPUT
+from sklearn_twolayer._rows.ranges import Ranges
 from sklearn_twolayer._rows.raw import RawRows, sizes
 from sklearn_twolayer._rows.rows import Rows
 from sklearn_twolayer._rows.units import FittedNetwork
@@ -123,8 +124,11 @@ class PathProblem:
         squares = self.rows.spectrum.column_squares()[
             : len(self.rows.units.columns.kept)
         ]
+        fitted = self.fitted(network)
+        ranges = Ranges.of(fitted, self.raw.parts, self.rows.units.shift)
         return {
-            **self.fitted(network).attributes(),
+            **fitted.attributes(),
+            **ranges.attributes(),
             "feature_importances_": importances,
             "feature_scales_": self.rows.units.deviations(squares),
         }

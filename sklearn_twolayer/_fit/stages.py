@@ -27,6 +27,7 @@ from sklearn_twolayer._search.criterion import (
     DEFAULT_PENALTY,
     Criterion,
 )
+from sklearn_twolayer._search.fewer_neurons import fewer_neurons
 from sklearn_twolayer._search.search import certify_result
 
 if TYPE_CHECKING:
@@ -163,6 +164,14 @@ def debias(problem: PathProblem, stage: Stage) -> tuple[Network, str]:
         chosen = confirm_neurons(rows, criterion, chosen, problem.generator, tuning)
         network = descend(rows, chosen.network, 0.0, tuning.final)
         return network, limit_reached() or "tol"
+
+
+def reduced(problem: PathProblem, network: Network, most: int | None) -> Network:
+    """The network, or one of at most ``most`` neurons with nearly its outputs."""
+    if most is None:
+        return network
+    with step_limit():
+        return fewer_neurons(problem.rows, network, most, problem.tuning)
 
 
 def improve(problem: PathProblem, stage: Stage, *, to_tolerance: bool) -> Stage:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
     from sklearn_twolayer._rows.parts import Kept
+    from sklearn_twolayer._rows.ranges import Ranges
     from sklearn_twolayer._rows.raw import RawPart, RawRows
     from sklearn_twolayer._rows.units import FittedNetwork
 
@@ -195,12 +196,12 @@ def check_columns(
 
 
 def dask_apply(
-    network: FittedNetwork,
+    network: FittedNetwork | Ranges,
     method: str,
     X: da.Array | dd.DataFrame,
     columns: tuple[int, ...],
 ) -> da.Array:
-    """Lazy Dask array with the results of a method of the network for each chunk.
+    """Lazy Dask array with what a method of the network makes of each chunk.
 
     The result for one row of ``X`` has the shape ``columns``.
     """
@@ -217,7 +218,9 @@ def dask_apply(
     )
 
 
-def _apply(block: np.ndarray, network: FittedNetwork, method: str) -> np.ndarray:
+def _apply(
+    block: np.ndarray, network: FittedNetwork | Ranges, method: str
+) -> np.ndarray:
     apply: Callable[[np.ndarray], np.ndarray] = getattr(network, method)
     return apply(check_inputs(None, block, reset=False))
 

@@ -289,6 +289,20 @@ class Rows:
             units=replace(units, linear=linear, target_scale=size),
         )
 
+    def with_targets(self, parts: Parts[Part]) -> tuple[Rows, float]:
+        """The rows with the targets of these parts, and what they were divided by.
+
+        Unless the linear part is shrunk, their linear fit is subtracted.
+        """
+        if self.linear_decay is not None:
+            rho = self.linear_decay.rho
+            parts, decay, size = with_unit_loss(parts, self.linear_basis, rho)
+            return replace(self, parts=parts, linear_decay=decay), size
+        moments = torch.from_numpy(added_up(parts.gather(_target_moments)))
+        parts = with_targets(parts, 1.0, -self.linear_part(moments).numpy())
+        parts, _, size = with_unit_loss(parts, self.linear_basis, 0.0)
+        return replace(self, parts=parts), size
+
     @property
     def linear_degrees_of_freedom(self) -> float:
         """Effective number of coefficients of the linear part, without the constant."""

@@ -103,3 +103,12 @@ def styled(
     from matplotlib.cbook import normalize_kwargs
 
     return {**defaults, **normalize_kwargs(given, kind)}
+
+
+def standard_error(values: np.ndarray) -> np.ndarray:
+    """Standard error of the mean over the folds, which are the columns."""
+    n_folds = values.shape[1]
+    if n_folds < 2:
+        return np.zeros(len(values))
+    errors: np.ndarray = values.std(axis=1, ddof=1) / np.sqrt(n_folds)
+    return errors

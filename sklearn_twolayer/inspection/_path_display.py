@@ -10,9 +10,11 @@ from sklearn_twolayer.inspection._drawing import (
     COLORS,
     GREY,
     panels,
+    standard_error,
     styled,
 )
 from sklearn_twolayer.inspection._inputs import check_model
+from sklearn_twolayer.inspection._size_panel import Sizes, draw_sizes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,6 +48,10 @@ class TwoLayerPathDisplay:
         Held-out errors of the debiased network.
     averaged_mse : ndarray of shape (n_folds,), default=None
         Held-out errors of the mean of debiased networks.
+    sizes : Sizes, default=None
+        Numbers of features of what cross-validation compares, and of the model kept:
+        `path` of shape (n_lambdas, n_folds), `debiased` and `averaged` of shape
+        (n_folds,), and `kept`. If given, a panel shows the error against them.
 
     Attributes
     ----------
@@ -53,8 +59,9 @@ class TwoLayerPathDisplay:
         The figure drawn on.
     axes_ : ndarray of matplotlib Axes
         One panel each for masses, loss, and neurons with the certificate, and, after
-        cross-validation, for the held-out errors; for these alone if the model kept is
-        debiased, so that no path was followed on all rows.
+        cross-validation, for the held-out errors against the decay and against the
+        number of features; for these two alone if the model kept is debiased, so that
+        no path was followed on all rows.
 
     See Also
     --------
@@ -87,6 +94,7 @@ class TwoLayerPathDisplay:
         blended_mse_path: np.ndarray | None = None,
         debiased_mse: np.ndarray | None = None,
         averaged_mse: np.ndarray | None = None,
+        sizes: Sizes | None = None,
     ) -> None:
         self.lambdas = lambdas
         self.masses = masses
@@ -98,6 +106,7 @@ class TwoLayerPathDisplay:
         self.blended_mse_path = blended_mse_path
         self.debiased_mse = debiased_mse
         self.averaged_mse = averaged_mse
+        self.sizes = sizes
 
     @classmethod
     def from_estimator(
@@ -138,6 +147,7 @@ class TwoLayerPathDisplay:
                 "blended_mse_path": estimator.blended_mse_path_,
                 "debiased_mse": estimator.debiased_mse_,
                 "averaged_mse": estimator.averaged_mse_,
+                "sizes": Sizes.of(estimator),
             }
         display = cls(
             lambdas=history["lambda_"] / largest,
@@ -172,28 +182,38 @@ class TwoLayerPathDisplay:
         """
         is_validated = self.mse_path is not None and self.cv_lambdas is not None
         has_path = len(self.lambdas) > 1 or not is_validated
-        n_panels = 3 * has_path + is_validated
+        has_sizes = is_validated and self.sizes is not None
+        n_panels = 3 * has_path + is_validated + has_sizes
         height = 2.1 * n_panels if n_panels > 1 else 3.6
         self.figure_, self.axes_ = panels(
-            "TwoLayerPathDisplay", ax, n_panels, 1, (6.4, height), gaps=(0.0, 0.15)
-        )
+            "TwoLayerPathDisplay", ax, n_panels, 1, (6.4, height),
+            gaps=(0.0, 0.7 if has_sizes else 0.15),
+        )  # fmt: skip
+        of_decays = self.axes_[: n_panels - has_sizes]
         if has_path:
             self._draw_masses(self.axes_[0], kwargs)
             self._draw_loss(self.axes_[1])
             self._draw_neurons(self.axes_[2])
         shown = np.concatenate([self.lambdas, [self.lambda_]])
         if self.mse_path is not None and self.cv_lambdas is not None:
-            self._draw_errors(self.axes_[-1], self.cv_lambdas)
+            self._draw_errors(of_decays[-1], self.cv_lambdas)
+            if self.sizes is not None:
+                draw_sizes(
+                    self.axes_[-1], self.sizes, self.mse_path,
+                    _best_share(self.blended_mse_path), self.debiased_mse,
+                    self.averaged_mse,
+                )  # fmt: skip
             compared = np.isfinite(self.mse_path).all(axis=1)
             shown = np.concatenate([shown, self.cv_lambdas[compared]])
         shown = shown[shown > 0]
-        for panel in self.axes_:
+        for panel in of_decays:
             if len(shown):
                 _scale_decays(panel, shown.min(), shown.max())
                 panel.axvline(max(self.lambda_, shown.min()), color=GREY, ls=":", lw=1)
-            panel.spines[["top", "right"]].set_visible(False)
         for panel in self.axes_:
-            if np.size(ax) == 1 and panel is not self.axes_[-1]:  # one above the other
+            panel.spines[["top", "right"]].set_visible(False)
+        for panel in of_decays:
+            if np.size(ax) == 1 and panel is not of_decays[-1]:  # one above the other
                 panel.tick_params(axis="x", which="both", labelbottom=False)
             else:
                 panel.set_xlabel(r"decay $\lambda / \lambda_{\max}$ (dotted: kept)")
@@ -259,7 +279,7 @@ class TwoLayerPathDisplay:
                 continue
             values = path[compared]
             panel.errorbar(
-                lambdas[compared], values.mean(axis=1), _standard_error(values),
+                lambdas[compared], values.mean(axis=1), standard_error(values),
                 color=color, marker=".", lw=1.4, elinewidth=0.7, capsize=2, label=label,
             )  # fmt: skip
         lines = [
@@ -279,15 +299,6 @@ def _best_share(blended: np.ndarray | None) -> np.ndarray | None:
     means = blended.mean(axis=1)
     known = np.where(np.isnan(means), np.inf, means)
     return blended[:, :, known.min(axis=0).argmin()]
-
-
-def _standard_error(values: np.ndarray) -> np.ndarray:
-    """Standard error of the mean over the folds, which are the columns."""
-    n_folds = values.shape[1]
-    if n_folds < 2:
-        return np.zeros(len(values))
-    errors: np.ndarray = values.std(axis=1, ddof=1) / np.sqrt(n_folds)
-    return errors
 
 
 def _scale_decays(panel: Axes, low: float, high: float) -> None:

@@ -25,6 +25,7 @@ from sklearn_twolayer.inspection._ridge_functions import (
     RidgeFunctions,
     check_features,
     check_target,
+    drawn_ranges,
 )
 
 if TYPE_CHECKING:
@@ -75,6 +76,9 @@ class RidgeFunctionDisplay:
         Whether directions are those of inputs divided by their standard deviations.
     n_features : int, default=None
         Number of features of the estimator, if not all are drawn.
+    ranges : ndarray of shape (2, n_features_out), default=None
+        Least and largest projection of the rows of the fit. Where rows are drawn that
+        are outside, the range is shaded.
 
     Attributes
     ----------
@@ -116,6 +120,7 @@ class RidgeFunctionDisplay:
         target_name: str = "y",
         loadings: str = "standardized",
         n_features: int | None = None,
+        ranges: np.ndarray | None = None,
     ) -> None:
         self.projections = projections
         self.partial_residuals = partial_residuals
@@ -129,6 +134,7 @@ class RidgeFunctionDisplay:
         self.target_name = target_name
         self.loadings = loadings
         self.n_features = n_features
+        self.ranges = ranges
 
     @classmethod
     def from_estimator(
@@ -243,6 +249,7 @@ class RidgeFunctionDisplay:
             target_name=target_name,
             loadings=kind,
             n_features=network.n_features,
+            ranges=drawn_ranges(model, chosen, ridge.multiples),
         )
         return display.plot(
             ax=ax, max_loadings=max_loadings, scatter_kw=scatter_kw, line_kw=line_kw,
@@ -314,6 +321,10 @@ class RidgeFunctionDisplay:
         from matplotlib.lines import Line2D
 
         projection = self.projections[:, j]
+        if self.ranges is not None:
+            low, high = self.ranges[:, j]
+            if projection.min() < low or projection.max() > high:
+                panel.axvspan(low, high, color=GREY, alpha=0.2, linewidth=0, zorder=0)
         panel.scatter(
             projection, self.partial_residuals[:, j],
             **styled(

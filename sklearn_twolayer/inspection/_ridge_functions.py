@@ -9,7 +9,9 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 
 from sklearn_twolayer._checks.parameters import check_integer
+from sklearn_twolayer._estimators.base import TwoLayerModel
 from sklearn_twolayer._rows.loadings import standardised_loadings
+from sklearn_twolayer._rows.ranges import RANGE_ROUNDING
 from sklearn_twolayer._rows.units import FittedNetwork
 
 # Most features drawn unless they are named (convention: what a page holds).
@@ -110,3 +112,18 @@ def _target_names(y: object, n_outputs: int) -> list[str]:
     if len(names) == n_outputs and all(isinstance(n, str) and n for n in names):
         return names
     return ["y"] if n_outputs == 1 else [f"y{k}" for k in range(n_outputs)]
+
+
+def drawn_ranges(
+    model: TwoLayerModel, chosen: list[int], multiples: np.ndarray
+) -> np.ndarray | None:
+    """Ranges of the drawn projections; None of models of early releases.
+
+    They are wider by what counts as rounding, so that rows of the fit are inside.
+    """
+    ranges = getattr(model, "feature_ranges_", None)
+    if ranges is None:
+        return None
+    low, high, deviation = ranges[:, chosen]
+    slack = RANGE_ROUNDING * deviation
+    return np.sort(np.stack([low - slack, high + slack]) / multiples, axis=0)

@@ -30,15 +30,13 @@ def constant(value, n_features=0):
 
 
 def folds_of(
-    errors,
-    debiased=None,
-    weights=None,
-    blended=None,
-    averaged=None,
-    found=None,
-    squares=0.0,
-):
-    """One fold a column of ``errors``; ``blended`` has an even share."""
+    errors, debiased=None, weights=None, blended=None, averaged=None, found=None,
+    sizes=None, squares=0.0,
+):  # fmt: skip
+    """One fold a column of ``errors``; ``blended`` has an even share.
+
+    ``sizes`` are the numbers of features of the stages.
+    """
     errors = np.array(errors, dtype=float)
     n_folds = errors.shape[1]
     every = np.full((*errors.shape, len(SHARES)), np.nan)
@@ -52,9 +50,11 @@ def folds_of(
     networks = [() for _ in range(n_folds)]
     if found is not None:
         networks = [(constant(0.0, k), constant(1.0), constant(0.5)) for k in found]
+    sizes = np.zeros(len(errors)) if sizes is None else sizes
+    n_features = np.where(np.isnan(errors), np.nan, np.transpose([sizes]))
     return [
         Fold(
-            every[:, k], np.full_like(every[:, k], squares), 0 * errors[:, k],
+            every[:, k], np.full_like(every[:, k], squares), n_features[:, k],
             networks[k], debiased[k], averaged[k], squares, squares, weights[k], 1,
         )
         for k in range(n_folds)
@@ -127,15 +127,45 @@ def test_stages_that_a_fold_did_not_reach_are_not_chosen():
     assert choose(folds_of(errors), 0.0, False).index == 1
 
 
-def test_one_standard_error_takes_the_largest_decay_within_it():
+def test_one_standard_error_takes_the_fewest_features_within_it():
     errors = [[5.0, 5.0, 5.0], [1.3, 1.2, 1.2], [1.2, 0.8, 1.0], [1.1, 0.7, 1.0]]
     best = np.array([1.1, 0.7, 1.0])
-    assert choose(folds_of(errors), 0.0, False).index == 3
     limit = best.mean() + best.std(ddof=1) / np.sqrt(3)
     within = np.mean(errors, axis=1) <= limit
-    assert (
-        choose(folds_of(errors), 0.0, True).index == int(np.flatnonzero(within)[0]) == 2
-    )
+    assert np.flatnonzero(within).tolist() == [2, 3]
+    for sizes, expected in [
+        ([0, 2, 3, 4], 2),
+        ([0, 5, 4, 3], 3),  # A lower decay can have fewer features.
+        ([0, 3, 3, 3], 3),  # Of as many, the one of the least error.
+    ]:
+        folds = folds_of(errors, sizes=np.array(sizes))
+        assert choose(folds, 0.0, False).index == 3
+        assert choose(folds, 0.0, True).index == expected
+
+
+def test_one_standard_error_takes_the_smallest_of_all_that_are_compared():
+    sizes = np.array([0, 3, 9])
+    errors = [[5.0, 5.0, 5.1], [1.1, 1.2, 1.2], [1.0, 1.3, 1.0]]
+    several = {"found": [2, 2, 2], "sizes": sizes}
+
+    def best(debiased, averaged, errors=errors, one_standard_error=True):
+        folds = folds_of(errors, [debiased] * 3, averaged=averaged, **several)
+        return choose(folds, 0.0, one_standard_error)
+
+    # The mean is best. It has the features of all folds; smaller are a stage of three
+    # features, and the debiased network of two.
+    averaged = [0.8, 1.3, 1.1]
+    assert len(best(1.2, averaged, one_standard_error=False).others) == 9
+    assert best(1.2, averaged) == Choice(None, 1.0)
+    assert best(1.3, averaged) == Choice(1, 0.0)
+    # Nothing else is near.
+    far = [[5.0, 5.0, 5.1], [2.0] * 3, [2.0] * 3]
+    assert len(best(2.0, averaged, far).others) == 9
+    # Where the debiased network is kept for its few features, it stays.
+    assert best(1.0, [0.99] * 3) == Choice(None, 1.0)
+    # The linear model is one of them.
+    near = [[1.1, 1.2, 1.2], [1.2] * 3, [1.2] * 3]
+    assert best(1.2, averaged, near).index == 0
 
 
 def test_gains_over_the_linear_model_must_be_clear():

@@ -147,6 +147,9 @@ PARAMETERS = [
     ("checkpoint", "a" * 999, ValueError),
     ("random_state", -1, ValueError),
     ("random_state", 1.5, ValueError),
+    ("max_features", 0, ValueError),
+    ("max_features", 2.0, TypeError),
+    ("max_features", True, TypeError),
 ]
 
 DATA = [

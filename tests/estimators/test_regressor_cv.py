@@ -270,6 +270,7 @@ BAD = [
     ("lambdas", 0), ("lambdas", []), ("lambdas", [0.1, 0.5]), ("lambdas", [1.0, 0.0]),
     ("lambdas", "many"), ("lambdas", True), ("eps", 0.0), ("eps", 1.0), ("cv", "five"),
     ("debias", True), ("debias", "yes"), ("one_standard_error", 1), ("tol", -1.0),
+    ("max_features", 0),
     ("criterion", "hqic"), ("n_neurons", 0), ("hidden_bias", None), ("max_iter", 0),
     ("device", "abacus"), ("dtype", "int"), ("random_state", "x"), ("verbose", -1),
     ("feature_output", "all"),

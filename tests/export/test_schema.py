@@ -72,7 +72,7 @@ def fitted_models(draw):
     own = [entry for group in groups.values() for entry in group.values()]
     dimensions = {d for e in [*table.values(), *own] for d in e.shape}
     lengths = {d: draw(st.integers(0, 3)) for d in sorted(dimensions)}
-    lengths["inputs"] = draw(st.integers(1, 4))
+    lengths |= {"inputs": draw(st.integers(1, 4)), "range": 3}
     for name, entry in table.items():
         if not entry.is_optional or draw(st.booleans()):
             value = drawn_array(draw, entry, lengths, is_single=is_single)

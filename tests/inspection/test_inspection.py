@@ -255,20 +255,65 @@ def test_path_display_shows_cross_validation(data):
     model = RegularizedTwoLayerRegressorCV(lambdas=6, cv=3, random_state=0).fit(X, y)
     display = TwoLayerPathDisplay.from_estimator(model)
     # No path was followed on all rows if the model kept is debiased.
-    assert len(display.axes_) == (1 if model.debiased_share_ == 1 else 4)
-    curve = display.axes_[-1].lines[0]
+    assert len(display.axes_) == (2 if model.debiased_share_ == 1 else 5)
+    *_, decays, sizes = display.axes_
+    curve = decays.lines[0]
     compared = np.isfinite(model.mse_path_).all(axis=1)
-    errors = [c for c in display.axes_[-1].containers if c.get_label() == "with decay"]
-    np.testing.assert_allclose(
-        errors[0].lines[0].get_ydata(), model.mse_path_[compared].mean(axis=1)
-    )
+    for panel, positions in (
+        (decays, model.lambdas_ / model.lambda_max_),
+        (sizes, model.n_features_path_.mean(axis=1)),
+    ):
+        (errors,) = [c for c in panel.containers if c.get_label() == "with decay"]
+        x, error = errors.lines[0].get_data()
+        np.testing.assert_allclose(x, positions[compared])
+        np.testing.assert_allclose(error, model.mse_path_[compared].mean(axis=1))
     assert curve is not None
     np.testing.assert_allclose(display.lambda_, model.lambda_ / model.lambda_max_)
     regularised = RegularizedTwoLayerRegressorCV(
         lambdas=6, cv=3, debias=False, random_state=0
     ).fit(X, y)
     assert len(regularised.history_["lambda_"]) > 1
-    assert len(TwoLayerPathDisplay.from_estimator(regularised).axes_) == 4
+    assert len(TwoLayerPathDisplay.from_estimator(regularised).axes_) == 5
+
+
+def test_path_display_shows_the_error_against_the_number_of_features(data):
+    X, y, _ = data
+    model = RegularizedTwoLayerRegressorCV(
+        lambdas=6, cv=3, max_features=1, random_state=0
+    ).fit(X, y)
+    panel = TwoLayerPathDisplay.from_estimator(model).axes_[-1]
+    assert "number of features" in panel.get_xlabel()
+    points = {c.get_label(): c.lines[0].get_data() for c in panel.containers}
+    x, error = points["debiased"]
+    assert x == model.debiased_n_features_.mean()
+    assert error == model.debiased_mse_.mean()
+    # A mean has the networks of all folds, and those of all rows.
+    x, error = points["debiased, averaged"]
+    of_folds = model.averaged_n_features_
+    assert x == of_folds.sum() + of_folds.mean()
+    assert error == model.averaged_mse_.mean()
+    assert panel.lines[-1].get_xdata()[0] == len(model.features_) == 1  # the kept one
+
+
+def test_ridge_display_shades_the_range_of_the_fit_if_rows_are_outside(data):
+    X, y, model = data
+    assert not any(
+        panel.patches
+        for panel in RidgeFunctionDisplay.from_estimator(model, X, y).axes_[:, 0]
+    )
+    for loadings in ("raw", "standardized"):
+        display = RidgeFunctionDisplay.from_estimator(
+            model, 2.0 * X, y, loadings=loadings
+        )
+        inside = RidgeFunctionDisplay.from_estimator(model, X, y, loadings=loadings)
+        for j, panel in enumerate(display.axes_[:, 0]):
+            (shade,) = panel.patches
+            seen = inside.projections[:, j]
+            np.testing.assert_allclose(
+                [shade.get_x(), shade.get_x() + shade.get_width()],
+                [seen.min(), seen.max()],
+                rtol=1e-4,
+            )
 
 
 def test_displays_divide_the_place_of_given_axes(data):
