@@ -372,7 +372,7 @@ UNITS = [(1e4, 1.0), (1e-8, 1.0), (1e100, 1.0), (1.0, 1e-6), (1.0, -1.0), (1.0, 
 @pytest.mark.parametrize(("of_inputs", "of_targets"), UNITS)
 def test_warm_start_begins_anew_in_other_units(seed, schedule, of_inputs, of_targets):
     X, y = make_two_layer_regression(
-        200, 4, n_directions=2, noise=0.1, random_state=seed
+        100, 3, n_directions=2, noise=0.1, random_state=seed
     )
     model = RegularizedTwoLayerRegressor(
         schedule=schedule, warm_start=True, random_state=0
