@@ -387,7 +387,7 @@ def test_both_curves_of_an_inset_panel_are_seen(path_model):
     assert not twin.patch.get_visible()
 
 
-@pytest.mark.parametrize("n_features", [1, 5, 30])
+@pytest.mark.parametrize("n_features", [1, 5, 12])
 def test_labels_do_not_overlap(n_features, rng):
     features = rng.standard_normal((n_features, 40))
     display = RidgeFunctionDisplay(
