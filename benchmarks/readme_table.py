@@ -50,25 +50,27 @@ def by_method(records):
 
 
 def ranked(records):
-    """Methods that have all tables, best mean rank first, with ranks by table.
+    """Methods that have all tables, best mean rank first.
 
-    Equal figures share their rank. A method without a result is last, whatever it is.
+    Each with its ranks by table, and whether it is first there; equal figures share
+    both. A method without a result on a table is last there.
     """
     methods, tables = by_method(records)
     whole = [name for name in methods if len(methods[name]) == len(tables)]
     means = [[methods[name][t]["mean"] for t in tables] for name in whole]
     scores = np.array(means, dtype=float).reshape(len(whole), len(tables))
-    ranks = rankdata(np.nan_to_num(-scores, nan=np.inf), axis=0)
+    losses = np.nan_to_num(-scores, nan=np.inf)
+    ranks, first = rankdata(losses, axis=0), rankdata(losses, "min", axis=0) == 1
     order = np.argsort(ranks.mean(axis=1), kind="stable")
-    return [(whole[i], ranks[i]) for i in order]
+    return [(whole[i], ranks[i], first[i]) for i in order]
 
 
 def bold(text, condition):
     return f"**{text}**" if condition else text
 
 
-def r2_cell(record, rank):
-    return bold("time" if record["mean"] is None else f"{record['mean']:.3f}", rank < 2)
+def r2_cell(record, is_first):
+    return bold("time" if record["mean"] is None else f"{record['mean']:.3f}", is_first)
 
 
 def seconds_cell(record):
@@ -79,11 +81,11 @@ def real_data(records):
     """R2 of every method and table, its mean rank, wins, and seconds of a fit."""
     methods, tables = by_method(records)
     rows = []
-    for name, ranks in ranked(records):
+    for name, ranks, first in ranked(records):
         results = [methods[name][t] for t in tables]
         seconds = [r["seconds"] for r in results]
-        cells = [r2_cell(r, k) for r, k in zip(results, ranks, strict=True)]
-        standing = [f"{ranks.mean():.1f}", int((ranks == 1).sum())]
+        cells = [r2_cell(r, best) for r, best in zip(results, first, strict=True)]
+        standing = [f"{ranks.mean():.1f}", first.sum()]
         times = [f"{np.median(seconds):.1f}", f"{max(seconds):.1f}"]
         rows.append([bold(name, name in OURS), *standing, *cells, *times])
     header = ["R²", "mean rank", "first on", *tables, "seconds, median", "most"]
@@ -95,7 +97,7 @@ def seconds_by_table(records):
     methods, tables = by_method(records)
     rows = [
         [bold(name, name in OURS), *(seconds_cell(methods[name][t]) for t in tables)]
-        for name, _ in ranked(records)
+        for name, *_ in ranked(records)
     ]
     return table(["seconds", *tables], rows)
 
