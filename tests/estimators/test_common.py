@@ -29,7 +29,7 @@ SMALL = RegularizedTwoLayerRegressor(
 
 # Most of the time of a default fit goes into weights of columns.
 SMALL_CV = RegularizedTwoLayerRegressorCV(
-    lambdas=[1.0, 0.3, 0.1], cv=2, n_neurons=10, direction_penalty="l2"
+    lambdas=[1.0, 0.3, 0.1], cv=2, n_neurons=5, direction_penalty="l2"
 )
 
 # What may go wrong with weights of columns, too; the slow checks are with all defaults.
