@@ -1,14 +1,24 @@
-"""Real tables: 5-fold R2 and time of ours and of tuned peers.
+"""Real tables: 5-fold R2 and time of ours and of peers, kept in a results file.
 
-    python benchmarks/real_data.py --data DIR     # and CSV files, the target last
-    python benchmarks/real_data.py --ours         # without the peers
+    python benchmarks/real_data.py --data DIR         # and CSV files, the target last
+    python benchmarks/real_data.py --data DIR --ours  # ours only; peers stay as stored
+    python benchmarks/real_data.py --only CatBoost "MLP, tuned" --tables diabetes
 
 The built-in tables are diabetes and Friedman 1 to 3 (1000 rows; noise 1, 125, 0.1).
-Five shuffled folds (seed 0), inputs standardised on the training rows, targets too, one
-thread. All tuning is by the same five shuffled folds within the training rows: RidgeCV
-over alpha, SVR over C, gamma and epsilon, MLPRegressor with lbfgs over width and alpha,
-projection pursuit over the number of terms; xRFM has its own held-out fifth. The last
-column is the mean rank over the tables (1 is best).
+Five shuffled folds (seed 0), one thread. Ours, the trees and RealMLP get the tables as
+they are; for the other peers inputs and target are standardised on the training rows.
+Searches take the same five shuffled folds within the training rows, in random order:
+SVR over C, gamma and epsilon, MLPRegressor with lbfgs over width and alpha, projection
+pursuit over the number of terms. RidgeCV and xRFM tune themselves, the Gaussian process
+by its likelihood, of 300 rows at most; all else is at its defaults. Peers that are not
+installed are skipped by name: pip knows them as catboost, xgboost-cpu (or xgboost),
+lightgbm, pytabkit (RealMLP), projection-pursuit and xrfm.
+
+Results go to benchmarks/results/real_data.json, one record for each table and method,
+merged with those that are there. Seconds are process time of a fit, which ends after
+TIME_LIMIT of them: a search then takes the best that it has tried, and a method without
+one has no result. The printed table has the mean rank over the tables (1 is best), and
+the number of tables on which a method is first.
 """
 
 import argparse
@@ -17,95 +27,27 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from common import MLP_GRID, mlp, optional, table
+import readme_table
+import torch
+from real_methods import (
+    FOLDS,
+    TimeLimit,
+    is_installed,
+    ours,
+    peers,
+    time_limit,
+    versions,
+)
 from sklearn.datasets import (
     load_diabetes,
     make_friedman1,
     make_friedman2,
     make_friedman3,
 )
-from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
-from sklearn.linear_model import RidgeCV
 from sklearn.metrics import r2_score
-from sklearn.model_selection import GridSearchCV, KFold
-from sklearn.neural_network import MLPRegressor
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVR
 from threadpoolctl import threadpool_limits
 
-from sklearn_twolayer import (
-    RegularizedTwoLayerRegressor,
-    RegularizedTwoLayerRegressorCV,
-)
-
-FOLDS = KFold(5, shuffle=True, random_state=0)
-
-
-class XRFM:
-    """xRFM with a fifth of the training rows held out for its tuning."""
-
-    def fit(self, X, y):
-        from xrfm import xRFM
-
-        cut = int(0.8 * len(X))
-        columns = y[:, None]
-        self.model = xRFM(device="cpu", tuning_metric="mse", verbose=False)
-        self.model.fit(X[:cut], columns[:cut], X[cut:], columns[cut:])
-        return self
-
-    def predict(self, X):
-        return np.asarray(self.model.predict(X)).ravel()
-
-
-class ScaledTarget:
-    """A model for a target of mean zero and variance one, as most expect."""
-
-    def __init__(self, model):
-        self.model = model
-
-    def fit(self, X, y):
-        self.mean, self.scale = y.mean(), y.std()
-        self.model.fit(X, (y - self.mean) / self.scale)
-        return self
-
-    def predict(self, X):
-        return self.model.predict(X) * self.scale + self.mean
-
-
-def ours():
-    yield "two-layer", lambda: RegularizedTwoLayerRegressor(random_state=0)
-    yield (
-        "two-layer, CV",
-        lambda: RegularizedTwoLayerRegressorCV(cv=FOLDS, random_state=0),
-    )
-
-
-def tuned(name, model, grid):
-    """A grid search with the folds that all tuning shares."""
-    yield name, lambda: GridSearchCV(model, grid, cv=FOLDS)
-
-
-def peers():
-    yield "RidgeCV", lambda: RidgeCV(alphas=np.logspace(-3, 4, 15), cv=FOLDS)
-    yield from tuned(
-        "SVR, tuned",
-        SVR(),
-        {"C": [1, 10, 100], "gamma": [0.03, 0.1, 0.3], "epsilon": [0.03, 0.1]},
-    )
-    yield "MLP, default", lambda: MLPRegressor(random_state=0, max_iter=2000)
-    yield from tuned("MLP, tuned", mlp(), MLP_GRID)
-    yield "random forest", lambda: RandomForestRegressor(300, random_state=0)
-    yield "HistGradientBoosting", lambda: HistGradientBoostingRegressor(random_state=0)
-    if optional("skpp"):
-        from skpp import ProjectionPursuitRegressor
-
-        yield from tuned(
-            "projection pursuit",
-            ProjectionPursuitRegressor(random_state=0),
-            {"r": [2, 4, 8]},
-        )
-    if optional("xrfm"):
-        yield "xRFM", XRFM
+TIME_LIMIT = 40.0
 
 
 def tables(folder):
@@ -119,43 +61,80 @@ def tables(folder):
             yield path.stem, values[:, :-1], values[:, -1]
 
 
-def evaluate(make, X, y):
-    """Mean R2 and seconds of a fit over the folds."""
-    scores, seconds = [], []
+def evaluate(method, X, y):
+    """R2 of each fold, seconds of a fit, and how many fits the time limit cut.
+
+    One fit without a result leaves the method without one on this table.
+    """
+    scores, seconds, n_cut = [], [], 0
     for train, test in FOLDS.split(X):
-        scaler = StandardScaler().fit(X[train])
-        model = ScaledTarget(make())
-        began = time.perf_counter()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model.fit(scaler.transform(X[train]), y[train])
-        seconds.append(time.perf_counter() - began)
-        scores.append(r2_score(y[test], model.predict(scaler.transform(X[test]))))
-    return float(np.mean(scores)), float(np.mean(seconds))
+        model = method.make()
+        began = time.process_time()
+        try:
+            with time_limit(TIME_LIMIT):
+                model.fit(X[train], y[train])
+        except TimeLimit:
+            return {"r2": None, "mean": None, "seconds": TIME_LIMIT, "n_cut": 1}
+        seconds.append(time.process_time() - began)
+        n_cut += getattr(model, "was_cut", False)
+        scores.append(round(r2_score(y[test], model.predict(X[test])), 5))
+    return {
+        "r2": scores,
+        "mean": round(float(np.mean(scores)), 5),
+        "seconds": round(float(np.mean(seconds)), 3),
+        "n_cut": n_cut,
+    }
+
+
+def chosen(methods, names):
+    """Methods with these names, or all; those not installed are named and left out."""
+    unknown = set(names or ()) - {m.name for m in methods}
+    if unknown:
+        raise SystemExit(f"no method is called {', '.join(sorted(unknown))}")
+    methods = [m for m in methods if names is None or m.name in names]
+    for method in methods:
+        if not is_installed(method):
+            print(f"skipped, not installed: {method.name}")
+    return [m for m in methods if is_installed(m)]
+
+
+def run(methods, problems, path):
+    """Evaluate and store after each, so that a run that is ended keeps what it has."""
+    for name, X, y in problems:
+        for method in methods:
+            record = {
+                "table": name, "method": method.name,
+                **evaluate(method, X, y), "versions": versions(method),
+            }  # fmt: skip
+            readme_table.save(
+                path, readme_table.merge(readme_table.load(path), [record])
+            )
+            print(name, method.name, record["mean"], record["seconds"], flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="folder of CSV files")
     parser.add_argument("--ours", action="store_true", help="without the peers")
+    parser.add_argument("--only", nargs="+", metavar="METHOD")
+    parser.add_argument("--tables", nargs="+", metavar="TABLE")
+    parser.add_argument("--results", type=Path, default=readme_table.REAL_DATA)
     arguments = parser.parse_args()
-    methods = dict(ours() if arguments.ours else [*ours(), *peers()])
-    results = {}
-    with threadpool_limits(limits=1):
-        for name, X, y in tables(arguments.data):
-            results[name] = {m: evaluate(make, X, y) for m, make in methods.items()}
-            cells = [
-                f"{m} {r2:.3f} ({s:.1f} s)" for m, (r2, s) in results[name].items()
-            ]
-            print(f"{name}: {', '.join(cells)}", flush=True)
-    scores = np.array([[r[m][0] for m in methods] for r in results.values()])
-    ranks = (-scores).argsort(axis=1).argsort(axis=1).mean(axis=0) + 1
-    lines = [
-        [m, *(f"{r[m][0]:.3f} ({r[m][1]:.1f} s)" for r in results.values()), f"{k:.1f}"]
-        for m, k in zip(methods, ranks, strict=True)
+    methods = chosen(ours() if arguments.ours else [*ours(), *peers()], arguments.only)
+    problems = [
+        (name, X, y)
+        for name, X, y in tables(arguments.data)
+        if arguments.tables is None or name in arguments.tables
     ]
+    torch.set_num_threads(1)
+    with threadpool_limits(limits=1), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        run(methods, problems, arguments.results)
+    records = readme_table.load(arguments.results)
     print()
-    print(table(["R2 (time)", *results, "mean rank"], lines))
+    print(readme_table.real_data(records))
+    print()
+    print(readme_table.seconds_by_table(records))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,14 @@
 """The pieces of the benchmarks that use the package's own mathematics still run."""
 
 import importlib
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.datasets import make_regression
+from sklearn.linear_model import Ridge
+from sklearn.metrics import r2_score
 
 from sklearn_twolayer import (
     RegularizedTwoLayerRegressor,
@@ -13,6 +17,7 @@ from sklearn_twolayer import (
 )
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+README = BENCHMARKS.parent / "README.md"
 PROBLEM = {"n_samples": 300, "n_features": 4, "n_directions": 2}
 
 
@@ -56,3 +61,96 @@ def test_small_networks_are_those_of_max_features(benchmark_module):
     small = benchmark_module("readable").smaller(whole, X, y, 2)
     expected = RegularizedTwoLayerRegressorCV(max_features=2, **options).fit(X, y)
     np.testing.assert_allclose(small.predict(X), expected.predict(X))
+
+
+def real_data_record(table, method, mean, seconds=1.0, n_cut=0):
+    r2 = None if mean is None else [mean] * 5
+    return {
+        "table": table, "method": method, "r2": r2, "mean": mean,
+        "seconds": seconds, "n_cut": n_cut, "versions": {"numpy": "2"},
+    }  # fmt: skip
+
+
+REAL_DATA = [
+    real_data_record("wind", "forest", 0.8, seconds=0.5),
+    real_data_record("wind", "two-layer", 0.91, seconds=2.0),
+    real_data_record("wind", "slow", 0.7, seconds=60.0, n_cut=5),
+    real_data_record("rain", "forest", 0.6, seconds=1.5),
+    real_data_record("rain", "two-layer", 0.6),
+    real_data_record("rain", "slow", None, seconds=60.0, n_cut=1),
+    real_data_record("rain", "half run", 0.99),
+]
+
+
+def cells_of(markdown):
+    return [line.strip("| ").split(" | ") for line in markdown.splitlines()]
+
+
+def test_the_table_of_real_data_ranks_methods_that_have_every_table(benchmark_module):
+    """Equal figures share their rank, and being first; no result is last."""
+    printing = benchmark_module("readme_table")
+    header, _, *rows = cells_of(printing.real_data(REAL_DATA))
+    assert header == [
+        "R²", "mean rank", "first on", "wind", "rain", "seconds, median", "most",
+    ]  # fmt: skip
+    assert rows == [
+        ["**two-layer**", "1.2", "2", "**0.910**", "**0.600**", "1.5", "2.0"],
+        ["forest", "1.8", "1", "0.800", "**0.600**", "1.0", "1.5"],
+        ["slow", "3.0", "0", "0.700", "time", "60.0", "60.0+"],
+    ]
+    _, _, *rows = cells_of(printing.seconds_by_table(REAL_DATA))
+    assert ["slow", "60.0+", "60.0+"] in rows
+
+
+def test_results_are_merged_by_table_and_method(benchmark_module, tmp_path):
+    printing = benchmark_module("readme_table")
+    path = tmp_path / "results.json"
+    assert printing.load(path) == []
+    printing.save(path, REAL_DATA)
+    better = real_data_record("rain", "forest", 0.95)
+    new = real_data_record("rain", "new", 0.5)
+    printing.save(path, printing.merge(printing.load(path), [better, new]))
+    assert printing.load(path) == [*REAL_DATA[:3], better, *REAL_DATA[4:], new]
+
+
+def test_a_stale_table_is_noticed_and_mended(benchmark_module):
+    printing = benchmark_module("readme_table")
+    tables = {"real data": printing.real_data(REAL_DATA)}
+    text = "Before.\n\n<!-- real data -->\n\nold\n\n<!-- end of real data -->\n\nAfter."
+    assert printing.stale(text, tables) == ["real data"]
+    mended = printing.written(text, tables)
+    assert printing.stale(mended, tables) == []
+    assert mended == text.replace("old", tables["real data"])
+    assert printing.stale(mended.replace("0.910", "0.911"), tables) == ["real data"]
+    assert printing.stale("no markers", tables) == ["real data"]
+    with pytest.raises(ValueError, match="markers of 'real data'"):
+        printing.written("no markers", tables)
+
+
+def test_the_tables_of_the_readme_are_those_of_the_results(benchmark_module):
+    printing = benchmark_module("readme_table")
+    assert printing.stale(README.read_text(), printing.generated()) == []
+
+
+def test_a_search_keeps_its_best_when_its_time_is_up(benchmark_module):
+    """The limit is of process time; a fit that ended nothing has no result."""
+    methods = benchmark_module("real_methods")
+    X, y = make_regression(100, 3, random_state=0)
+
+    class Slow(Ridge):
+        def fit(self, X, y):
+            began = time.process_time()
+            while time.process_time() - began < 0.05:
+                pass
+            return super().fit(X, y)
+
+    search = methods.Search(Slow(), {"alpha": [1e-3] * 100})
+    with methods.time_limit(0.4):
+        search.fit(X, y)
+    assert search.was_cut
+    assert r2_score(y, search.predict(X)) > 0.99
+    with pytest.raises(methods.TimeLimit), methods.time_limit(0.1):
+        methods.Search(Slow(), {"alpha": [1.0]}).fit(X, y)
+    whole = methods.Search(Ridge(), {"alpha": [1e-3, 1e6]}).fit(X, y)
+    assert not whole.was_cut
+    assert whole.best.alpha == 1e-3

@@ -58,13 +58,13 @@ def with_mean_of_folds(
     options: PathOptions,
     fractions: np.ndarray,
     n_jobs: int | None,
-) -> tuple[Choice, int]:
-    """The choice, with means over the folds of regularised networks compared, too.
+) -> Comparison:
+    """The comparison, with means over the folds of regularised networks compared, too.
 
     They are compared only where a regularised network has a share in the choice, and
     must lower its error by the margin that debiased networks are preferred by. Folds
     that are a number are repeated with another shuffle, so that each row is held out
-    twice. The evaluations that this took are returned, too.
+    twice.
     """
     choice, first = compared.choice, compared.folds
     is_wide = not choice.before and all(fold.linear_decay > 0.0 for fold in first)
@@ -72,7 +72,7 @@ def with_mean_of_folds(
     tests = [np.arange(len(y))[test] for _, test in splits]
     times = np.bincount(np.concatenate(tests), minlength=len(y))
     if not choice.index or is_wide or times.max() < 2:
-        return choice, 0
+        return compared
     paths = Parallel(n_jobs=n_jobs)(
         delayed(follow_regularised)(
             X, y, sample_weight, *split, options, fractions, choice
@@ -82,20 +82,20 @@ def with_mean_of_folds(
     errors = errors_of_means(
         [path.residuals for path in paths], tests, sample_weight, X, y, compared
     )
-    n_iter = sum(path.n_iter for path in paths)
+    compared = replace(compared, n_repeated=sum(path.n_iter for path in paths))
     stage, column = map(int, np.unravel_index(np.nanargmin(errors), errors.shape))
-    if not errors[stage, column] < (1.0 - SPARSE) * choice.error:
-        return choice, n_iter
-    share = float(SHARES[column])
+    error, share = float(errors[stage, column]), float(SHARES[column])
+    if not error < (1.0 - SPARSE) * choice.error:
+        return compared
     choice = replace(
         choice,
         index=stage,
         debiased_share=share,
         others=tuple(n for fold in first for n in fold.debiased) if share > 0.0 else (),
         regularised=tuple(path.networks[stage] for path in paths),
-        error=float(errors[stage, column]),
+        error=error,
     )
-    return choice, n_iter
+    return replace(compared, choice=choice)
 
 
 def errors_of_means(

@@ -41,11 +41,20 @@ BEATS_L2 = 2.0
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """The folds that the choice was made on, what averaging gains, and the choice."""
+    """The folds that the choice was made on, what averaging gains, and the choice.
+
+    ``n_repeated`` are the evaluations of repeated folds.
+    """
 
     folds: Sequence[Fold]
     ambiguity: float
     choice: Choice
+    n_repeated: int = 0
+
+    @property
+    def n_iter(self) -> int:
+        """Evaluations of all folds."""
+        return self.n_repeated + sum(fold.n_iter for fold in self.folds)
 
 
 def compare(

@@ -347,14 +347,12 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
             penalty if may_debias else None, self.n_jobs,
             one_standard_error=one_standard_error, direction_penalty=direction_penalty,
         )  # fmt: skip
-        folds, choice = compared.folds, compared.choice
-        n_repeated = 0
         if not one_standard_error:
-            choice, n_repeated = with_mean_of_folds(
+            compared = with_mean_of_folds(
                 compared, *data, splits, self.cv, options, fractions, self.n_jobs
-            )  # fmt: skip
+            )
         refit = fit_choice(
-            *data, options, fractions, choice, penalty,
+            *data, options, fractions, compared.choice, penalty,
             to_tolerance=self.tol is not None, max_features=max_features,
         )  # fmt: skip
         if verbose:
@@ -364,13 +362,11 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         kept = refit.stages[-1]
         self.__dict__.update(refit.attributes)
         self.__dict__.update(fit_attributes(refit.problem, refit.stages, kept))
-        self.__dict__.update(fold_attributes(folds, compared.ambiguity))
+        self.__dict__.update(fold_attributes(compared.folds, compared.ambiguity))
         self.lambdas_ = self.lambda_max_ * fractions
-        self.debiased_share_ = choice.debiased_share
+        self.debiased_share_ = compared.choice.debiased_share
         self.column_transform_ = None if transform is None else transform.attributes()
-        self.n_iter_ = (
-            n_tried + n_repeated + refit.n_iter + sum(fold.n_iter for fold in folds)
-        )
+        self.n_iter_ = n_tried + compared.n_iter + refit.n_iter
         self.n_averaged_ = refit.n_averaged
         own = refit.problem.options.column_weights
         self.column_weights_ = np.ones(X.shape[1]) if own is None else own
@@ -380,19 +376,13 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
     def _check_options(self) -> PathOptions:
         names = (
             "n_neurons", "hidden_bias", "standardize", "max_iter", "device", "dtype",
-            "random_state",
+            "random_state", "linear_decay",
         )  # fmt: skip
         return check_path_options(
             **{name: getattr(self, name) for name in names},
-            schedule=None,
-            solver="auto",
-            max_time=None,
-            tol=1e-3 if self.tol is None else self.tol,
-            prune_tol=0.0,
-            merge_angle=0.0,
-            checkpoint=None,
-            linear_decay=self.linear_decay,
-        )
+            schedule=None, solver="auto", max_time=None, checkpoint=None,
+            tol=1e-3 if self.tol is None else self.tol, prune_tol=0.0, merge_angle=0.0,
+        )  # fmt: skip
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Metadata routing of this estimator, which passes metadata to its splitter.

@@ -70,15 +70,16 @@ def compared_on(X, y, cv, **parameters):
         one_standard_error=False, direction_penalty="l2",
     )  # fmt: skip
     data = X, y, weights, splits, cv, options, FRACTIONS, None
-    return compared, options, *with_mean_of_folds(compared, *data)
+    return compared, options, with_mean_of_folds(compared, *data)
 
 
 def test_the_network_is_the_mean_of_those_of_all_folds_and_of_all_rows():
     X, y = smooth(200, noise=0.0)
-    compared, options, choice, n_iter = compared_on(X, y, 3)
+    compared, options, repeated = compared_on(X, y, 3)
+    choice = repeated.choice
     assert len(choice.regularised) == 6
     assert choice.error < compared.choice.error
-    assert n_iter > 0
+    assert repeated.n_iter > compared.n_iter
     weights = np.ones(len(X))
     fit = fit_choice(X, y, weights, options, FRACTIONS, choice, 3.5, to_tolerance=False)
     assert fit.n_averaged == 7
@@ -100,18 +101,18 @@ def test_the_network_is_the_mean_of_those_of_all_folds_and_of_all_rows():
 def test_a_splitter_is_not_repeated():
     X, y = smooth(150)
     once = KFold(3, shuffle=True, random_state=0)
-    compared, _, choice, n_iter = compared_on(X, y, once)
-    assert (choice, n_iter) == (compared.choice, 0)
+    compared, _, repeated = compared_on(X, y, once)
+    assert repeated is compared
     twice = RepeatedKFold(n_splits=3, n_repeats=2, random_state=0)
-    _, _, choice, _ = compared_on(X, y, twice)
-    assert len(choice.regularised) == 6
+    _, _, repeated = compared_on(X, y, twice)
+    assert len(repeated.choice.regularised) == 6
 
 
 def test_linear_models_are_not_averaged():
     X, y = smooth(150)
-    compared, _, choice, n_iter = compared_on(X, X[:, 0] + 0 * y, 3)
+    compared, _, repeated = compared_on(X, X[:, 0] + 0 * y, 3)
     assert compared.choice.index == 0
-    assert (choice, n_iter) == (compared.choice, 0)
+    assert repeated is compared
 
 
 def test_weights_of_columns_are_those_of_the_training_rows():

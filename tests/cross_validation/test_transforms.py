@@ -31,7 +31,7 @@ from sklearn_twolayer.inspection import (
 KINDS = ["power", "clip"]
 
 
-def kinked(n_rows=300, seed=0):
+def kinked(n_rows=200, seed=0):
     """Normal columns, and targets of one neuron and a line."""
     rng = np.random.default_rng(seed)
     Z = rng.standard_normal((n_rows, 3))
@@ -225,11 +225,16 @@ def test_other_values_are_refused(value):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_sparse_columns_stay_as_they_are(kind):
+def test_transforms_of_sparse_columns_are_refused(kind):
     Z, y = kinked(100)
     X = sparse.csr_array(np.sinh(2.0 * Z))
     with pytest.raises(ValueError, match=f"column_transform='{kind}' is for dense X"):
         quick(column_transform=kind).fit(X, y)
+
+
+def test_auto_leaves_sparse_columns_as_they_are():
+    Z, y = kinked(100)
+    X = sparse.csr_array(np.sinh(2.0 * Z))
     assert quick().fit(X, y).column_transform_ is None
 
 

@@ -415,7 +415,7 @@ def test_columns_that_single_precision_can_hold(size, kind, hidden_bias):
     assert np.sum((Y - predicted) ** 2) <= np.sum(residual**2) * (1.0 + 1e-4)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array, da.from_array])
 def test_columns_far_from_zero_without_hidden_biases(kind, seed):
     X, y = make_two_layer_regression(200, 4, n_directions=2, random_state=seed)

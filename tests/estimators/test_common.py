@@ -27,7 +27,23 @@ SMALL = RegularizedTwoLayerRegressor(
     schedule=GeometricSchedule(start=0.3, stop=0.02, ratio=0.25),
 )
 
-SMALL_CV = RegularizedTwoLayerRegressorCV(lambdas=[1.0, 0.3, 0.1], cv=2)
+# Most of the time of a default fit goes into weights of columns.
+SMALL_CV = RegularizedTwoLayerRegressorCV(
+    lambdas=[1.0, 0.3, 0.1], cv=2, n_neurons=5, direction_penalty="l2"
+)
+
+# What may go wrong with weights of columns, too; the slow checks are with all defaults.
+WITH_COLUMN_WEIGHTS = [
+    "check_dict_unchanged",
+    "check_fit_idempotent",
+    "check_fit2d_1feature",
+    "check_methods_sample_order_invariance",
+    "check_methods_subset_invariance",
+    "check_estimators_nan_inf",
+    "check_transformer_general",
+    "check_sample_weight_equivalence_on_dense_data",
+    "check_n_features_in_after_fitting",
+]
 
 # Checks that scikit-learn runs on its own estimators but does not yield to others.
 BY_HAND = [
@@ -50,10 +66,26 @@ def test_estimator_checks(estimator, check):
 
 # These checks fit on a dataframe and transform an array, among others.
 @pytest.mark.filterwarnings("ignore:X (has|does not have):UserWarning")
-@pytest.mark.parametrize("name", BY_HAND)
-@pytest.mark.parametrize("estimator", [SMALL, SMALL_CV])
-def test_checks_not_yielded_to_third_parties(name, estimator):
+@pytest.mark.parametrize(
+    ("estimator", "name"),
+    [
+        *((SMALL, name) for name in BY_HAND),
+        *(
+            pytest.param(SMALL_CV, name, marks=pytest.mark.slow)
+            if "set_output_transform_" in name  # dozens of fits
+            else (SMALL_CV, name)
+            for name in BY_HAND
+        ),
+    ],
+)
+def test_checks_not_yielded_to_third_parties(estimator, name):
     getattr(estimator_checks, name)(type(estimator).__name__, clone(estimator))
+
+
+@pytest.mark.parametrize("name", WITH_COLUMN_WEIGHTS)
+def test_checks_with_column_weights(name):
+    estimator = clone(SMALL_CV).set_params(direction_penalty="auto")
+    getattr(estimator_checks, name)(type(estimator).__name__, estimator)
 
 
 @pytest.mark.slow

@@ -159,7 +159,7 @@ def test_selectors_keep_the_columns_that_matter(data, estimator):
     X, y, Y = data
     model = regressor()
     if estimator == "cv":
-        model = RegularizedTwoLayerRegressorCV(lambdas=3, cv=3, random_state=0)
+        model = RegularizedTwoLayerRegressorCV(lambdas=2, cv=2, random_state=0)
     target = Y if estimator == "two targets" else y
     assert kept(SelectFromModel(model).fit(X, target)) == [0, 1]
     assert kept(RFE(model, n_features_to_select=2).fit(X, target)) == [0, 1]

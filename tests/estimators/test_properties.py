@@ -257,7 +257,7 @@ def test_single_precision(problem):
 @given(problem=problems())
 def test_cross_validation(problem):
     assume(len(problem.X) >= 10)
-    model = RegularizedTwoLayerRegressorCV(cv=3, lambdas=5, random_state=0)
+    model = RegularizedTwoLayerRegressorCV(cv=2, lambdas=3, random_state=0)
     with only_our_warnings():
         model.fit(problem.X, problem.y, sample_weight=problem.sample_weight)
     assert np.isfinite(model.predict(problem.X)).all()

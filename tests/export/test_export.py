@@ -314,6 +314,15 @@ def test_json_of_something_else_is_refused(data, change, message):
         RegularizedTwoLayerRegressor.from_dict(change(data[2].to_dict()))
 
 
+@pytest.fixture(scope="module")
+def clipped():
+    X, y = make_two_layer_regression(60, 3, n_directions=1, random_state=0)
+    model = RegularizedTwoLayerRegressorCV(
+        column_transform="clip", lambdas=2, cv=2, random_state=0
+    )
+    return model.fit(X, y)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -331,12 +340,8 @@ def test_json_of_something_else_is_refused(data, change, message):
         ),
     ],
 )
-def test_json_of_a_transform_is_checked(change, message):
-    X, y = make_two_layer_regression(60, 3, n_directions=1, random_state=0)
-    model = RegularizedTwoLayerRegressorCV(
-        column_transform="clip", lambdas=2, cv=2, random_state=0
-    )
-    plain = model.fit(X, y).to_dict()
+def test_json_of_a_transform_is_checked(change, message, clipped):
+    model, plain = clipped, clipped.to_dict()
     transform = plain["fitted"]["column_transform_"]
     plain["fitted"]["column_transform_"] = change(transform)
     if message is None:

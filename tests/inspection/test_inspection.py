@@ -252,7 +252,7 @@ def test_path_display_shows_the_history(data):
 
 def test_path_display_shows_cross_validation(data):
     X, y, _ = data
-    model = RegularizedTwoLayerRegressorCV(lambdas=6, cv=3, random_state=0).fit(X, y)
+    model = RegularizedTwoLayerRegressorCV(lambdas=4, cv=2, random_state=0).fit(X, y)
     display = TwoLayerPathDisplay.from_estimator(model)
     # No path was followed on all rows if the model kept is debiased.
     assert len(display.axes_) == (2 if model.debiased_share_ == 1 else 5)
@@ -270,7 +270,7 @@ def test_path_display_shows_cross_validation(data):
     assert curve is not None
     np.testing.assert_allclose(display.lambda_, model.lambda_ / model.lambda_max_)
     regularised = RegularizedTwoLayerRegressorCV(
-        lambdas=6, cv=3, debias=False, random_state=0
+        lambdas=4, cv=2, debias=False, random_state=0
     ).fit(X, y)
     assert len(regularised.history_["lambda_"]) > 1
     assert len(TwoLayerPathDisplay.from_estimator(regularised).axes_) == 5
@@ -432,7 +432,7 @@ def test_both_curves_of_an_inset_panel_are_seen(path_model):
     assert not twin.patch.get_visible()
 
 
-@pytest.mark.parametrize("n_features", [1, 5, 30])
+@pytest.mark.parametrize("n_features", [1, 5, 12])
 def test_labels_do_not_overlap(n_features, rng):
     features = rng.standard_normal((n_features, 40))
     display = RidgeFunctionDisplay(

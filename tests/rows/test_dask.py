@@ -55,8 +55,15 @@ def same_model(model, expected, atol=1e-6):
         )
 
 
-@pytest.mark.parametrize("n_outputs", [1, 2])
-@pytest.mark.parametrize("schedule", [None, ConstantSchedule(0.3)])
+@pytest.mark.parametrize(
+    ("schedule", "n_outputs"),
+    [
+        (None, 1),
+        (None, 2),
+        pytest.param(ConstantSchedule(0.3), 1, marks=pytest.mark.slow),
+        (ConstantSchedule(0.3), 2),
+    ],
+)
 def test_arrays_give_the_fit_in_memory(rng, n_outputs, schedule):
     X, y = make_two_layer_regression(
         300, 4, n_directions=2, n_targets=n_outputs, noise=0.2, random_state=0

@@ -96,14 +96,20 @@ def test_copies_change_precision_on_the_cpu(tensor):
     assert (back.device.type, back.dtype) == ("cpu", torch.float64)
 
 
-@pytest.mark.parametrize("hidden_bias", [True, False])
+STAGES = GeometricSchedule(stop=0.1)
+
+
 @pytest.mark.parametrize(
-    ("schedule", "solver"),
+    ("schedule", "solver", "hidden_bias"),
     [
-        (None, "auto"),
-        (GeometricSchedule(stop=0.1), "newton"),
-        (GeometricSchedule(stop=0.1), "fast"),
-        (GeometricSchedule(stop=0.1), "gd"),
+        (None, "auto", True),
+        (None, "auto", False),
+        (STAGES, "newton", False),
+        (STAGES, "fast", True),
+        (STAGES, "fast", False),
+        (STAGES, "gd", False),
+        pytest.param(STAGES, "newton", True, marks=pytest.mark.slow),
+        pytest.param(STAGES, "gd", True, marks=pytest.mark.slow),
     ],
 )
 def test_fits_without_float64(schedule, solver, hidden_bias):

@@ -167,9 +167,8 @@ def test_gauss_newton_matrix_is_that_of_the_derivatives(
     jacobian = [
         (columns(start + move) - columns(start - move)) / (2 * step) for move in moves
     ]
-    expected = np.array(
-        [[(a * defined.residual(b)[0]).sum() for b in jacobian] for a in jacobian]
-    )
+    residuals = [defined.residual(b)[0] for b in jacobian]
+    expected = np.array([[(a * b).sum() for b in residuals] for a in jacobian])
     matrix = gauss_newton_matrix(rows, network).numpy()
     np.testing.assert_allclose(matrix, expected, atol=1e-6 * np.abs(matrix).max())
 
@@ -395,9 +394,9 @@ def test_one_column_too_many_does_no_harm():
 
 def test_cross_validation_finds_what_few_rows_tell():
     X, y, X_new, y_new = dense_data(200, 60)
-    model = RegularizedTwoLayerRegressorCV(linear_decay="auto", random_state=0).fit(
-        X, y
-    )
+    model = RegularizedTwoLayerRegressorCV(
+        lambdas=8, cv=3, linear_decay="auto", random_state=0
+    ).fit(X, y)
     assert model.score(X_new, y_new) > ridge().fit(X, y).score(X_new, y_new) + 0.05
 
 

@@ -17,7 +17,7 @@ from sklearn_twolayer import (
 from sklearn_twolayer._runtime.settings import own_settings
 from sklearn_twolayer.datasets import make_two_layer_regression
 
-X, Y = make_two_layer_regression(200, 4, n_directions=2, noise=0.1, random_state=0)
+X, Y = make_two_layer_regression(120, 4, n_directions=2, noise=0.1, random_state=0)
 
 
 def one(**options):
@@ -44,7 +44,7 @@ FITS = {
     "default": one,
     "schedule": lambda **options: one(schedule=GeometricSchedule(stop=0.1), **options),
     "fast": lambda **options: one(
-        schedule=GeometricSchedule(), solver="fast", debias=True, **options
+        schedule=GeometricSchedule(stop=0.1), solver="fast", debias=True, **options
     ),
     "cv": cv,
     "path": path,
