@@ -87,7 +87,11 @@ def compare(
     weighted = [options] * len(splits)
     first = compared(weighted, penalty, FACTORS)
     is_shrunk = all(fold.linear_decay > 0.0 for fold in first.folds)
-    if direction_penalty == "l2" or (first.choice.index == 0 and not is_shrunk):
+    # Weights do not help a linear model, or a network that the criterion chooses, unless
+    # columns are so many that these may be wrong.
+    is_simple = first.choice.index == 0 or first.choice == Choice(None, 1.0)
+    is_auto = direction_penalty == "auto"
+    if direction_penalty == "l2" or (is_auto and is_simple and not is_shrunk):
         return first
     # Where rows are many, the rounds compare paths only, because debiased networks take
     # most of the time, and are added after the last.
@@ -98,9 +102,7 @@ def compare(
         own = [column_weights(fold.importances[index]) for fold in best.folds]
         tried = [replace(options, column_weights=weights) for weights in own]
         again = compared(tried, penalty if is_shrunk else None, factors)
-        must_pay = direction_penalty == "auto" and not (
-            is_shrunk and best.choice.before
-        )
+        must_pay = is_auto and not (is_shrunk and best.choice.before)
         if not _is_lower(again, best, BEATS_L2 if must_pay else 0.0):
             break
         weighted, before = tried, (*best.choice.before, best.choice)

@@ -207,10 +207,9 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
     it is shrunk, the linear model is kept, unless the criterion finds features in every
     fold. The gain from averaging debiased networks is the ambiguity of [1]_.
 
-    Where a regularised network has a share in the one chosen and `cv` is a number, the
-    folds are repeated with another shuffle. Each row is then held out twice, and the
-    product of its two residuals tells the error of a mean of many networks. If it is
-    lower by 1.5 %, the mean of the networks of all folds and of all rows is kept.
+    Where a regularised network has a share and `cv` is a number, the folds are repeated
+    with another shuffle. The product of the two held-out residuals of a row tells the
+    error of a mean of many networks. If it is lower by 1.5 %, this mean is kept.
 
     References
     ----------
@@ -355,11 +354,10 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
             *data, options, fractions, compared.choice, penalty,
             to_tolerance=self.tol is not None, max_features=max_features,
         )  # fmt: skip
-        if verbose:
-            for stage in refit.stages:
-                print(progress_line(refit.problem, stage))
-        warn_of_far_columns(self, refit.problem.rows.far_columns)
+        for stage in refit.stages if verbose else ():
+            print(progress_line(refit.problem, stage))
         kept = refit.stages[-1]
+        warn_of_far_columns(self, refit.problem.rows.far_columns)
         self.__dict__.update(refit.attributes)
         self.__dict__.update(fit_attributes(refit.problem, refit.stages, kept))
         self.__dict__.update(fold_attributes(compared.folds, compared.ambiguity))
