@@ -87,8 +87,8 @@ def compare(
     weighted = [options] * len(splits)
     first = compared(weighted, penalty, FACTORS)
     is_shrunk = all(fold.linear_decay > 0.0 for fold in first.folds)
-    # Weights do not help a linear model, or a network that the criterion chooses, unless
-    # columns are so many that these may be wrong.
+    # Weights do not help a linear model or a network that the criterion chooses, unless
+    # these may be wrong because rows are few.
     is_simple = first.choice.index == 0 or first.choice == Choice(None, 1.0)
     is_auto = direction_penalty == "auto"
     if direction_penalty == "l2" or (is_auto and is_simple and not is_shrunk):

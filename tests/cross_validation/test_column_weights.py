@@ -8,6 +8,7 @@ from sklearn.base import clone
 from sklearn_twolayer import RegularizedTwoLayerRegressorCV
 from sklearn_twolayer._cross_validation import compare as compare_module
 from sklearn_twolayer._cross_validation.column_weights import column_weights
+from sklearn_twolayer.datasets import make_two_layer_regression
 
 QUICK = RegularizedTwoLayerRegressorCV(lambdas=6, eps=1e-2, cv=3, random_state=0)
 
@@ -72,12 +73,22 @@ def test_few_columns_are_found_among_many(seed):
     assert 1.0 - model.score(X_new, y_new) < (1.0 - plain.score(X_new, y_new)) / 3.0
 
 
-def test_many_rows_and_noise_have_no_weights():
+def test_noise_and_few_directions_have_no_weights():
     generator = np.random.default_rng(0)
     X, noise = generator.standard_normal((90, 30)), generator.standard_normal(90)
     assert (clone(QUICK).fit(X, noise).column_weights_ == 1.0).all()
-    X, y, *_ = three_columns(n_rows=200, n_columns=5)
-    assert (clone(QUICK).fit(X, y).column_weights_ == 1.0).all()
+    X, y = make_two_layer_regression(600, 5, n_directions=2, noise=0.3, random_state=0)
+    model = clone(QUICK).fit(X, y)
+    assert model.debiased_share_ == 1.0
+    assert (model.column_weights_ == 1.0).all()
+
+
+def test_columns_that_do_not_matter_are_left_out_where_rows_are_many():
+    X, y, X_new, y_new = three_columns(n_rows=200, n_columns=5)
+    model = clone(QUICK).fit(X, y)
+    plain = clone(QUICK).set_params(direction_penalty="l2").fit(X, y)
+    np.testing.assert_array_equal(model.column_weights_ > 0.0, [1, 1, 1, 0, 0])
+    assert model.score(X_new, y_new) > plain.score(X_new, y_new)
 
 
 def test_weights_of_a_fold_do_not_depend_on_its_held_out_rows(monkeypatch):
