@@ -24,7 +24,11 @@ from sklearn_twolayer._checks.data import (
 )
 from sklearn_twolayer._checks.parameters import check_option
 from sklearn_twolayer._export.plain import from_plain, to_plain
-from sklearn_twolayer._export.summary import shares_of_covariance, summarized
+from sklearn_twolayer._export.summary import (
+    checked_recurrence,
+    shares_of_covariance,
+    summarized,
+)
 from sklearn_twolayer._rows.column_transform import ColumnTransform
 from sklearn_twolayer._rows.dask import check_columns, dask_apply, dask_rows
 from sklearn_twolayer._rows.loadings import column_moments
@@ -177,7 +181,13 @@ class TwoLayerModel(
             projection = np.maximum(projection, 0.0)
         return projection
 
-    def summary(self, X: object = None, *, loadings: str = "standardized") -> str:
+    def summary(
+        self,
+        X: object = None,
+        *,
+        loadings: str = "standardized",
+        stability: object = None,
+    ) -> str:
         """Describe the fit in words and numbers, with one line for each feature.
 
         Parameters
@@ -193,6 +203,10 @@ class TwoLayerModel(
             which can be compared, or those of `features_`, which in the units of `X`
             are large for columns of small numbers. Either kind has unit length, and the
             largest is positive. Amplitudes are those on projections by these loadings.
+        stability : DirectionStability, default=None
+            Result of :func:`~sklearn_twolayer.inspection.direction_stability` for this
+            estimator. The text then has the share of refits in which each feature
+            recurs, and marks those that recur in fewer than half.
 
         Returns
         -------
@@ -229,8 +243,13 @@ class TwoLayerModel(
         if transform is not None:
             facts["transformed"] = f"{transform.n_changed} of the inputs"
         scales = None if kind == "raw" else self._input_scales(checked)
-        names = self._input_names()
-        return summarized(type(self).__name__, network, names, facts, shares, scales)
+        recurrence = None
+        if stability is not None:
+            recurrence = checked_recurrence(stability, network.n_features)
+        return summarized(
+            type(self).__name__, network, self._input_names(), facts, shares, scales,
+            recurrence,
+        )  # fmt: skip
 
     def to_torch(self) -> torch.nn.Module:
         """Return an equivalent torch module.

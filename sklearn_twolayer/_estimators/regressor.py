@@ -154,8 +154,10 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
     Attributes
     ----------
     features_ : ndarray of shape (n_features_out, n_features_in)
-        Unit-norm directions in the units of `X`, by decreasing mass. A direction and
-        its opposite are one: the largest loading of each is positive.
+        Unit-norm directions in the units of `X`, by decreasing mass, the largest
+        loading of each positive. They are identified if the data are a network of few
+        and rows are many for the noise. Otherwise other fits find others: see
+        :func:`~sklearn_twolayer.inspection.direction_stability`.
     feature_intercepts_ : ndarray of shape (n_features_out,)
         Hidden biases on the scale of `features_`.
     amplitudes_ : ndarray of shape (n_features_out,) or (n_features_out, n_outputs)
@@ -205,7 +207,6 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
     --------
     RegularizedTwoLayerRegressorCV : The decay chosen by cross-validation.
     two_layer_path : The networks of all stages.
-    sklearn.neural_network.MLPRegressor : Networks trained at a fixed decay.
 
     Notes
     -----
@@ -232,8 +233,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
     >>> from sklearn_twolayer.datasets import make_two_layer_regression
     >>> from sklearn_twolayer.metrics import match_directions
     >>> X, y, teacher = make_two_layer_regression(
-    ...     n_samples=500, n_features=5, n_directions=2, return_teacher=True,
-    ...     random_state=0)
+    ...     500, 5, n_directions=2, return_teacher=True, random_state=0)
     >>> model = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
     >>> match = match_directions(model.features_, teacher.directions)
     >>> bool(match.angles.max() < 1e-6)

@@ -8,12 +8,16 @@ from sklearn_twolayer.inspection._direction_errors import direction_errors
 from sklearn_twolayer.inspection._error_record import DirectionErrors
 from sklearn_twolayer.inspection._path_display import TwoLayerPathDisplay
 from sklearn_twolayer.inspection._ridge_display import RidgeFunctionDisplay
+from sklearn_twolayer.inspection._stability import direction_stability
+from sklearn_twolayer.inspection._stability_record import DirectionStability
 
 __all__ = [
     "ActiveSubspace",
     "DirectionErrors",
+    "DirectionStability",
     "RidgeFunctionDisplay",
     "TwoLayerPathDisplay",
     "active_subspace",
     "direction_errors",
+    "direction_stability",
 ]

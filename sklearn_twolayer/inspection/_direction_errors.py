@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import f, t
 
-from sklearn_twolayer._checks.data import check_targets, check_weights
+from sklearn_twolayer._checks.data import (
+    check_groups,
+    check_targets,
+    check_weights,
+)
 from sklearn_twolayer._checks.parameters import check_real
 from sklearn_twolayer._rows.loadings import standardised_loadings
 from sklearn_twolayer._rows.units import FittedNetwork
@@ -135,7 +139,7 @@ def direction_errors(
         )
     targets = check_targets(y, X.shape[0])
     weights = check_weights(sample_weight, X.shape[0])
-    labels = _check_groups(groups, weights)
+    labels = check_groups(groups, weights)
     network = model._fitted_network()
     if targets.reshape(X.shape[0], -1).shape[1] != network.n_outputs:
         raise ValueError(
@@ -194,38 +198,6 @@ def _no_errors(
         loading_angles=np.zeros(0),
         feature_names=names,
     )
-
-
-def _check_groups(groups: object, weights: np.ndarray) -> np.ndarray | None:
-    """Groups as integers, of which two at least have rows of positive weight."""
-    if groups is None:
-        return None
-    labels = np.asarray(groups)
-    if labels.shape != weights.shape:
-        raise ValueError(
-            f"groups must have a label for each of the {len(weights)} rows of X, got "
-            f"shape {labels.shape}; leave it out if the rows are independent."
-        )
-    missing = np.array([label is None or label != label for label in labels.tolist()])
-    if missing.any():
-        raise ValueError(
-            f"groups must have a label for each row, got none (None or NaN) in "
-            f"{np.count_nonzero(missing)} rows, first in row {missing.argmax()}; give "
-            "rows that belong to no group labels of their own."
-        )
-    try:
-        integers = np.unique(labels, return_inverse=True)[1]
-    except TypeError as error:
-        raise TypeError(
-            "groups must have labels that can be sorted, such as integers or strings, "
-            f"got several types ({error}); convert them to strings."
-        ) from error
-    if len(np.unique(integers[weights > 0])) < 2:
-        raise ValueError(
-            "groups must name two groups at least with rows of positive weight, got "
-            "one; leave it out if the rows are independent."
-        )
-    return integers
 
 
 def _degrees_of_freedom(

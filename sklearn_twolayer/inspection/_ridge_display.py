@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn_twolayer._checks.data import check_targets, check_weights
 from sklearn_twolayer._checks.parameters import check_integer, check_option
 from sklearn_twolayer._export.names import shortened
+from sklearn_twolayer._export.summary import RECURRING, checked_recurrence
 from sklearn_twolayer.inspection._direction_errors import direction_errors
 from sklearn_twolayer.inspection._drawing import (
     COLORS,
@@ -75,6 +76,8 @@ class RidgeFunctionDisplay:
         Whether directions are those of inputs divided by their standard deviations.
     n_features : int, default=None
         Number of features of the estimator, if not all are drawn.
+    recurrence : ndarray of shape (n_features_out,), default=None
+        Share of refits in which each feature recurs.
 
     Attributes
     ----------
@@ -116,6 +119,7 @@ class RidgeFunctionDisplay:
         target_name: str = "y",
         loadings: str = "standardized",
         n_features: int | None = None,
+        recurrence: np.ndarray | None = None,
     ) -> None:
         self.projections = projections
         self.partial_residuals = partial_residuals
@@ -129,6 +133,7 @@ class RidgeFunctionDisplay:
         self.target_name = target_name
         self.loadings = loadings
         self.n_features = n_features
+        self.recurrence = recurrence
 
     @classmethod
     def from_estimator(
@@ -143,6 +148,7 @@ class RidgeFunctionDisplay:
         target: int | str = 0,
         confidence: float | None = None,
         loadings: str = "standardized",
+        stability: object = None,
         subsample: int = 1000,
         random_state: object = None,
         ax: Any = None,
@@ -177,6 +183,9 @@ class RidgeFunctionDisplay:
         loadings : {"standardized", "raw"}, default="standardized"
             Whether directions are those of inputs divided by their standard deviations,
             whose entries can be compared, or those of `features_`, in the units of `X`.
+        stability : DirectionStability, default=None
+            Result of :func:`direction_stability`: titles say in what share of refits
+            features recur. Lines of those in fewer than half are dashed.
         subsample : int, default=1000
             Most rows drawn.
         random_state : int, RandomState instance or None, default=None
@@ -210,7 +219,9 @@ class RidgeFunctionDisplay:
         target, target_name = check_target(target, y, network.n_outputs)
         kind = check_option("loadings", loadings, ["standardized", "raw"])
         subsample = check_integer("subsample", subsample, min_val=1)
-        errors = None
+        recurrence = errors = None
+        if stability is not None:
+            recurrence = checked_recurrence(stability, network.n_features)[chosen]
         if confidence is not None:
             found = direction_errors(
                 estimator, X, y, sample_weight=weights, groups=groups,
@@ -243,6 +254,7 @@ class RidgeFunctionDisplay:
             target_name=target_name,
             loadings=kind,
             n_features=network.n_features,
+            recurrence=recurrence,
         )
         return display.plot(
             ax=ax, max_loadings=max_loadings, scatter_kw=scatter_kw, line_kw=line_kw,
@@ -324,7 +336,10 @@ class RidgeFunctionDisplay:
         )  # fmt: skip
         grid = np.linspace(projection.min(), projection.max(), 201)
         grid = np.sort(np.append(grid, 0.0)) if grid[0] < 0 < grid[-1] else grid
-        style = styled(Line2D, {"color": COLORS[0], "linewidth": 2}, line)
+        share = None if self.recurrence is None else self.recurrence[j]
+        style: dict[str, Any] = {"color": COLORS[0], "linewidth": 2}
+        style["linestyle"] = "--" if share is not None and share < RECURRING else "-"
+        style = styled(Line2D, style, line)
         values = self.amplitudes[j] * np.maximum(grid, 0.0)
         if self.slopes is not None:
             values += self.slopes[j] * grid
@@ -333,7 +348,8 @@ class RidgeFunctionDisplay:
         panel.plot(grid, values, **style)
         total = self.n_features or 0
         of_all = f" of {total}" if total > len(self.feature_indices) else ""
-        title = f"feature {self.feature_indices[j]}{of_all}"
+        recurs = "" if share is None else f", recurs in {share:.0%}"
+        title = f"feature {self.feature_indices[j]}{of_all}{recurs}"
         panel.set_title(title, fontsize="medium")
         panel.spines[["top", "right"]].set_visible(False)
 
