@@ -10,9 +10,11 @@ from sklearn_twolayer.inspection._path_display import TwoLayerPathDisplay
 from sklearn_twolayer.inspection._ridge_display import RidgeFunctionDisplay
 from sklearn_twolayer.inspection._stability import direction_stability
 from sklearn_twolayer.inspection._stability_record import DirectionStability
+from sklearn_twolayer.inspection._subspace_display import ActiveSubspaceDisplay
 
 __all__ = [
     "ActiveSubspace",
+    "ActiveSubspaceDisplay",
     "DirectionErrors",
     "DirectionStability",
     "RidgeFunctionDisplay",

@@ -17,6 +17,9 @@ from sklearn_twolayer.inspection._direction_errors import direction_errors
 from sklearn_twolayer.inspection._drawing import (
     COLORS,
     GREY,
+    LETTER_INCHES,
+    LONGEST_LABEL,
+    draw_loadings,
     panels,
     styled,
 )
@@ -30,14 +33,6 @@ from sklearn_twolayer.inspection._ridge_functions import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-# Most characters of a name beside its bar, so that it stays clear of the next panel
-# (convention).
-LONGEST_LABEL = 18
-# Intervals of loadings are cut off here: those that go beyond say nothing (convention).
-LONGEST_REACH = 1.5
-# About the width of a letter of these names, in inches (convention).
-LETTER_INCHES = 0.07
 
 
 class RidgeFunctionDisplay:
@@ -309,7 +304,12 @@ class RidgeFunctionDisplay:
         kind = "standardised" if self.loadings == "standardized" else "raw"
         for j, (ridge, bars) in enumerate(self.axes_):
             self._draw_ridge(ridge, j, scatter_kw or {}, line_kw or {})
-            self._draw_loadings(bars, j, n_bars, names, bar_kw or {})
+            errors = self.loading_errors
+            own = None if errors is None else errors[:, j]
+            reach = None if errors is None else float(np.abs(errors).max())
+            draw_loadings(
+                bars, self.features[j], own, names, n_bars, reach, bar_kw or {}
+            )
             below = j + n_pairs >= n_features
             ridge.set_xlabel("projection" if below else "")
             bars.set_xlabel(f"loading ({kind})" if below else "")
@@ -351,39 +351,4 @@ class RidgeFunctionDisplay:
         recurs = "" if share is None else f", recurs in {share:.0%}"
         title = f"feature {self.feature_indices[j]}{of_all}{recurs}"
         panel.set_title(title, fontsize="medium")
-        panel.spines[["top", "right"]].set_visible(False)
-
-    def _draw_loadings(
-        self,
-        panel: Axes,
-        j: int,
-        n_bars: int,
-        names: list[str],
-        bar: dict[str, Any],
-    ) -> None:
-        from matplotlib.patches import Rectangle
-
-        direction = self.features[j]
-        largest = np.argsort(-np.abs(direction), kind="stable")[:n_bars][::-1]
-        errors = None
-        if self.loading_errors is not None:
-            low, high = self.loading_errors[:, j, largest]
-            errors = np.stack([direction[largest] - low, high - direction[largest]])
-        colors = [COLORS[0] if value > 0 else COLORS[1] for value in direction[largest]]
-        panel.barh(
-            np.arange(n_bars), direction[largest], xerr=errors,
-            **styled(
-                Rectangle,
-                {"color": colors, "error_kw": {"elinewidth": 1, "capsize": 2}},
-                bar,
-            ),
-        )  # fmt: skip
-        panel.axvline(0.0, color="black", lw=0.8)
-        labels = [names[i] for i in largest]
-        panel.set_yticks(np.arange(n_bars), labels, fontsize="small")
-        reach = 1.1  # of unit directions
-        if self.loading_errors is not None:
-            largest_end = float(np.abs(self.loading_errors).max())
-            reach = max(reach, min(1.05 * largest_end, LONGEST_REACH))
-        panel.set_xlim(-reach, reach)
         panel.spines[["top", "right"]].set_visible(False)

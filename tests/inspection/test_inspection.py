@@ -19,10 +19,12 @@ from sklearn_twolayer import (
 from sklearn_twolayer._fit.report import followed_masses
 from sklearn_twolayer.datasets import make_two_layer_regression
 from sklearn_twolayer.inspection import (
+    ActiveSubspaceDisplay,
     RidgeFunctionDisplay,
     TwoLayerPathDisplay,
     active_subspace,
     direction_errors,
+    direction_stability,
 )
 
 matplotlib.use("Agg")
@@ -322,6 +324,7 @@ def test_displays_are_drawn_in_any_place(data, path_model, kind, layout):
     X, y, model = data
     for draw in (
         lambda ax: RidgeFunctionDisplay.from_estimator(model, X, y, ax=ax),
+        lambda ax: ActiveSubspaceDisplay.from_estimator(model, X, y, ax=ax),
         lambda ax: TwoLayerPathDisplay.from_estimator(path_model, ax=ax),
     ):
         figure = plt.figure(figsize=(14, 7), layout=layout)
@@ -415,6 +418,8 @@ def test_labels_do_not_overlap(n_features, rng):
         lambda model: RidgeFunctionDisplay.from_estimator(model, [[0.0]], [0.0]),
         lambda model: direction_errors(model, [[0.0]], [0.0]),
         lambda model: active_subspace(model, [[0.0]]),
+        lambda model: direction_stability(model, [[0.0]], [0.0]),
+        lambda model: ActiveSubspaceDisplay.from_estimator(model, [[0.0]], [0.0]),
     ],
 )
 def test_other_estimators_are_refused(inspect):
