@@ -4,6 +4,7 @@ from sklearn_twolayer.inspection._active_subspace import (
     ActiveSubspace,
     active_subspace,
 )
+from sklearn_twolayer.inspection._count import DirectionCount, count_directions
 from sklearn_twolayer.inspection._direction_errors import direction_errors
 from sklearn_twolayer.inspection._error_record import DirectionErrors
 from sklearn_twolayer.inspection._path_display import TwoLayerPathDisplay
@@ -15,11 +16,13 @@ from sklearn_twolayer.inspection._subspace_display import ActiveSubspaceDisplay
 __all__ = [
     "ActiveSubspace",
     "ActiveSubspaceDisplay",
+    "DirectionCount",
     "DirectionErrors",
     "DirectionStability",
     "RidgeFunctionDisplay",
     "TwoLayerPathDisplay",
     "active_subspace",
+    "count_directions",
     "direction_errors",
     "direction_stability",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -20,15 +21,26 @@ from sklearn_twolayer.inspection._standardised import Columns, StandardisedNetwo
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """A network with hardly any decay, and the covariance of its coordinates."""
+    """A network with hardly any decay, and the rows that it was fitted to."""
 
     network: FittedNetwork  # of transformed columns, if there is a transform
     standardised: StandardisedNetwork
+    data: Data
     basis: Basis
-    covariance: np.ndarray  # (rank, rank), of coordinates in the basis
-    free: float  # degrees of freedom of Student's distribution
+    residual: np.ndarray  # weighted, in units of the target scale
     scales: np.ndarray  # standard deviations of the inputs in the fit
     names: list[str]
+
+    @cached_property
+    def covariance(self) -> np.ndarray:
+        """Mean products of the errors of the coordinates in the basis."""
+        return mean_squares(self.data, self.basis, self.residual)
+
+    @property
+    def free(self) -> float:
+        """Degrees of freedom of Student's distribution."""
+        roots, groups = self.data.roots, self.data.groups
+        return _degrees_of_freedom(self.residual, roots, groups, self.basis.rank)
 
 
 def estimate_of(
@@ -73,16 +85,14 @@ def estimate_of(
         )
     roots = np.sqrt(weights / weights.max())
     data = Data(X, targets.reshape(len(roots), -1), roots, labels, standardised)
-    basis = Basis.of(data)
-    residual = residuals(data)
     scales = model._input_scales(X)
     assert scales is not None  # Those of X, if the fit has none.
     return Estimate(
         network=network,
         standardised=standardised,
-        basis=basis,
-        covariance=mean_squares(data, basis, residual),
-        free=_degrees_of_freedom(residual, roots, labels, basis.rank),
+        data=data,
+        basis=Basis.of(data),
+        residual=residuals(data),
         scales=scales,
         names=names,
     )

@@ -16,7 +16,7 @@ def input_pvalues(estimate: Estimate) -> np.ndarray:
     """P-values of the hypotheses that the network does not depend on an input."""
     columns = estimate.standardised.columns
     result = np.full(len(columns.seen), np.nan)
-    for j in np.flatnonzero(columns.seen):
+    for j in np.flatnonzero(columns.seen).tolist():
         result[j] = _pvalue(*_restrictions(estimate, j))
     return result
 
