@@ -13,6 +13,7 @@ from sklearn_twolayer.inspection._inputs import model_inputs
 from sklearn_twolayer.inspection._sandwich import (
     Basis,
     Data,
+    jackknife,
     mean_squares,
     residuals,
 )
@@ -35,6 +36,11 @@ class Estimate:
     def covariance(self) -> np.ndarray:
         """Mean products of the errors of the coordinates in the basis."""
         return mean_squares(self.data, self.basis, self.residual)
+
+    @cached_property
+    def linearised_covariance(self) -> np.ndarray:
+        """The same without what the errors do to the derivatives."""
+        return jackknife(self.data, self.basis, self.residual)
 
     @property
     def free(self) -> float:

@@ -166,6 +166,12 @@ def mean_squares(data: Data, basis: Basis, residual: np.ndarray) -> np.ndarray:
     return total + moved + bends(data, basis, total, errors)
 
 
+def jackknife(data: Data, basis: Basis, residual: np.ndarray) -> np.ndarray:
+    """Mean products of the errors of the coordinates where rows are many, (20)."""
+    scores, gradient, _, _ = _scores(data, basis, residual)
+    return scores + np.outer(gradient, gradient)
+
+
 def _scores(
     data: Data, basis: Basis, residual: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
