@@ -23,6 +23,7 @@ from sklearn_twolayer._checks.data import (
     is_dask,
 )
 from sklearn_twolayer._checks.parameters import check_option
+from sklearn_twolayer._export.names import terms_named
 from sklearn_twolayer._export.plain import from_plain, to_plain
 from sklearn_twolayer._export.summary import (
     checked_recurrence,
@@ -154,32 +155,48 @@ class TwoLayerModel(
         Returns
         -------
         X_new : ndarray of shape (n_samples, n_features_out)
-            ``X @ features_.T + feature_intercepts_``, or its ReLU if
-            `feature_output` is "activation"; of transformed columns if the folds chose
-            a transform. A lazy Dask array if `X` is a Dask collection.
+            ``X @ features_.T + feature_intercepts_``; for the `feature_output`
+            "activation" its ReLU; for "terms" the linear part of each target, then each
+            ReLU times the (norm of) its amplitudes. All of transformed columns if the
+            folds chose a transform. A lazy Dask array if `X` is a Dask collection.
 
         Warns
         -----
         NoFeaturesWarning
-            If the fitted model is linear; the result then has no columns.
+            If the fitted model is linear and the result therefore has no columns.
         """
         check_is_fitted(self, FITTED)
         feature_output = self._check_feature_output()
         network = self._fitted_network()
+        method = "terms" if feature_output == "terms" else "project"
         if is_dask(X):
-            projection = self._lazily("project", X, (network.n_features,))
+            result = self._lazily(method, X, (self._n_features_out,))
         else:
-            projection = network.project(check_inputs(self, X, reset=False))
+            result = getattr(network, method)(check_inputs(self, X, reset=False))
         if self._n_features_out == 0:
             warn_caller(
                 "The fitted model is linear: there are no features to project on, "
-                "and the result of transform has no columns. With smaller decays "
-                "(parameter schedule) there may be some.",
+                "and the result of transform has no columns; with "
+                "feature_output='terms' it has the linear part.",
                 NoFeaturesWarning,
             )
-        if feature_output == "activation":
-            projection = np.maximum(projection, 0.0)
-        return projection
+        return np.maximum(result, 0.0) if feature_output == "activation" else result
+
+    def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
+        """Names of the columns of `transform`.
+
+        Parameters
+        ----------
+        input_features : None
+            Ignored.
+
+        Returns
+        -------
+        names : ndarray of str
+            The class with "_linear" and the number of the target, or that of a feature.
+        """
+        names = super().get_feature_names_out(input_features)
+        return terms_named(type(self).__name__.lower(), names, len(self.features_))
 
     def summary(
         self,
@@ -310,8 +327,9 @@ class TwoLayerModel(
 
     @property
     def _n_features_out(self) -> int:
-        """Number of features, which scikit-learn's get_feature_names_out reads."""
-        return len(self.features_)
+        """Columns of `transform`, which scikit-learn's get_feature_names_out reads."""
+        n_linear = self._fitted_network().n_outputs
+        return len(self.features_) + n_linear * (self.feature_output == "terms")
 
     def _raw_rows(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, RawRows]:
         """Validate the data of a fit. Returns the validated inputs and all rows."""
@@ -351,7 +369,7 @@ class TwoLayerModel(
 
     def _check_feature_output(self) -> str:
         return check_option(
-            "feature_output", self.feature_output, ["projection", "activation"]
+            "feature_output", self.feature_output, ["projection", "activation", "terms"]
         )
 
     def _lazily(self, method: str, X: Any, columns: tuple[int, ...]) -> np.ndarray:

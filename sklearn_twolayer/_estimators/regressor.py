@@ -101,8 +101,9 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         Whether to scale the columns of `X` to unit variance for the fit. The decay
         and the masses refer to the scaled columns; all other attributes are in the
         units of `X` and `y`. Give targets a common scale if their units differ.
-    feature_output : {"projection", "activation"}, default="projection"
-        `transform` returns ``X @ features_.T + feature_intercepts_`` or its ReLU.
+    feature_output : {"projection", "activation", "terms"}, default="projection"
+        `transform` returns ``X @ features_.T + feature_intercepts_``, or its ReLU, or
+        the terms of the prediction: the linear part, then ReLUs times amplitudes.
     max_iter : int, default=2000
         Most descent steps ("gd") or about as many evaluations ("newton") in one stage;
         a line search may take a few more. Without a schedule the whole search is one
@@ -155,9 +156,8 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
     ----------
     features_ : ndarray of shape (n_features_out, n_features_in)
         Unit-norm directions in the units of `X`, by decreasing mass, the largest
-        loading of each positive. They are identified if the data are a network of few
-        and rows are many for the noise. Otherwise other fits find others: see
-        :func:`~sklearn_twolayer.inspection.direction_stability`.
+        loading of each positive. Refits find the same if the data are such a network
+        of little noise, see :func:`~sklearn_twolayer.inspection.direction_stability`.
     feature_intercepts_ : ndarray of shape (n_features_out,)
         Hidden biases on the scale of `features_`.
     amplitudes_ : ndarray of shape (n_features_out,) or (n_features_out, n_outputs)

@@ -92,8 +92,9 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         Whether the neurons have biases ``b_j``.
     standardize : bool, default=True
         Whether to scale the columns of `X` to unit variance for the fit.
-    feature_output : {"projection", "activation"}, default="projection"
-        `transform` returns ``X @ features_.T + feature_intercepts_`` or its ReLU.
+    feature_output : {"projection", "activation", "terms"}, default="projection"
+        `transform` returns ``X @ features_.T + feature_intercepts_``, or its ReLU, or
+        the terms of the prediction: the linear part, then ReLUs times amplitudes.
     max_iter : int, default=2000
         Most evaluations in one stage.
     tol : float, default=None
