@@ -11,9 +11,10 @@ two directions of the active subspace, in degrees, "ratio" the second eigenvalue
 the first and the third over the second. Airfoil's frequency and thickness are replaced
 by their logarithms. *teachers*: the angle of the subspace in which the function bends
 (``linear="apart"``) to the span of the truth, and the share of the features found, and
-of features on noise, that recur on halves. *tests*: how often tests at 0.05 reject what is true (size) and what is not (power), and
-what the test of the number of directions and the criterion find. *terms*: 5-fold R2 of
-the estimator, and of a ridge regression on what its `transform` gives.
+of features on noise, that recur on halves. *tests*: how often tests at 0.05 reject what
+is true (size) and what is not (power), and what the test of the number of directions
+and the criterion find. *terms*: 5-fold R2 of the estimator, and of a ridge regression
+on what its `transform` gives.
 """
 
 import argparse

@@ -273,6 +273,28 @@ def test_path_display_shows_cross_validation(data):
     assert len(TwoLayerPathDisplay.from_estimator(regularised).axes_) == 4
 
 
+@pytest.mark.parametrize("kept", ["with decay", "mean of both", "debiased, averaged"])
+def test_path_display_marks_what_cross_validation_kept(data, kept):
+    X, y, _ = data
+    model = RegularizedTwoLayerRegressorCV(lambdas=6, cv=3, random_state=0).fit(X, y)
+    share = {"with decay": 0.0, "mean of both": 0.5}.get(kept, 1.0)
+    model.debiased_share_, model.n_averaged_ = share, 4
+    model.lambda_ = model.lambdas_[1]
+    panel = TwoLayerPathDisplay.from_estimator(model).axes_[-1]
+    labels = panel.get_legend_handles_labels()[1]
+    assert [one for one in labels if "(kept)" in one] == [f"{kept} (kept)"]
+    assert panel.get_xscale() == "log"
+    dotted = [line for line in panel.lines if line.get_linestyle() == ":"]
+    rings = [line for line in panel.lines if line.get_markerfacecolor() == "none"]
+    assert len(dotted) == len(rings) == (share < 1)
+    for mark in rings + dotted:
+        np.testing.assert_allclose(
+            mark.get_xdata()[0], model.lambda_ / model.lambda_max_
+        )
+    if kept == "with decay":
+        np.testing.assert_allclose(rings[0].get_ydata(), model.mse_path_[1].mean())
+
+
 def test_displays_divide_the_place_of_given_axes(data):
     import matplotlib.pyplot as plt
 
