@@ -183,7 +183,7 @@ class TwoLayerModel(
         return np.maximum(result, 0.0) if feature_output == "activation" else result
 
     def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
-        """Names of the columns of `transform`.
+        """Name the columns of `transform`.
 
         Parameters
         ----------

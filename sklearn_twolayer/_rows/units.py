@@ -116,24 +116,25 @@ class FittedNetwork:
             Columns of the linear part, then one for each feature.
         """
         bends = np.maximum(self.project(X), 0.0) * self.feature_sizes()
-        linear = self.without_features().predict(X)
+        none = {
+            name: getattr(self, name)[:0]
+            for name in ("features", "feature_intercepts", "amplitudes")
+        }
+        linear = replace(self, **none).predict(X)
         return np.hstack([linear.reshape(X.shape[0], self.n_outputs), bends])
 
     def feature_sizes(self) -> np.ndarray:
-        """Amplitude of each feature, or their norm if there are several targets."""
+        """Give the amplitude of each feature, or the norm of several.
+
+        Returns
+        -------
+        sizes : ndarray of shape (n_features_out,)
+            Of one target with signs.
+        """
         amplitudes = self.amplitudes.reshape(self.n_features, self.n_outputs)
         if self.n_outputs == 1:
             return amplitudes[:, 0]
         return np.asarray(np.linalg.norm(amplitudes, axis=1))
-
-    def without_features(self) -> FittedNetwork:
-        """The linear part alone."""
-        return replace(
-            self,
-            features=self.features[:0],
-            feature_intercepts=self.feature_intercepts[:0],
-            amplitudes=self.amplitudes[:0],
-        )
 
     def predict(self, X: np.ndarray | sparse.csr_array) -> np.ndarray:
         """Compute the outputs of the network, block by block.

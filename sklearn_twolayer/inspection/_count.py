@@ -101,7 +101,7 @@ def count_directions(
     rejected if one more neuron gains more on the residual of a network with so many
     than on nearly all residuals with random signs. The first number that is not
     rejected is the result. It is larger than the truth with a probability of about
-    `level`, whatever the number, if the data are a network with noise.
+    `level`, whatever the number, if the data are a network with even noise.
 
     Parameters
     ----------
@@ -149,8 +149,8 @@ def count_directions(
     residual with random signs, whose entries were divided by one less the leverage,
     less the same projection: a wild bootstrap [1]_ of a score test. So the size of the
     noise does not matter. If it depends strongly on the inputs, numbers that are right
-    are rejected more often, some two or three times. On the residual itself what a
-    network with one neuron more gains counts, if that is more.
+    are rejected clearly more often. On the residual itself what a network with one
+    neuron more gains counts, if that is more.
 
     Each number is that of a fit with as many neurons at most and a criterion of 0; for
     the number of `features_` it is the estimator itself. If the search has found a
