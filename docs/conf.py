@@ -38,7 +38,7 @@ numpydoc_validation_checks = {
 # Methods that scikit-learn documents.
 autosummary_context = {
     "inherited": [
-        "fit_transform", "get_feature_names_out", "get_metadata_routing", "get_params",
+        "fit_transform", "get_metadata_routing", "get_params",
         "score", "set_callbacks", "set_fit_request", "set_output", "set_params",
         "set_score_request",
     ]

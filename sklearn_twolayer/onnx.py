@@ -130,7 +130,7 @@ def _shape(operator: Operator) -> None:
     kind = DoubleTensorType if isinstance(source, DoubleTensorType) else FloatTensorType
     n_columns = len(np.atleast_1d(model.linear_intercept_))
     if _is_read(operator):
-        n_columns = len(model.features_)
+        n_columns = model._n_features_out
         if n_columns == 0:
             raise ValueError(
                 f"{type(model).__name__} cannot be exported as a step that transforms: "
@@ -157,7 +157,9 @@ def _convert(
     transform = model._fitted_network().column_transform
     if transform is not None:
         X = _transformed(transform, X, dtype, version)
-    if _is_read(operator):
+    if _is_read(operator) and model.feature_output == "terms":
+        result = _terms(model, X, dtype, version)
+    elif _is_read(operator):
         result = _hidden(model, X, dtype, version, model.feature_output)
     else:
         result = _prediction(model, X, dtype, version)
@@ -223,12 +225,37 @@ def _prediction(
     """The nodes of `predict`: the linear part, and the hidden layer if any."""
     from skl2onnx.algebra.onnx_ops import OnnxAdd, OnnxMatMul
 
-    coef: np.ndarray = np.atleast_2d(model.linear_coef_).T.astype(dtype)
-    intercept: np.ndarray = np.atleast_1d(model.linear_intercept_).astype(dtype)
-    outputs = OnnxMatMul(X, coef, op_version=version)
+    outputs = _linear(model, X, dtype, version)
     if len(model.features_):
         hidden = _hidden(model, X, dtype, version, "activation")
         amplitudes = model.amplitudes_.reshape(len(model.features_), -1).astype(dtype)
         own = OnnxMatMul(hidden, amplitudes, op_version=version)
         outputs = OnnxAdd(outputs, own, op_version=version)
+    return outputs
+
+
+def _linear(
+    model: TwoLayerModel, X: OnnxOperator, dtype: type, version: int
+) -> OnnxOperator:
+    """The linear part with its constant, one column for each target."""
+    from skl2onnx.algebra.onnx_ops import OnnxAdd, OnnxMatMul
+
+    coef: np.ndarray = np.atleast_2d(model.linear_coef_).T.astype(dtype)
+    intercept: np.ndarray = np.atleast_1d(model.linear_intercept_).astype(dtype)
+    outputs = OnnxMatMul(X, coef, op_version=version)
     return OnnxAdd(outputs, intercept, op_version=version)
+
+
+def _terms(
+    model: TwoLayerModel, X: OnnxOperator, dtype: type, version: int
+) -> OnnxOperator:
+    """The linear part, then what each feature adds."""
+    from skl2onnx.algebra.onnx_ops import OnnxConcat, OnnxMul
+
+    linear = _linear(model, X, dtype, version)
+    if len(model.features_) == 0:
+        return linear
+    sizes: np.ndarray = model._fitted_network().feature_sizes().astype(dtype)
+    hidden = _hidden(model, X, dtype, version, "activation")
+    own = OnnxMul(hidden, sizes, op_version=version)
+    return OnnxConcat(linear, own, axis=1, op_version=version)

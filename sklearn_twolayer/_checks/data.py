@@ -231,3 +231,35 @@ def _columns_not_numbers(data: object) -> list[object]:
         except (TypeError, ValueError):
             refused.append(column)
     return refused
+
+
+def check_groups(groups: object, weights: np.ndarray) -> np.ndarray | None:
+    """Groups as integers, of which two at least have rows of positive weight."""
+    if groups is None:
+        return None
+    labels = np.asarray(groups)
+    if labels.shape != weights.shape:
+        raise ValueError(
+            f"groups must have a label for each of the {len(weights)} rows of X, got "
+            f"shape {labels.shape}; leave it out if the rows are independent."
+        )
+    missing = np.array([label is None or label != label for label in labels.tolist()])
+    if missing.any():
+        raise ValueError(
+            f"groups must have a label for each row, got none (None or NaN) in "
+            f"{np.count_nonzero(missing)} rows, first in row {missing.argmax()}; give "
+            "rows that belong to no group labels of their own."
+        )
+    try:
+        integers = np.unique(labels, return_inverse=True)[1]
+    except TypeError as error:
+        raise TypeError(
+            "groups must have labels that can be sorted, such as integers or strings, "
+            f"got several types ({error}); convert them to strings."
+        ) from error
+    if len(np.unique(integers[weights > 0])) < 2:
+        raise ValueError(
+            "groups must name two groups at least with rows of positive weight, got "
+            "one; leave it out if the rows are independent."
+        )
+    return integers

@@ -9,8 +9,6 @@ import numpy as np
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
-    MultiOutputMixin,
-    RegressorMixin,
     TransformerMixin,
 )
 from sklearn.utils import Tags
@@ -18,15 +16,18 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_twolayer._checks.data import (
     check_inputs,
-    check_targets,
-    check_weights,
     is_dask,
 )
 from sklearn_twolayer._checks.parameters import check_flag, check_option
+from sklearn_twolayer._export.names import terms_named
 from sklearn_twolayer._export.plain import from_plain, to_plain
-from sklearn_twolayer._export.summary import shares_of_covariance, summarized
+from sklearn_twolayer._export.summary import (
+    checked_recurrence,
+    shares_of_covariance,
+    summarized,
+)
 from sklearn_twolayer._rows.column_transform import ColumnTransform
-from sklearn_twolayer._rows.dask import check_columns, dask_apply, dask_rows
+from sklearn_twolayer._rows.dask import check_columns, dask_apply
 from sklearn_twolayer._rows.loadings import column_moments
 from sklearn_twolayer._rows.ranges import Ranges
 from sklearn_twolayer._rows.units import FittedNetwork, present_names
@@ -36,7 +37,6 @@ from sklearn_twolayer.exceptions import NoFeaturesWarning
 if TYPE_CHECKING:
     import torch
 
-    from sklearn_twolayer._rows.raw import RawRows
 
 # Attributes that predictions need; an estimator that lacks one of them is not fitted.
 FITTED = FittedNetwork.attribute_names()
@@ -45,14 +45,8 @@ EXAMPLES = {"schedule": "GeometricSchedule(stop=0.1)", "cv": "KFold(5)"}
 VERSION_KEY = "_sklearn_twolayer_version"  # of a pickled estimator
 
 
-class TwoLayerModel(
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    RegressorMixin,
-    MultiOutputMixin,
-    BaseEstimator,
-):
-    """A regressor and transformer with a two-layer network; subclasses define `fit`."""
+class TwoLayerModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """A transformer with a two-layer network; subclasses define `fit` and `predict`."""
 
     # Where the HTML representation of scikit-learn links to.
     _doc_link_module = "sklearn_twolayer"
@@ -119,27 +113,6 @@ class TwoLayerModel(
         super().set_params(**params)
         return self
 
-    def predict(self, X: Any) -> np.ndarray:
-        """Predict targets.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, Dask collection} of shape \
-                (n_samples, n_features)
-            Inputs.
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            Predicted targets; a lazy Dask array if `X` is a Dask collection.
-        """
-        check_is_fitted(self, FITTED)
-        network = self._fitted_network()
-        if is_dask(X):
-            columns = np.shape(network.linear_intercept)
-            return self._lazily(network, "predict", X, columns)
-        return network.predict(check_inputs(self, X, reset=False))
-
     def transform(self, X: Any) -> np.ndarray:
         """Project inputs on the features.
 
@@ -152,32 +125,32 @@ class TwoLayerModel(
         Returns
         -------
         X_new : ndarray of shape (n_samples, n_features_out)
-            ``X @ features_.T + feature_intercepts_``, or its ReLU if
-            `feature_output` is "activation"; of transformed columns if the folds chose
-            a transform. A lazy Dask array if `X` is a Dask collection.
+            ``X @ features_.T + feature_intercepts_``; for the `feature_output`
+            "activation" its ReLU; for "terms" the linear part of each target, then each
+            ReLU times the (norm of) its amplitudes. All of transformed columns if the
+            folds chose a transform. A lazy Dask array if `X` is a Dask collection.
 
         Warns
         -----
         NoFeaturesWarning
-            If the fitted model is linear; the result then has no columns.
+            If the fitted model is linear and the result therefore has no columns.
         """
         check_is_fitted(self, FITTED)
         feature_output = self._check_feature_output()
         network = self._fitted_network()
+        method = "terms" if feature_output == "terms" else "project"
         if is_dask(X):
-            projection = self._lazily(network, "project", X, (network.n_features,))
+            result = self._lazily(network, method, X, (self._n_features_out,))
         else:
-            projection = network.project(check_inputs(self, X, reset=False))
+            result = getattr(network, method)(check_inputs(self, X, reset=False))
         if self._n_features_out == 0:
             warn_caller(
                 "The fitted model is linear: there are no features to project on, "
-                "and the result of transform has no columns. With smaller decays "
-                "(parameter schedule) there may be some.",
+                "and the result of transform has no columns; with "
+                "feature_output='terms' it has the linear part.",
                 NoFeaturesWarning,
             )
-        if feature_output == "activation":
-            projection = np.maximum(projection, 0.0)
-        return projection
+        return np.maximum(result, 0.0) if feature_output == "activation" else result
 
     def extrapolation(self, X: Any, *, per_projection: bool = False) -> np.ndarray:
         """Tell how far rows are outside of what the fit has seen.
@@ -211,7 +184,29 @@ class TwoLayerModel(
         checked = check_inputs(self, X, reset=False)
         return ranges.distances(checked) if every else ranges.largest(checked)
 
-    def summary(self, X: object = None, *, loadings: str = "standardized") -> str:
+    def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
+        """Name the columns of `transform`.
+
+        Parameters
+        ----------
+        input_features : None
+            Ignored.
+
+        Returns
+        -------
+        names : ndarray of str
+            The class with "_linear" and the number of the target, or that of a feature.
+        """
+        names = super().get_feature_names_out(input_features)
+        return terms_named(type(self).__name__.lower(), names, len(self.features_))
+
+    def summary(
+        self,
+        X: object = None,
+        *,
+        loadings: str = "standardized",
+        stability: object = None,
+    ) -> str:
         """Describe the fit in words and numbers, with one line for each feature.
 
         Parameters
@@ -227,6 +222,10 @@ class TwoLayerModel(
             which can be compared, or those of `features_`, which in the units of `X`
             are large for columns of small numbers. Either kind has unit length, and the
             largest is positive. Amplitudes are those on projections by these loadings.
+        stability : DirectionStability, default=None
+            Result of :func:`~sklearn_twolayer.inspection.direction_stability` for this
+            estimator. The text then has the share of refits in which each feature
+            recurs, and marks those that recur in fewer than half.
 
         Returns
         -------
@@ -263,8 +262,13 @@ class TwoLayerModel(
         if transform is not None:
             facts["transformed"] = f"{transform.n_changed} of the inputs"
         scales = None if kind == "raw" else self._input_scales(checked)
-        names = self._input_names()
-        return summarized(type(self).__name__, network, names, facts, shares, scales)
+        recurrence = None
+        if stability is not None:
+            recurrence = checked_recurrence(stability, network.n_features)
+        return summarized(
+            type(self).__name__, network, self._input_names(), facts, shares, scales,
+            recurrence,
+        )  # fmt: skip
 
     def to_torch(self) -> torch.nn.Module:
         """Return an equivalent torch module.
@@ -325,19 +329,9 @@ class TwoLayerModel(
 
     @property
     def _n_features_out(self) -> int:
-        """Number of features, which scikit-learn's get_feature_names_out reads."""
-        return len(self.features_)
-
-    def _raw_rows(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, RawRows]:
-        """Validate the data of a fit. Returns the validated inputs and all rows."""
-        from sklearn_twolayer._rows.raw import RawRows
-
-        if is_dask(X):
-            return X, dask_rows(self, X, y, sample_weight)
-        checked = check_inputs(self, X, y)
-        targets = check_targets(y, checked.shape[0])
-        weights = check_weights(sample_weight, checked.shape[0])
-        return checked, RawRows.local(checked, targets, weights)
+        """Columns of `transform`, which scikit-learn's get_feature_names_out reads."""
+        n_linear = self._fitted_network().n_outputs
+        return len(self.features_) + n_linear * (self.feature_output == "terms")
 
     @property
     def _keeps_decay(self) -> bool:
@@ -366,7 +360,7 @@ class TwoLayerModel(
 
     def _check_feature_output(self) -> str:
         return check_option(
-            "feature_output", self.feature_output, ["projection", "activation"]
+            "feature_output", self.feature_output, ["projection", "activation", "terms"]
         )
 
     def _lazily(

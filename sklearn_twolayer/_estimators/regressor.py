@@ -16,7 +16,6 @@ from sklearn_twolayer._checks.parameters import (
     check_max_features,
 )
 from sklearn_twolayer._checks.state import unchanged_on_error
-from sklearn_twolayer._estimators.base import TwoLayerModel
 from sklearn_twolayer._estimators.callbacks import followed
 from sklearn_twolayer._fit.report import (
     USELESS_START,
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
 PATH_PARAMETERS = tuple(inspect.signature(check_path_options).parameters)
 
 
-class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
+class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
     """Two-layer network that recovers the directions the data depend on.
 
     Fits::
@@ -105,8 +104,9 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
         Whether to scale the columns of `X` to unit variance for the fit. The decay
         and the masses refer to the scaled columns; all other attributes are in the
         units of `X` and `y`. Give targets a common scale if their units differ.
-    feature_output : {"projection", "activation"}, default="projection"
-        `transform` returns ``X @ features_.T + feature_intercepts_`` or its ReLU.
+    feature_output : {"projection", "activation", "terms"}, default="projection"
+        `transform` returns ``X @ features_.T + feature_intercepts_``, or its ReLU, or
+        the terms of the prediction: the linear part, then ReLUs times amplitudes.
     max_iter : int, default=2000
         Most descent steps ("gd") or about as many evaluations ("newton") in one stage;
         a line search may take a few more. Without a schedule the whole search is one
@@ -161,8 +161,9 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
     Attributes
     ----------
     features_ : ndarray of shape (n_features_out, n_features_in)
-        Unit-norm directions in the units of `X`, by decreasing mass. A direction and
-        its opposite are one: the largest loading of each is positive.
+        Unit-norm directions in the units of `X`, by decreasing mass, the largest
+        loading of each positive. Refits find the same if the data are such a network
+        of little noise, see :func:`~sklearn_twolayer.inspection.direction_stability`.
     feature_intercepts_ : ndarray of shape (n_features_out,)
         Hidden biases on the scale of `features_`.
     amplitudes_ : ndarray of shape (n_features_out,) or (n_features_out, n_outputs)
@@ -216,7 +217,6 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
     --------
     RegularizedTwoLayerRegressorCV : The decay chosen by cross-validation.
     two_layer_path : The networks of all stages.
-    sklearn.neural_network.MLPRegressor : Networks trained at a fixed decay.
 
     Notes
     -----
@@ -243,8 +243,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
     >>> from sklearn_twolayer.datasets import make_two_layer_regression
     >>> from sklearn_twolayer.metrics import match_directions
     >>> X, y, teacher = make_two_layer_regression(
-    ...     n_samples=500, n_features=5, n_directions=2, return_teacher=True,
-    ...     random_state=0)
+    ...     500, 5, n_directions=2, return_teacher=True, random_state=0)
     >>> model = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
     >>> match = match_directions(model.features_, teacher.directions)
     >>> bool(match.angles.max() < 1e-6)

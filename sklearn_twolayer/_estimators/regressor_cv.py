@@ -36,7 +36,7 @@ from sklearn_twolayer._cross_validation.folds import (
 )
 from sklearn_twolayer._cross_validation.refit import fit_choice
 from sklearn_twolayer._cross_validation.transforms import chosen_transform
-from sklearn_twolayer._estimators.base import TwoLayerModel
+from sklearn_twolayer._estimators.regressor_base import TwoLayerRegressor
 from sklearn_twolayer._fit.report import (
     fit_attributes,
     progress_line,
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from sklearn_twolayer._options.path_options import PathOptions
 
 
-class RegularizedTwoLayerRegressorCV(TwoLayerModel):
+class RegularizedTwoLayerRegressorCV(TwoLayerRegressor):
     """Two-layer network whose weight decay is chosen by cross-validation.
 
     The model and the objective are those of :class:`RegularizedTwoLayerRegressor`::
@@ -94,8 +94,9 @@ class RegularizedTwoLayerRegressorCV(TwoLayerModel):
         Whether the neurons have biases ``b_j``.
     standardize : bool, default=True
         Whether to scale the columns of `X` to unit variance for the fit.
-    feature_output : {"projection", "activation"}, default="projection"
-        `transform` returns ``X @ features_.T + feature_intercepts_`` or its ReLU.
+    feature_output : {"projection", "activation", "terms"}, default="projection"
+        `transform` returns ``X @ features_.T + feature_intercepts_``, or its ReLU, or
+        the terms of the prediction: the linear part, then ReLUs times amplitudes.
     max_iter : int, default=2000
         Most evaluations in one stage.
     tol : float, default=None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
+
 
 def shortened(names: Sequence[object], length: int) -> list[str]:
     """The names in at most ``length`` characters, different where the names are.
@@ -26,3 +28,10 @@ def shortened(names: Sequence[object], length: int) -> list[str]:
         count = Counter(short)
         changes = [is_long[j] and count[name] > 1 for j, name in enumerate(short)]
     return short
+
+
+def terms_named(prefix: str, names: Sequence[str], n_features: int) -> np.ndarray:
+    """Names of columns of which the last are features: the others are linear parts."""
+    n_linear = len(names) - n_features
+    linear = [f"{prefix}_linear{k}" for k in range(n_linear)]
+    return np.array([*linear, *names[:n_features]], dtype=object)

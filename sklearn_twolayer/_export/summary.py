@@ -18,6 +18,8 @@ LONGEST_NAME = 24
 # Features whose directions are no further apart, in radians, are shown together
 # (convention: what refits on other rows of real tables tell apart is rarely less).
 NEARLY_SAME = 0.2
+# Features that recur in a smaller share of refits are marked (convention).
+RECURRING = 0.5
 
 
 def shares_of_covariance(
@@ -58,11 +60,13 @@ def summarized(
     facts: dict[str, str],
     shares: np.ndarray | None,
     scales: np.ndarray | None,
+    recurrence: np.ndarray | None,
 ) -> str:
     """Text with lines about the fit, then one line for each feature.
 
     ``scales`` are the standard deviations of the inputs, by which loadings are
-    multiplied; None leaves them in the units of the inputs.
+    multiplied; None leaves them in the units of the inputs. ``recurrence`` is the share
+    of refits that have each feature.
     """
     if shares is not None:
         facts = {**facts, "linear part": f"a share of {shares[0]:.1%}"}
@@ -74,7 +78,12 @@ def summarized(
     kind = (
         "raw, in the units of the inputs" if scales is None else "standardised inputs"
     )
-    lines += ["", f"{'feature':>7}{'amplitude':>11}{share}  largest loadings ({kind})"]
+    recurs = [""] * network.n_features
+    header = f"{'feature':>7}{'amplitude':>11}{share}"
+    if recurrence is not None:
+        recurs = [f"{text:>9}" for text in marked_recurrence(recurrence)]
+        header += f"{'recurs':>8} "
+    lines += ["", f"{header}  largest loadings ({kind})"]
     short = shortened(names, LONGEST_NAME)
     unit = np.ones(network.features.shape[1]) if scales is None else scales
     loadings, lengths = standardised_loadings(network.features, unit)
@@ -85,12 +94,35 @@ def summarized(
     for j in np.argsort(first, kind="stable"):
         label = f"{j}" if first[j] == j else f"~{j}"
         share = "" if shares is None else f"{shares[j + 1]:8.1%}"
-        lines.append(
-            f"{label:>7}{sizes[j]:11.4g}{share}  {_largest(loadings[j], short)}"
-        )
+        begin = f"{label:>7}{sizes[j]:11.4g}{share}{recurs[j]}"
+        lines.append(f"{begin}  {_largest(loadings[j], short)}")
+    notes = []
     if len(np.unique(first)) < len(first):
-        lines += ["", f"~ within {NEARLY_SAME} rad of the last feature without a mark"]
-    return "\n".join(lines)
+        notes.append(f"~ within {NEARLY_SAME} rad of the last feature without a mark")
+    if recurrence is not None and recurrence.min() < RECURRING:
+        notes.append(f"? in fewer than {RECURRING:.0%} of refits")
+    return "\n".join([*lines, *([""] if notes else []), *notes])
+
+
+def marked_recurrence(shares: np.ndarray) -> list[str]:
+    """The shares of refits in words, rare ones with a mark."""
+    return [f"{share:.0%}{'?' if share < RECURRING else ' '}" for share in shares]
+
+
+def checked_recurrence(stability: object, n_features: int) -> np.ndarray:
+    """How often each feature recurs, of a record of as many features."""
+    recurrence = getattr(stability, "recurrence", None)
+    if not isinstance(recurrence, np.ndarray):
+        raise TypeError(
+            "stability must be the result of inspection.direction_stability, got "
+            f"{type(stability).__name__}."
+        )
+    if len(recurrence) != n_features:
+        raise ValueError(
+            f"stability must be that of this estimator, which has {n_features} "
+            f"features, got one of {len(recurrence)}; call direction_stability with it."
+        )
+    return recurrence
 
 
 def _largest(loadings: np.ndarray, names: Sequence[str]) -> str:

@@ -98,6 +98,44 @@ class FittedNetwork:
             projection += self.feature_intercepts
         return projection
 
+    def terms(self, X: np.ndarray | sparse.csr_array) -> np.ndarray:
+        """Compute the linear part of each target, then what each feature adds.
+
+        Of one target the columns add up to the prediction. Of several, a feature's
+        column is what it adds to the length of the predictions: its activation times
+        the norm of its amplitudes.
+
+        Parameters
+        ----------
+        X : {ndarray, sparse array} of shape (n_samples, n_features_in)
+            Inputs.
+
+        Returns
+        -------
+        terms : ndarray of shape (n_samples, n_outputs + n_features_out)
+            Columns of the linear part, then one for each feature.
+        """
+        bends = np.maximum(self.project(X), 0.0) * self.feature_sizes()
+        none = {
+            name: getattr(self, name)[:0]
+            for name in ("features", "feature_intercepts", "amplitudes")
+        }
+        linear = replace(self, **none).predict(X)
+        return np.hstack([linear.reshape(X.shape[0], self.n_outputs), bends])
+
+    def feature_sizes(self) -> np.ndarray:
+        """Give the amplitude of each feature, or the norm of several.
+
+        Returns
+        -------
+        sizes : ndarray of shape (n_features_out,)
+            Of one target with signs.
+        """
+        amplitudes = self.amplitudes.reshape(self.n_features, self.n_outputs)
+        if self.n_outputs == 1:
+            return amplitudes[:, 0]
+        return np.asarray(np.linalg.norm(amplitudes, axis=1))
+
     def predict(self, X: np.ndarray | sparse.csr_array) -> np.ndarray:
         """Compute the outputs of the network, block by block.
 

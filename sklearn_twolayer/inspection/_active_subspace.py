@@ -218,7 +218,9 @@ def active_subspace(
     if n_directions is None:
         effective = weights.sum() ** 2 / np.sum(weights**2)
         edge = _noise(model) / effective * _edge(len(active), len(names))
-        n_directions = int(np.sum(values > max(edge, EIGENVALUE_SHARE * values[0])))
+        unit = np.spacing(np.abs(network.predict(inputs)).max())  # rounding of outputs
+        edge = max(edge, EIGENVALUE_SHARE * values[0], unit**2)
+        n_directions = int(np.sum(values > edge))
     return ActiveSubspace(
         directions=directions[:n_directions],
         eigenvalues=values,

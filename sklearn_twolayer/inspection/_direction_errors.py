@@ -5,19 +5,11 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import f, t
 
-from sklearn_twolayer._checks.data import check_targets, check_weights
 from sklearn_twolayer._checks.parameters import check_real
 from sklearn_twolayer._rows.loadings import standardised_loadings
-from sklearn_twolayer._rows.units import FittedNetwork
 from sklearn_twolayer.inspection._error_record import DirectionErrors, interval_around
-from sklearn_twolayer.inspection._inputs import model_inputs
-from sklearn_twolayer.inspection._sandwich import (
-    Basis,
-    Data,
-    mean_squares,
-    residuals,
-)
-from sklearn_twolayer.inspection._standardised import Columns, StandardisedNetwork
+from sklearn_twolayer.inspection._estimate import Estimate, estimate_of
+from sklearn_twolayer.inspection._wald import input_pvalues
 
 
 def direction_errors(
@@ -63,7 +55,8 @@ def direction_errors(
     errors : DirectionErrors
         Standard errors and intervals, in the units of `features_`,
         `feature_intercepts_` and `amplitudes_`, and those of the loadings of
-        standardised inputs, which ``print`` and `to_frame` show.
+        standardised inputs, which ``print`` and `to_frame` show. Tests of whether
+        each direction, and the network as a whole, uses each input.
 
     Raises
     ------
@@ -87,6 +80,11 @@ def direction_errors(
     number of parameters. The cone of `angles` uses the distribution of a sum of
     squares of correlated normal errors, approximated by a scaled F distribution with
     the same mean and variance [4]_.
+
+    The tests are Wald's: `loading_pvalues` of a single loading by Student's
+    distribution, `input_pvalues` of all loadings of an input and its coefficients in
+    the linear part at once, by an F distribution. With many inputs some are small by
+    chance: :func:`scipy.stats.false_discovery_control` allows for that.
 
     Everything here is conditional on the number of neurons, which the data chose too:
     after a selection that went wrong, the intervals mean little. They also assume that
@@ -116,147 +114,22 @@ def direction_errors(
     >>> errors.features.shape, bool(errors.angles.max() < 0.3)
     ((2, 4), True)
     >>> errors.to_frame().columns.tolist()
-    ['feature', 'input', 'loading', 'error', 'lower', 'upper', 'z']
+    ['feature', 'input', 'loading', 'error', 'lower', 'upper', 'z', 'p']
+    >>> bool(errors.input_pvalues.max() < 0.05)  # all inputs matter
+    True
     """
     confidence = check_real(
         "confidence", confidence, min_val=0.0, max_val=1.0, include_boundaries="neither"
     )
-    model, X, names = model_inputs(estimator, X)
-    if model._keeps_decay or getattr(model, "n_averaged_", 1) > 1:
-        raise ValueError(
-            "estimator was fitted with a decay, which biases the directions, or is a "
-            "mean of networks: fit RegularizedTwoLayerRegressor with schedule=None or "
-            "debias=True for standard errors."
-        )
-    if model.linear_decay_ > 0.0:
-        raise ValueError(
-            "estimator was fitted with a decay of its linear part, which biases it: "
-            "fit with linear_decay=0.0, or more rows, for standard errors."
-        )
-    targets = check_targets(y, X.shape[0])
-    weights = check_weights(sample_weight, X.shape[0])
-    labels = _check_groups(groups, weights)
-    network = model._fitted_network()
-    if targets.reshape(X.shape[0], -1).shape[1] != network.n_outputs:
-        raise ValueError(
-            f"y must have the {network.n_outputs} targets that estimator was fitted "
-            f"on, got shape {targets.shape}; pass the y of the fit."
-        )
-    if network.n_features == 0:
-        return _no_errors(network, confidence, names)
-    network, X = network.on_transformed(X)
-    columns = Columns.of(X, weights, hidden_bias=model.hidden_bias)
-    standardised = StandardisedNetwork.of(
-        network, columns, hidden_bias=model.hidden_bias
-    )
-    n_rows = np.count_nonzero(weights)
-    size = float(standardised.n_linear)
-    size += network.n_features * standardised.neuron_size / network.n_outputs
-    if n_rows <= size:
-        raise ValueError(
-            f"X has {n_rows} rows of positive weight, too few for the {size:g} "
-            "parameters that the network has for each target; standard errors need "
-            "more rows than parameters: pass more rows, or fit fewer features with a "
-            "larger criterion."
-        )
-    roots = np.sqrt(weights / weights.max())
-    data = Data(X, targets.reshape(len(roots), -1), roots, labels, standardised)
-    basis = Basis.of(data)
-    residual = residuals(data)
-    errors = mean_squares(data, basis, residual)
-    free = _degrees_of_freedom(residual, roots, labels, basis.rank)
-    scales = model._input_scales(X)
-    assert scales is not None  # Those of X, if the fit has none.
-    return _in_units(
-        network, standardised, basis, errors, confidence, free, scales, names
-    )
+    estimate = estimate_of(estimator, X, y, sample_weight=sample_weight, groups=groups)
+    return _in_units(estimate, confidence)
 
 
-def _no_errors(
-    network: FittedNetwork, confidence: float, names: list[str]
-) -> DirectionErrors:
-    """Empty arrays, of a network without features."""
-    empty = interval_around(network.features, network.features)
-    return DirectionErrors(
-        features=network.features.copy(),
-        feature_intercepts=network.feature_intercepts.copy(),
-        amplitudes=network.amplitudes.copy(),
-        features_interval=empty,
-        feature_intercepts_interval=interval_around(
-            network.feature_intercepts, network.feature_intercepts
-        ),
-        amplitudes_interval=interval_around(network.amplitudes, network.amplitudes),
-        angles=np.zeros(0),
-        confidence=confidence,
-        loadings=network.features.copy(),
-        loading_errors=network.features.copy(),
-        loadings_interval=empty,
-        loading_angles=np.zeros(0),
-        feature_names=names,
-    )
-
-
-def _check_groups(groups: object, weights: np.ndarray) -> np.ndarray | None:
-    """Groups as integers, of which two at least have rows of positive weight."""
-    if groups is None:
-        return None
-    labels = np.asarray(groups)
-    if labels.shape != weights.shape:
-        raise ValueError(
-            f"groups must have a label for each of the {len(weights)} rows of X, got "
-            f"shape {labels.shape}; leave it out if the rows are independent."
-        )
-    missing = np.array([label is None or label != label for label in labels.tolist()])
-    if missing.any():
-        raise ValueError(
-            f"groups must have a label for each row, got none (None or NaN) in "
-            f"{np.count_nonzero(missing)} rows, first in row {missing.argmax()}; give "
-            "rows that belong to no group labels of their own."
-        )
-    try:
-        integers = np.unique(labels, return_inverse=True)[1]
-    except TypeError as error:
-        raise TypeError(
-            "groups must have labels that can be sorted, such as integers or strings, "
-            f"got several types ({error}); convert them to strings."
-        ) from error
-    if len(np.unique(integers[weights > 0])) < 2:
-        raise ValueError(
-            "groups must name two groups at least with rows of positive weight, got "
-            "one; leave it out if the rows are independent."
-        )
-    return integers
-
-
-def _degrees_of_freedom(
-    residual: np.ndarray, roots: np.ndarray, groups: np.ndarray | None, rank: int
-) -> float:
-    """Degrees of freedom of Student's distribution: of groups, or of rows by (16).
-
-    The rows are counted by their noise, less the parameters of one output.
-    """
-    if groups is not None:
-        return len(np.unique(groups[roots > 0])) - 1.0
-    n_rows = np.count_nonzero(roots)
-    largest = np.abs(residual).max() or 1.0
-    squares = np.sum((residual / largest) ** 2, axis=1)
-    crowded = roots**2 @ squares / np.sum(roots**2)
-    if crowded > 0:
-        n_rows = min(n_rows, squares.sum() / crowded)
-    return max(n_rows - rank / residual.shape[1], 1.0)
-
-
-def _in_units(
-    network: FittedNetwork,
-    standardised: StandardisedNetwork,
-    basis: Basis,
-    covariance: np.ndarray,
-    confidence: float,
-    free: float,
-    scales: np.ndarray,
-    names: list[str],
-) -> DirectionErrors:
+def _in_units(estimate: Estimate, confidence: float) -> DirectionErrors:
     """Standard errors and intervals in the units of the data, and of loadings."""
+    network, standardised = estimate.network, estimate.standardised
+    basis, covariance, free = estimate.basis, estimate.covariance, estimate.free
+    scales = estimate.scales
     origin, size = standardised.columns.origin, standardised.columns.size
     n_turned = standardised.directions.shape[1] - 1
     amplitudes = np.zeros_like(standardised.amplitudes)
@@ -280,7 +153,7 @@ def _in_units(
         loading_errors[j] = _deviations(turned_loadings, covariance)
         loading_angles[j] = _radius(turned_loadings, covariance, confidence, free)
         # What stretches the direction to a unit vector is taken from the amplitude.
-        effects = basis.amplitude_maps(j)
+        effects = basis.linear_maps(j)
         effects += standardised.amplitudes[j, :, np.newaxis] * stretched
         effects *= standardised.target_scale / length
         amplitudes[j] = _deviations(effects, covariance)
@@ -305,8 +178,16 @@ def _in_units(
         loading_errors=loading_errors,
         loadings_interval=interval_around(loadings, reach * loading_errors),
         loading_angles=loading_angles,
-        feature_names=names,
+        loading_pvalues=_pvalues(loadings, loading_errors, free),
+        input_pvalues=input_pvalues(estimate),
+        feature_names=estimate.names,
     )
+
+
+def _pvalues(values: np.ndarray, errors: np.ndarray, free: float) -> np.ndarray:
+    """Of the hypotheses that the values are zero; NaN for what cannot vary."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(2.0 * t.sf(np.abs(values) / errors, free))
 
 
 def _beside(direction: np.ndarray) -> np.ndarray:

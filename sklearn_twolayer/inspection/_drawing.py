@@ -8,12 +8,20 @@ import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
 # The colours of Okabe and Ito, which colour-blind people can tell apart, and grey for
 # the background (convention).
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 GREY = "#999999"
+# Most characters of a name beside its bar, so that it stays clear of the next panel
+# (convention).
+LONGEST_LABEL = 18
+# Intervals of loadings are cut off here: those that go beyond say nothing (convention).
+LONGEST_REACH = 1.5
+# About the width of a letter of these names, in inches (convention).
+LETTER_INCHES = 0.07
 
 
 def panels(
@@ -112,3 +120,37 @@ def standard_error(values: np.ndarray) -> np.ndarray:
         return np.zeros(len(values))
     errors: np.ndarray = values.std(axis=1, ddof=1) / np.sqrt(n_folds)
     return errors
+
+
+def draw_loadings(
+    panel: Axes,
+    direction: np.ndarray,
+    interval: np.ndarray | None,
+    names: list[str],
+    n_bars: int,
+    reach: float | None,
+    bar: dict[str, Any],
+) -> None:
+    """Bars for the largest entries of a unit direction, the largest on top.
+
+    ``interval`` holds lower and upper ends for each entry, ``reach`` the largest
+    absolute value of all that are drawn side by side, which their axis has to show.
+    """
+    from matplotlib.patches import Rectangle
+
+    largest = np.argsort(-np.abs(direction), kind="stable")[:n_bars][::-1]
+    values, errors = direction[largest], None
+    if interval is not None:
+        low, high = interval[:, largest]
+        errors = np.stack([values - low, high - values])
+    colors = [COLORS[0] if value > 0 else COLORS[1] for value in values]
+    defaults = {"color": colors, "error_kw": {"elinewidth": 1, "capsize": 2}}
+    panel.barh(
+        np.arange(n_bars), values, xerr=errors, **styled(Rectangle, defaults, bar)
+    )
+    panel.axvline(0.0, color="black", lw=0.8)
+    labels = [names[i] for i in largest]
+    panel.set_yticks(np.arange(n_bars), labels, fontsize="small")
+    limit = max(1.1, min(1.05 * (reach or 0.0), LONGEST_REACH))  # of unit directions
+    panel.set_xlim(-limit, limit)
+    panel.spines[["top", "right"]].set_visible(False)

@@ -45,6 +45,12 @@ class DirectionErrors:
         Lower and upper ends of their confidence intervals.
     loading_angles : ndarray of shape (n_features_out,)
         As `angles`, of the loadings.
+    loading_pvalues : ndarray of shape (n_features_out, n_features_in)
+        P-values of tests that a direction does not use an input, its loading is zero;
+        NaN for constant inputs.
+    input_pvalues : ndarray of shape (n_features_in,)
+        P-values of tests that no direction uses an input, nor does the linear part;
+        NaN for constant inputs.
     feature_names : list of str
         Names of the inputs.
     """
@@ -61,6 +67,8 @@ class DirectionErrors:
     loading_errors: np.ndarray
     loadings_interval: np.ndarray
     loading_angles: np.ndarray
+    loading_pvalues: np.ndarray
+    input_pvalues: np.ndarray
     feature_names: list[str]
 
     def to_frame(self, *, loadings: str = "standardized") -> pd.DataFrame:
@@ -77,7 +85,8 @@ class DirectionErrors:
         frame : pandas DataFrame
             Columns "feature", the row of `features_`; "input", its name; "loading";
             "error", its standard error; "lower" and "upper", its confidence interval;
-            and "z", the loading divided by its error.
+            "z", the loading divided by its error; and "p", the p-value of a loading of
+            zero.
 
         Raises
         ------
@@ -99,6 +108,7 @@ class DirectionErrors:
                 "lower": interval[0].ravel(),
                 "upper": interval[1].ravel(),
                 "z": z.ravel(),
+                "p": self.loading_pvalues.ravel(),
             }
         )
 

@@ -52,6 +52,10 @@ class TwoLayerPathDisplay:
         Numbers of features of what cross-validation compares, and of the model kept:
         `path` of shape (n_lambdas, n_folds), `debiased` and `averaged` of shape
         (n_folds,), and `kept`. If given, a panel shows the error against them.
+    kept : {"with decay", "mean of both", "debiased", "debiased, averaged"}, \
+            default=None
+        Which of these errors is that of the network kept. It is marked in the legend,
+        and on a curve by a ring.
 
     Attributes
     ----------
@@ -95,6 +99,7 @@ class TwoLayerPathDisplay:
         debiased_mse: np.ndarray | None = None,
         averaged_mse: np.ndarray | None = None,
         sizes: Sizes | None = None,
+        kept: str | None = None,
     ) -> None:
         self.lambdas = lambdas
         self.masses = masses
@@ -107,6 +112,7 @@ class TwoLayerPathDisplay:
         self.debiased_mse = debiased_mse
         self.averaged_mse = averaged_mse
         self.sizes = sizes
+        self.kept = kept
 
     @classmethod
     def from_estimator(
@@ -148,6 +154,7 @@ class TwoLayerPathDisplay:
                 "debiased_mse": estimator.debiased_mse_,
                 "averaged_mse": estimator.averaged_mse_,
                 "sizes": Sizes.of(estimator),
+                "kept": _kept_curve(estimator),
             }
         display = cls(
             lambdas=history["lambda_"] / largest,
@@ -206,17 +213,22 @@ class TwoLayerPathDisplay:
             compared = np.isfinite(self.mse_path).all(axis=1)
             shown = np.concatenate([shown, self.cv_lambdas[compared]])
         shown = shown[shown > 0]
+        # The decay of a debiased network is where its search began, not a choice.
+        has_choice = self.kept in (None, "with decay", "mean of both")
         for panel in of_decays:
             if len(shown):
                 _scale_decays(panel, shown.min(), shown.max())
-                panel.axvline(max(self.lambda_, shown.min()), color=GREY, ls=":", lw=1)
+                if has_choice:
+                    place = max(self.lambda_, shown.min())
+                    panel.axvline(place, color=GREY, ls=":", lw=1)
         for panel in self.axes_:
             panel.spines[["top", "right"]].set_visible(False)
         for panel in of_decays:
             if np.size(ax) == 1 and panel is not of_decays[-1]:  # one above the other
                 panel.tick_params(axis="x", which="both", labelbottom=False)
             else:
-                panel.set_xlabel(r"decay $\lambda / \lambda_{\max}$ (dotted: kept)")
+                note = " (dotted: kept)" if has_choice else ""
+                panel.set_xlabel(r"decay $\lambda / \lambda_{\max}$" + note)
         self.figure_.align_ylabels(list(self.axes_))
         return self
 
@@ -278,9 +290,16 @@ class TwoLayerPathDisplay:
             if not compared.any():
                 continue
             values = path[compared]
+            if label == self.kept:
+                nearest = np.abs(lambdas[compared] - self.lambda_).argmin()
+                panel.plot(
+                    lambdas[compared][nearest], values[nearest].mean(), marker="o",
+                    ms=10, mfc="none", mec="black", ls="",
+                )  # fmt: skip
             panel.errorbar(
                 lambdas[compared], values.mean(axis=1), standard_error(values),
-                color=color, marker=".", lw=1.4, elinewidth=0.7, capsize=2, label=label,
+                color=color, marker=".", lw=1.4, elinewidth=0.7, capsize=2,
+                label=self._marked(label),
             )  # fmt: skip
         lines = [
             ("debiased", self.debiased_mse, "--"),
@@ -288,8 +307,20 @@ class TwoLayerPathDisplay:
         ]
         for label, errors, style in lines:
             if errors is not None and np.isfinite(errors).all():
-                panel.axhline(errors.mean(), color=COLORS[1], ls=style, label=label)
+                panel.axhline(
+                    errors.mean(), color=COLORS[1], ls=style, label=self._marked(label)
+                )
         panel.legend(frameon=False, fontsize="small", ncols=2, loc="best")
+
+    def _marked(self, label: str) -> str:
+        return f"{label} (kept)" if label == self.kept else label
+
+
+def _kept_curve(estimator: Any) -> str:
+    """The label of the errors of the network that cross-validation has kept."""
+    if estimator.debiased_share_ < 1.0:
+        return "mean of both" if estimator.debiased_share_ > 0.0 else "with decay"
+    return "debiased" if estimator.n_averaged_ == 1 else "debiased, averaged"
 
 
 def _best_share(blended: np.ndarray | None) -> np.ndarray | None:

@@ -12,10 +12,14 @@ from sklearn.utils import check_random_state
 from sklearn_twolayer._checks.data import check_targets, check_weights
 from sklearn_twolayer._checks.parameters import check_integer, check_option
 from sklearn_twolayer._export.names import shortened
+from sklearn_twolayer._export.summary import RECURRING, checked_recurrence
 from sklearn_twolayer.inspection._direction_errors import direction_errors
 from sklearn_twolayer.inspection._drawing import (
     COLORS,
     GREY,
+    LETTER_INCHES,
+    LONGEST_LABEL,
+    draw_loadings,
     panels,
     styled,
 )
@@ -30,14 +34,6 @@ from sklearn_twolayer.inspection._ridge_functions import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-# Most characters of a name beside its bar, so that it stays clear of the next panel
-# (convention).
-LONGEST_LABEL = 18
-# Intervals of loadings are cut off here: those that go beyond say nothing (convention).
-LONGEST_REACH = 1.5
-# About the width of a letter of these names, in inches (convention).
-LETTER_INCHES = 0.07
 
 
 class RidgeFunctionDisplay:
@@ -79,6 +75,8 @@ class RidgeFunctionDisplay:
     ranges : ndarray of shape (2, n_features_out), default=None
         Least and largest projection of the rows of the fit. Where rows are drawn that
         are outside, the range is shaded.
+    recurrence : ndarray of shape (n_features_out,), default=None
+        Share of refits in which each feature recurs.
 
     Attributes
     ----------
@@ -121,6 +119,7 @@ class RidgeFunctionDisplay:
         loadings: str = "standardized",
         n_features: int | None = None,
         ranges: np.ndarray | None = None,
+        recurrence: np.ndarray | None = None,
     ) -> None:
         self.projections = projections
         self.partial_residuals = partial_residuals
@@ -135,6 +134,7 @@ class RidgeFunctionDisplay:
         self.loadings = loadings
         self.n_features = n_features
         self.ranges = ranges
+        self.recurrence = recurrence
 
     @classmethod
     def from_estimator(
@@ -149,6 +149,7 @@ class RidgeFunctionDisplay:
         target: int | str = 0,
         confidence: float | None = None,
         loadings: str = "standardized",
+        stability: object = None,
         subsample: int = 1000,
         random_state: object = None,
         ax: Any = None,
@@ -183,6 +184,9 @@ class RidgeFunctionDisplay:
         loadings : {"standardized", "raw"}, default="standardized"
             Whether directions are those of inputs divided by their standard deviations,
             whose entries can be compared, or those of `features_`, in the units of `X`.
+        stability : DirectionStability, default=None
+            Result of :func:`direction_stability`: titles say in what share of refits
+            features recur. Lines of those in fewer than half are dashed.
         subsample : int, default=1000
             Most rows drawn.
         random_state : int, RandomState instance or None, default=None
@@ -216,7 +220,9 @@ class RidgeFunctionDisplay:
         target, target_name = check_target(target, y, network.n_outputs)
         kind = check_option("loadings", loadings, ["standardized", "raw"])
         subsample = check_integer("subsample", subsample, min_val=1)
-        errors = None
+        recurrence = errors = None
+        if stability is not None:
+            recurrence = checked_recurrence(stability, network.n_features)[chosen]
         if confidence is not None:
             found = direction_errors(
                 estimator, X, y, sample_weight=weights, groups=groups,
@@ -250,6 +256,7 @@ class RidgeFunctionDisplay:
             loadings=kind,
             n_features=network.n_features,
             ranges=drawn_ranges(model, chosen, ridge.multiples),
+            recurrence=recurrence,
         )
         return display.plot(
             ax=ax, max_loadings=max_loadings, scatter_kw=scatter_kw, line_kw=line_kw,
@@ -304,7 +311,12 @@ class RidgeFunctionDisplay:
         kind = "standardised" if self.loadings == "standardized" else "raw"
         for j, (ridge, bars) in enumerate(self.axes_):
             self._draw_ridge(ridge, j, scatter_kw or {}, line_kw or {})
-            self._draw_loadings(bars, j, n_bars, names, bar_kw or {})
+            errors = self.loading_errors
+            own = None if errors is None else errors[:, j]
+            reach = None if errors is None else float(np.abs(errors).max())
+            draw_loadings(
+                bars, self.features[j], own, names, n_bars, reach, bar_kw or {}
+            )
             below = j + n_pairs >= n_features
             ridge.set_xlabel("projection" if below else "")
             bars.set_xlabel(f"loading ({kind})" if below else "")
@@ -335,7 +347,10 @@ class RidgeFunctionDisplay:
         )  # fmt: skip
         grid = np.linspace(projection.min(), projection.max(), 201)
         grid = np.sort(np.append(grid, 0.0)) if grid[0] < 0 < grid[-1] else grid
-        style = styled(Line2D, {"color": COLORS[0], "linewidth": 2}, line)
+        share = None if self.recurrence is None else self.recurrence[j]
+        style: dict[str, Any] = {"color": COLORS[0], "linewidth": 2}
+        style["linestyle"] = "--" if share is not None and share < RECURRING else "-"
+        style = styled(Line2D, style, line)
         values = self.amplitudes[j] * np.maximum(grid, 0.0)
         if self.slopes is not None:
             values += self.slopes[j] * grid
@@ -344,41 +359,7 @@ class RidgeFunctionDisplay:
         panel.plot(grid, values, **style)
         total = self.n_features or 0
         of_all = f" of {total}" if total > len(self.feature_indices) else ""
-        title = f"feature {self.feature_indices[j]}{of_all}"
+        recurs = "" if share is None else f", recurs in {share:.0%}"
+        title = f"feature {self.feature_indices[j]}{of_all}{recurs}"
         panel.set_title(title, fontsize="medium")
-        panel.spines[["top", "right"]].set_visible(False)
-
-    def _draw_loadings(
-        self,
-        panel: Axes,
-        j: int,
-        n_bars: int,
-        names: list[str],
-        bar: dict[str, Any],
-    ) -> None:
-        from matplotlib.patches import Rectangle
-
-        direction = self.features[j]
-        largest = np.argsort(-np.abs(direction), kind="stable")[:n_bars][::-1]
-        errors = None
-        if self.loading_errors is not None:
-            low, high = self.loading_errors[:, j, largest]
-            errors = np.stack([direction[largest] - low, high - direction[largest]])
-        colors = [COLORS[0] if value > 0 else COLORS[1] for value in direction[largest]]
-        panel.barh(
-            np.arange(n_bars), direction[largest], xerr=errors,
-            **styled(
-                Rectangle,
-                {"color": colors, "error_kw": {"elinewidth": 1, "capsize": 2}},
-                bar,
-            ),
-        )  # fmt: skip
-        panel.axvline(0.0, color="black", lw=0.8)
-        labels = [names[i] for i in largest]
-        panel.set_yticks(np.arange(n_bars), labels, fontsize="small")
-        reach = 1.1  # of unit directions
-        if self.loading_errors is not None:
-            largest_end = float(np.abs(self.loading_errors).max())
-            reach = max(reach, min(1.05 * largest_end, LONGEST_REACH))
-        panel.set_xlim(-reach, reach)
         panel.spines[["top", "right"]].set_visible(False)

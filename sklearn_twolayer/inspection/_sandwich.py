@@ -117,11 +117,15 @@ class Basis:
             result[:, k, self.n_outputs * n_linear :] = left * shares @ self.inner
         return result * roots[:, np.newaxis, np.newaxis]
 
-    def amplitude_maps(self, neuron: int) -> np.ndarray:
-        """What the coordinates do to the amplitudes of a neuron, one output a row."""
+    def linear_maps(self, column: int) -> np.ndarray:
+        """What the coordinates do to the coefficients of a column, one output a row.
+
+        The columns are those of ``L``: of each neuron, whose coefficients are its
+        amplitudes, of each input, and ones.
+        """
         n_linear = self.linear.shape[1]
         result = np.zeros((self.n_outputs, self.rank))
-        own = self.linear[neuron]
+        own = self.linear[column]
         for k, shares in enumerate(self.shares):
             result[k, k * n_linear : (k + 1) * n_linear] = own
             turned = (own @ self.overlap * shares) @ self.inner
@@ -160,6 +164,12 @@ def mean_squares(data: Data, basis: Basis, residual: np.ndarray) -> np.ndarray:
     total = scores + np.outer(gradient, gradient)
     moved = crossings(data, basis, total, errors, projections)
     return total + moved + bends(data, basis, total, errors)
+
+
+def jackknife(data: Data, basis: Basis, residual: np.ndarray) -> np.ndarray:
+    """Mean products of the errors of the coordinates where rows are many, (20)."""
+    scores, gradient, _, _ = _scores(data, basis, residual)
+    return scores + np.outer(gradient, gradient)
 
 
 def _scores(
@@ -286,7 +296,7 @@ def bends(
     shape = (len(network.directions), n_outputs, network.neuron_size)
     squares: dict[tuple[int, int], np.ndarray] = {}
     maps = [
-        np.vstack([basis.amplitude_maps(j), basis.direction_map(network, j)])
+        np.vstack([basis.linear_maps(j), basis.direction_map(network, j)])
         for j in range(shape[0])
     ]
     turns = {

@@ -76,7 +76,7 @@ class StandardisedNetwork:
         biases = network.feature_intercepts + network.features @ columns.origin
         amplitudes = network.amplitudes.reshape(network.n_features, network.n_outputs)
         amplitudes = amplitudes * lengths[:, np.newaxis]
-        target_scale = np.abs(amplitudes).max() or 1.0
+        target_scale = np.abs(amplitudes).max(initial=0.0) or 1.0
         coef = np.atleast_2d(network.linear_coef)
         linear = (coef * np.where(columns.varies, columns.scale, 0.0)).T
         constant = network.linear_intercept + coef @ columns.shift
@@ -142,7 +142,8 @@ class Block:
         """Derivatives of all activations by directions and biases, side by side."""
         neurons = range(len(self.network.directions))
         active = self.projections > 0
-        return np.hstack([active[:, [j]] * self.inner(j) for j in neurons])
+        none = np.zeros((len(active), 0))
+        return np.hstack([none, *(active[:, [j]] * self.inner(j) for j in neurons)])
 
     def outputs(self) -> np.ndarray:
         """Outputs of the network, in units of the target scale."""

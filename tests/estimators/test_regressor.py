@@ -7,7 +7,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, RidgeCV
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -152,7 +152,7 @@ def test_where_no_direction_helps_the_model_is_linear(target):
     assert model.features_.shape == (0, 5)
     expected = LinearRegression().fit(X, y).predict(X)
     np.testing.assert_allclose(model.predict(X), expected, atol=1e-9)
-    with pytest.warns(NoFeaturesWarning, match="schedule"):
+    with pytest.warns(NoFeaturesWarning, match="feature_output=.terms"):
         assert model.transform(X).shape == (len(X), 0)
 
 
@@ -321,6 +321,42 @@ def test_in_a_pipeline_with_grid_search_over_schedules():
     assert search.best_score_ > 0.4
     assert len(search.cv_results_["params"]) == 3
     assert len(search.predict(X)) == len(y)
+
+
+@pytest.mark.parametrize("kind", ["several features", "linear", "two targets"])
+def test_terms_are_those_of_the_prediction(kind):
+    X, y = data(n_samples=300)
+    target = X[:, 0] + 1.0 if kind == "linear" else y
+    target = np.c_[y, X[:, 0] - y] if kind == "two targets" else target
+    model = quick(feature_output="terms").fit(X, target)
+    terms = model.transform(X)
+    n_features, n_linear = len(model.features_), 2 if kind == "two targets" else 1
+    assert terms.shape == (300, n_linear + n_features)
+    linear = X @ np.atleast_2d(model.linear_coef_).T + model.linear_intercept_
+    np.testing.assert_allclose(terms[:, :n_linear], linear)
+    if kind == "two targets":
+        activations = terms[:, 2:] / np.linalg.norm(model.amplitudes_, axis=1)
+        expected = linear + activations @ model.amplitudes_
+        np.testing.assert_allclose(expected, model.predict(X))
+    else:
+        np.testing.assert_allclose(terms.sum(axis=1), model.predict(X))
+    names = model.get_feature_names_out().tolist()
+    prefix = "regularizedtwolayerregressor"
+    assert names == [
+        *(f"{prefix}_linear{k}" for k in range(n_linear)),
+        *(f"{prefix}{j}" for j in range(n_features)),
+    ]
+
+
+@pytest.mark.parametrize("is_linear", [False, True])
+def test_terms_keep_what_the_model_knows(is_linear):
+    """A linear model after the terms does as well as the network, if linear too."""
+    X, y = data(n_samples=600)
+    y = y + 3.0 * X[:, 0] if not is_linear else X[:, 0] + 0.1 * y[::-1]
+    model = quick(feature_output="terms")
+    alone = cross_val_score(model, X, y).mean()
+    before_ridge = cross_val_score(make_pipeline(model, RidgeCV()), X, y).mean()
+    assert before_ridge > alone - 0.01
 
 
 def test_as_a_transformer_before_a_linear_model():

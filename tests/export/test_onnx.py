@@ -94,6 +94,7 @@ def test_predictions_after_a_cast_to_declared_types(data):
         make_pipeline(StandardScaler(), quick()),
         make_pipeline(quick(), Ridge()),
         make_pipeline(quick(feature_output="activation"), Ridge()),
+        make_pipeline(quick(feature_output="terms"), Ridge()),
         make_pipeline(quick(), StandardScaler(), quick()),
         make_pipeline(quick(), FunctionTransformer()),
         make_pipeline(make_pipeline(StandardScaler(), quick()), Ridge()),
@@ -101,7 +102,7 @@ def test_predictions_after_a_cast_to_declared_types(data):
             RegularizedTwoLayerRegressorCV(lambdas=3, cv=3, random_state=0), Ridge()
         ),
     ],
-    ids=["last", "first", "activation", "twice", "transform", "nested", "cv"],
+    ids=["last", "first", "activation", "terms", "twice", "transform", "nested", "cv"],
 )
 def test_steps_of_pipelines(data, model):
     is_exported(model, *data[:2])

@@ -211,3 +211,12 @@ def test_what_is_not_there_is_refused(data, wrong, message):
     model = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
     with pytest.raises(ValueError, match=message):
         active_subspace(model, X, **wrong)
+
+
+@pytest.mark.parametrize("constant", [0.0, 1.0, 1e9])
+def test_constant_targets_have_no_direction(constant, rng):
+    """The slopes of a constant are rounding, or zero."""
+    X = rng.standard_normal((300, 4)) * UNITS + UNITS
+    y = np.full(300, constant)
+    model = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
+    assert active_subspace(model, X).n_directions == 0

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from scipy.stats import t
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -430,6 +431,7 @@ def test_the_table_has_a_row_for_each_feature_and_input(kind):
         assert (row["lower"], row["upper"]) == tuple(interval[:, j, name])
         assert row["loading"] == pytest.approx(interval[:, j, name].mean())
         assert row["z"] == pytest.approx(row["loading"] / row["error"])
+        assert (row["p"] < 0.05) == (row["lower"] > 0 or row["upper"] < 0)
     with pytest.raises(ValueError, match="loadings must be one of"):
         errors.to_frame(loadings="none")
 
@@ -466,3 +468,55 @@ def test_tables_need_pandas(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match="to_frame needs pandas"):
         errors.to_frame()
+
+
+def unused(seed, n_samples=400, n_targets=1):
+    """A teacher, and a last column, correlated with the first, that it does not use."""
+    X, y = make_two_layer_regression(
+        n_samples, 3, n_directions=2, n_targets=n_targets, noise=0.3, min_angle=0.8,
+        random_state=seed,
+    )  # fmt: skip
+    own = np.random.default_rng(seed).standard_normal(n_samples)
+    return np.column_stack([X, 0.5 * X[:, 0] + own]), y
+
+
+@pytest.mark.parametrize("n_targets", [1, 2])
+def test_tests_of_inputs_find_those_that_are_used(n_targets):
+    X, y = unused(0, n_targets=n_targets)
+    X = np.column_stack([X, np.ones(len(X))])
+    errors = direction_errors(fitted(X, y), X, y)
+    assert np.all(errors.input_pvalues[:3] < 1e-6)
+    assert errors.input_pvalues[3] > 0.01
+    assert np.isnan(errors.input_pvalues[4])
+    assert np.all(np.isnan(errors.loading_pvalues[:, 4]))
+    units = np.array([1.0, 1e-6, 1e6, 10.0, 1.0])
+    other = direction_errors(fitted(X * units, y), X * units, y)
+    np.testing.assert_allclose(other.input_pvalues[3], errors.input_pvalues[3], 1e-4)
+
+
+def test_tests_of_inputs_of_linear_models_are_robust_tests_of_coefficients(rng):
+    X = rng.standard_normal((200, 3))
+    y = X @ [1.0, 0.1, 0.0] + rng.standard_normal(200) * np.exp(X[:, 0] / 2)
+    model = fitted(X, y)
+    assert len(model.features_) == 0
+    errors = direction_errors(model, X, y)
+    design = np.column_stack([X, np.ones(200)])
+    inverse = np.linalg.inv(design.T @ design)
+    leverages = np.einsum("ni,ij,nj->n", design, inverse, design)
+    scores = design * ((y - model.predict(X)) / (1 - leverages))[:, np.newaxis]
+    covariance = inverse @ scores.T @ scores @ inverse
+    z = model.linear_coef_ / np.sqrt(covariance.diagonal()[:3])
+    np.testing.assert_allclose(
+        errors.input_pvalues, 2 * t.sf(np.abs(z), 196), rtol=1e-3
+    )
+
+
+@pytest.mark.slow
+def test_tests_of_inputs_have_their_size():
+    rejected = []
+    for seed in range(200):
+        X, y = unused(seed)
+        errors = direction_errors(fitted(X, y), X, y)
+        rejected.append(errors.input_pvalues[3] < 0.05)
+    # Binomial with 200 trials: 2.5 standard deviations around 0.05.
+    assert abs(np.mean(rejected) - 0.05) < 0.04

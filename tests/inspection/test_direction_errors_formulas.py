@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import f, norm, t
 
 from sklearn_twolayer import RegularizedTwoLayerRegressor
 from sklearn_twolayer.datasets import make_two_layer_regression
@@ -109,6 +109,16 @@ class Plain:
                             total += min(p[i], p[k]) * np.outer(pull[i], pull[k])
         return total
 
+    def pvalue(self, column, free):
+        """Wald's test of the loadings and linear coefficients of an input."""
+        n_out, n_in = self.shapes[0].shape
+        coefs = self.ends[2] + np.arange(self.n_targets) * n_in
+        places = np.append(coefs, np.arange(n_out) * n_in) + column
+        values = np.concatenate([v.ravel() for v in self.shapes])[places]
+        covariance = self.covariance[np.ix_(places, places)]
+        statistic = values @ np.linalg.solve(covariance, values)
+        return f.sf(statistic / len(places), len(places), free)
+
     def errors(self):
         found = np.split(
             np.sqrt(np.maximum(self.covariance.diagonal(), 0)), self.ends[:3]
@@ -138,8 +148,27 @@ def test_errors_are_those_of_plain_formulas(seed, n_targets, hidden_bias, groupe
     errors = direction_errors(
         model, X, y, sample_weight=weights, groups=groups if grouped else None
     )
-    expected = Plain(model, X, y, weights, groups).errors()
-    for name, values in zip(NAMES, expected, strict=True):
+    plain = Plain(model, X, y, weights, groups)
+    for name, values in zip(NAMES, plain.errors(), strict=True):
         np.testing.assert_allclose(
             getattr(errors, name), values, rtol=2e-4, atol=1e-9, err_msg=name
         )
+    free = degrees_of_freedom(model, X, y, weights)
+    free = len(np.unique(groups)) - 1 if grouped else free
+    for column in range(3):
+        np.testing.assert_allclose(
+            errors.input_pvalues[column], plain.pvalue(column, free),
+            rtol=0.05, atol=1e-12,
+        )  # fmt: skip
+    z = errors.loadings / errors.loading_errors
+    np.testing.assert_allclose(errors.loading_pvalues, 2 * t.sf(np.abs(z), free))
+
+
+def degrees_of_freedom(model, X, y, weights):
+    """Rows by their noise (16), less the parameters of one output."""
+    squares = (y - model.predict(X)).reshape(len(y), -1) ** 2
+    weighted = weights * squares.sum(axis=1)
+    n_rows = min(len(y), weighted.sum() * weights.sum() / np.sum(weights * weighted))
+    n_out, n_in = model.features_.shape
+    inner = n_out * (n_in - 1 + model.hidden_bias)
+    return n_rows - (n_out + n_in + 1) - inner / squares.shape[1]

@@ -19,10 +19,12 @@ from sklearn_twolayer import (
 from sklearn_twolayer._fit.report import followed_masses
 from sklearn_twolayer.datasets import make_two_layer_regression
 from sklearn_twolayer.inspection import (
+    ActiveSubspaceDisplay,
     RidgeFunctionDisplay,
     TwoLayerPathDisplay,
     active_subspace,
     direction_errors,
+    direction_stability,
 )
 
 matplotlib.use("Agg")
@@ -316,6 +318,28 @@ def test_ridge_display_shades_the_range_of_the_fit_if_rows_are_outside(data):
             )
 
 
+@pytest.mark.parametrize("kept", ["with decay", "mean of both", "debiased, averaged"])
+def test_path_display_marks_what_cross_validation_kept(data, kept):
+    X, y, _ = data
+    model = RegularizedTwoLayerRegressorCV(lambdas=6, cv=3, random_state=0).fit(X, y)
+    share = {"with decay": 0.0, "mean of both": 0.5}.get(kept, 1.0)
+    model.debiased_share_, model.n_averaged_ = share, 4
+    model.lambda_ = model.lambdas_[1]
+    panel = TwoLayerPathDisplay.from_estimator(model).axes_[-1]
+    labels = panel.get_legend_handles_labels()[1]
+    assert [one for one in labels if "(kept)" in one] == [f"{kept} (kept)"]
+    assert panel.get_xscale() == "log"
+    dotted = [line for line in panel.lines if line.get_linestyle() == ":"]
+    rings = [line for line in panel.lines if line.get_markerfacecolor() == "none"]
+    assert len(dotted) == len(rings) == (share < 1)
+    for mark in rings + dotted:
+        np.testing.assert_allclose(
+            mark.get_xdata()[0], model.lambda_ / model.lambda_max_
+        )
+    if kept == "with decay":
+        np.testing.assert_allclose(rings[0].get_ydata(), model.mse_path_[1].mean())
+
+
 def test_displays_divide_the_place_of_given_axes(data):
     import matplotlib.pyplot as plt
 
@@ -367,6 +391,7 @@ def test_displays_are_drawn_in_any_place(data, path_model, kind, layout):
     X, y, model = data
     for draw in (
         lambda ax: RidgeFunctionDisplay.from_estimator(model, X, y, ax=ax),
+        lambda ax: ActiveSubspaceDisplay.from_estimator(model, X, y, ax=ax),
         lambda ax: TwoLayerPathDisplay.from_estimator(path_model, ax=ax),
     ):
         figure = plt.figure(figsize=(14, 7), layout=layout)
@@ -460,6 +485,8 @@ def test_labels_do_not_overlap(n_features, rng):
         lambda model: RidgeFunctionDisplay.from_estimator(model, [[0.0]], [0.0]),
         lambda model: direction_errors(model, [[0.0]], [0.0]),
         lambda model: active_subspace(model, [[0.0]]),
+        lambda model: direction_stability(model, [[0.0]], [0.0]),
+        lambda model: ActiveSubspaceDisplay.from_estimator(model, [[0.0]], [0.0]),
     ],
 )
 def test_other_estimators_are_refused(inspect):

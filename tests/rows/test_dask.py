@@ -76,8 +76,11 @@ def test_arrays_give_the_fit_in_memory(rng, n_outputs, schedule):
     model = RegularizedTwoLayerRegressor(schedule=schedule, random_state=0)
     model.fit(chunks, da.from_array(y, chunks=100), da.from_array(weights, chunks=75))
     same_model(model, expected)
-    lazy = model.predict(chunks), model.transform(chunks)
-    for result, known in zip(lazy, (predicted, projected), strict=True):
+    lazy = [model.predict(chunks), model.transform(chunks)]
+    model.set_params(feature_output="terms")
+    lazy.append(model.transform(chunks))
+    terms = model.transform(X)
+    for result, known in zip(lazy, (predicted, projected, terms), strict=True):
         assert isinstance(result, da.Array)
         assert result.shape == known.shape
         np.testing.assert_allclose(result.compute(), known, rtol=0, atol=1e-6)
