@@ -17,6 +17,7 @@ from sklearn_twolayer._checks.parameters import (
 )
 from sklearn_twolayer._checks.state import unchanged_on_error
 from sklearn_twolayer._estimators.callbacks import followed
+from sklearn_twolayer._estimators.regressor_base import TwoLayerRegressor
 from sklearn_twolayer._fit.report import (
     USELESS_START,
     fit_attributes,

@@ -208,9 +208,9 @@ class RegularizedTwoLayerRegressorCV(TwoLayerRegressor):
     it is shrunk, the linear model is kept, unless the criterion finds features in every
     fold. The gain from averaging debiased networks is the ambiguity of [1]_.
 
-    Where a regularised network has a share and `cv` is a number, the folds are repeated
-    with another shuffle. The product of the two held-out residuals of a row tells the
-    error of a mean of many networks. If it is lower by 1.5 %, this mean is kept.
+    Where a regularised network has a share and `cv` is a number, folds are repeated.
+    The product of the two held-out residuals of a row tells the error of a mean of many
+    networks. If it is lower by 1.5 %, this mean is kept.
 
     References
     ----------
@@ -301,8 +301,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerRegressor):
         Raises
         ------
         TypeError, ValueError
-            If a parameter or the data are not as documented. The estimator is then
-            left as it was.
+            If a parameter or the data are not as documented; nothing is changed then.
 
         Warns
         -----
@@ -357,17 +356,17 @@ class RegularizedTwoLayerRegressorCV(TwoLayerRegressor):
         )  # fmt: skip
         for stage in refit.stages if verbose else ():
             print(progress_line(refit.problem, stage))
-        kept = refit.stages[-1]
-        warn_of_far_columns(self, refit.problem.rows.far_columns)
+        kept, problem = refit.stages[-1], refit.problem
+        warn_of_far_columns(self, problem.rows.far_columns)
         self.__dict__.update(refit.attributes)
-        self.__dict__.update(fit_attributes(refit.problem, refit.stages, kept))
+        self.__dict__.update(fit_attributes(problem, refit.stages, kept))
         self.__dict__.update(fold_attributes(compared.folds, compared.ambiguity))
         self.lambdas_ = self.lambda_max_ * fractions
         self.debiased_share_ = compared.choice.debiased_share
         self.column_transform_ = None if transform is None else transform.attributes()
         self.n_iter_ = n_tried + compared.n_iter + refit.n_iter
         self.n_averaged_ = refit.n_averaged
-        own = refit.problem.options.column_weights
+        own = problem.options.column_weights
         self.column_weights_ = np.ones(X.shape[1]) if own is None else own
         warn_of_convergence(kept, self.lambda_, self.tol)
         return self
@@ -379,8 +378,8 @@ class RegularizedTwoLayerRegressorCV(TwoLayerRegressor):
         )  # fmt: skip
         return check_path_options(
             **{name: getattr(self, name) for name in names},
-            schedule=None, solver="auto", max_time=None, checkpoint=None,
-            tol=1e-3 if self.tol is None else self.tol, prune_tol=0.0, merge_angle=0.0,
+            schedule=None, solver="auto", max_time=None, checkpoint=None, prune_tol=0.0,
+            merge_angle=0.0, tol=1e-3 if self.tol is None else self.tol,
         )  # fmt: skip
 
     def get_metadata_routing(self) -> MetadataRouter:
