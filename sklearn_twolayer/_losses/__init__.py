@@ -1,0 +1,1 @@
+"""Losses other than the squared one, as sequences of weighted least-squares problems."""

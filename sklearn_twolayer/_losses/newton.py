@@ -1,0 +1,164 @@
+"""Proximal Newton steps: least-squares problems that model the loss, solved in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+
+from sklearn_twolayer._certificate.certificate import Certificate
+from sklearn_twolayer._certificate.peaks import QUICK, THOROUGH
+from sklearn_twolayer._descent.result import Descent
+from sklearn_twolayer._losses.certificate import certify_model
+from sklearn_twolayer._losses.linear_fit import fit_linear_part
+from sklearn_twolayer._losses.model import (
+    LossRows,
+    Model,
+    from_working_units,
+    in_working_units,
+    mean_loss,
+    mixed,
+    objective_of,
+    outputs_of,
+    penalty_of,
+    working_rows,
+)
+from sklearn_twolayer._network.network import Network
+from sklearn_twolayer._options.path_options import PathOptions
+from sklearn_twolayer._rows.rows import Rows
+from sklearn_twolayer._runtime.limits import limit_reached, out_of_time
+from sklearn_twolayer._search.choose_neurons import descend
+from sklearn_twolayer._search.tuning import SearchTuning
+
+# Steps of a stage, and of a polish, at most (convention). With two classes three or
+# four reach the tolerance; with more each divides the gap by two or three.
+MOST_STEPS = 30
+MOST_POLISHING_STEPS = 20
+# Halvings of a step that does not lower the objective, at most (convention).
+HALVINGS = 12
+# The least-squares problem of a step is solved to this share of the gap that is left,
+# or to FIRST_TOL at the first step (convention).
+SHARE_OF_GAP = 0.2
+FIRST_TOL = 0.1
+# A polish ends when a step lowers the deviance by less than this: a hundredth of what
+# the price of a single parameter is (convention).
+LEAST_DEVIANCE = 0.01
+
+# A descent on the least-squares problem of one step.
+Method = Callable[[Rows, Network, float, PathOptions, torch.Generator], Descent]
+
+
+@dataclass(frozen=True, eq=False)
+class Minimum:
+    """A model at one decay, its certificate, and what ended the steps."""
+
+    model: Model
+    certificate: Certificate
+    stopped_by: str
+
+
+def minimize_at(
+    data: LossRows,
+    model: Model,
+    lambda_: float,
+    method: Method,
+    options: PathOptions,
+    generator: torch.Generator,
+    most_steps: int = MOST_STEPS,
+) -> Minimum:
+    """Minimise the objective over networks of any width (theory eqs. 28, 29).
+
+    Each step solves the least-squares problem around the outputs of the one before.
+    The new outputs are mixed with the old ones where that does not lower the objective:
+    in the measure over directions the objective is convex. Ends when the gap of the
+    loss itself is at most ``options.tol``, after ``most_steps``, or at a limit.
+    """
+    tol, gap = options.tol, FIRST_TOL / SHARE_OF_GAP
+    for number in range(most_steps):
+        working = working_rows(data, outputs_of(data, model))
+        descent = method(
+            working.rows,
+            in_working_units(working, model.network),
+            working.decay_of(lambda_),
+            replace(options, tol=max(SHARE_OF_GAP * gap, 0.5 * tol)),
+            generator,
+        )
+        new = from_working_units(working, descent.network)
+        better = _mixed_until_lower(data, model, new, lambda_)
+        is_last = better is None or number == most_steps - 1
+        model = fit_linear_part(data, better or model).model
+        state = certify_model(data, model, lambda_, generator, QUICK)
+        if state.relative_gap <= tol and not out_of_time():
+            again = certify_model(data, model, lambda_, generator, THOROUGH, tol)
+            state = state.joined_by(again)
+        gap = state.relative_gap
+        if gap <= tol:
+            return Minimum(model, state, "tol")
+        if is_last or limit_reached():
+            break
+    return Minimum(model, state, limit_reached() or "stall")
+
+
+def _mixed_until_lower(
+    data: LossRows, old: Model, new: Model, lambda_: float
+) -> Model | None:
+    """The new model, mixed with the old one until the objective is lower, or None."""
+    before, after = outputs_of(data, old), outputs_of(data, new)
+    masses = penalty_of(data, old, lambda_), penalty_of(data, new, lambda_)
+    objective = mean_loss(data, before) + masses[0]
+    share = 1.0
+    for _ in range(HALVINGS):
+        loss = mean_loss(data, mixed(data, before, after, share))
+        # The penalty is convex: that of the mixture is at most this.
+        if loss + (1.0 - share) * masses[0] + share * masses[1] < objective:
+            if share == 1.0:
+                return new
+            return old.scaled(1.0 - share).plus(new.scaled(share))
+        share /= 2.0
+    return None
+
+
+def polish(
+    data: LossRows,
+    model: Model,
+    decay_of: Callable[[Model], float],
+    tuning: SearchTuning,
+) -> Model:
+    """Descend on amplitudes, directions and linear part of the neurons that there are.
+
+    ``decay_of`` is the decay that belongs to a model; it is computed anew at each step.
+    """
+    n_rows = data.rows.n_effective
+    for _ in range(MOST_POLISHING_STEPS):
+        if model.network.n_neurons == 0 or limit_reached():
+            break
+        lambda_ = decay_of(model)
+        working = working_rows(data, outputs_of(data, model))
+        begin = in_working_units(working, model.network)
+        moved = descend(
+            working.rows, begin, working.decay_of(lambda_), tuning.trial
+        )
+        new = from_working_units(working, moved)
+        before = objective_of(data, model, lambda_)
+        better, after = _moved_until_lower(data, model, new, lambda_, before)
+        if better is None:
+            break
+        model = better
+        if 2.0 * n_rows * (before - after) < LEAST_DEVIANCE:
+            break
+    return fit_linear_part(data, model).model
+
+
+def _moved_until_lower(
+    data: LossRows, old: Model, new: Model, lambda_: float, objective: float
+) -> tuple[Model | None, float]:
+    """The model between two with the same neurons whose objective is lower, or None."""
+    share = 1.0
+    for _ in range(HALVINGS):
+        between = old.moved_towards(new, share)
+        value = objective_of(data, between, lambda_)
+        if value < objective:
+            return between, value
+        share /= 2.0
+    return None, objective
