@@ -44,14 +44,8 @@ EXAMPLES = {"schedule": "GeometricSchedule(stop=0.1)", "cv": "KFold(5)"}
 VERSION_KEY = "_sklearn_twolayer_version"  # of a pickled estimator
 
 
-class TwoLayerModel(
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    RegressorMixin,
-    MultiOutputMixin,
-    BaseEstimator,
-):
-    """A regressor and transformer with a two-layer network; subclasses define `fit`."""
+class TwoLayerModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """A transformer with a two-layer network; subclasses define `fit` and `predict`."""
 
     # Where the HTML representation of scikit-learn links to.
     _doc_link_module = "sklearn_twolayer"
@@ -117,26 +111,6 @@ class TwoLayerModel(
                 )
         super().set_params(**params)
         return self
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Predict targets.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, Dask collection} of shape \
-                (n_samples, n_features)
-            Inputs.
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            Predicted targets; a lazy Dask array if `X` is a Dask collection.
-        """
-        check_is_fitted(self, FITTED)
-        network = self._fitted_network()
-        if is_dask(X):
-            return self._lazily("predict", X, np.shape(network.linear_intercept))
-        return network.predict(check_inputs(self, X, reset=False))
 
     def transform(self, X: Any) -> np.ndarray:
         """Project inputs on the features.
@@ -294,17 +268,6 @@ class TwoLayerModel(
         """Number of features, which scikit-learn's get_feature_names_out reads."""
         return len(self.features_)
 
-    def _raw_rows(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, RawRows]:
-        """Validate the data of a fit. Returns the validated inputs and all rows."""
-        from sklearn_twolayer._rows.raw import RawRows
-
-        if is_dask(X):
-            return X, dask_rows(self, X, y, sample_weight)
-        checked = check_inputs(self, X, y)
-        targets = check_targets(y, checked.shape[0])
-        weights = check_weights(sample_weight, checked.shape[0])
-        return checked, RawRows.local(checked, targets, weights)
-
     @property
     def _keeps_decay(self) -> bool:
         """Whether a network with decay has a share in the one kept."""
@@ -359,3 +322,38 @@ class TwoLayerModel(
         """What columns are transformed by; only one of the estimators has any."""
         attributes = getattr(self, "column_transform_", None)
         return None if attributes is None else ColumnTransform(**attributes)
+
+
+class TwoLayerRegressor(RegressorMixin, MultiOutputMixin, TwoLayerModel):
+    """A regressor with a two-layer network; subclasses define `fit`."""
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict targets.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, Dask collection} of shape \
+                (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Predicted targets; a lazy Dask array if `X` is a Dask collection.
+        """
+        check_is_fitted(self, FITTED)
+        network = self._fitted_network()
+        if is_dask(X):
+            return self._lazily("predict", X, np.shape(network.linear_intercept))
+        return network.predict(check_inputs(self, X, reset=False))
+
+    def _raw_rows(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, RawRows]:
+        """Validate the data of a fit. Returns the validated inputs and all rows."""
+        from sklearn_twolayer._rows.raw import RawRows
+
+        if is_dask(X):
+            return X, dask_rows(self, X, y, sample_weight)
+        checked = check_inputs(self, X, y)
+        targets = check_targets(y, checked.shape[0])
+        weights = check_weights(sample_weight, checked.shape[0])
+        return checked, RawRows.local(checked, targets, weights)

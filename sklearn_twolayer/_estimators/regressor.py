@@ -12,7 +12,7 @@ from sklearn.utils import check_scalar
 from sklearn_twolayer._checks.data import warn_of_far_columns
 from sklearn_twolayer._checks.parameters import check_criterion, check_flag
 from sklearn_twolayer._checks.state import unchanged_on_error
-from sklearn_twolayer._estimators.base import TwoLayerModel
+from sklearn_twolayer._estimators.base import TwoLayerRegressor
 from sklearn_twolayer._fit.report import (
     USELESS_START,
     fit_attributes,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 PATH_PARAMETERS = tuple(inspect.signature(check_path_options).parameters)
 
 
-class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerModel):
+class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
     """Two-layer network that recovers the directions the data depend on.
 
     Fits::

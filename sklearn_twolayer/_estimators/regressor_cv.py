@@ -34,7 +34,7 @@ from sklearn_twolayer._cross_validation.folds import (
 )
 from sklearn_twolayer._cross_validation.refit import fit_choice
 from sklearn_twolayer._cross_validation.transforms import chosen_transform
-from sklearn_twolayer._estimators.base import TwoLayerModel
+from sklearn_twolayer._estimators.base import TwoLayerRegressor
 from sklearn_twolayer._fit.report import (
     fit_attributes,
     progress_line,
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from sklearn_twolayer._options.path_options import PathOptions
 
 
-class RegularizedTwoLayerRegressorCV(TwoLayerModel):
+class RegularizedTwoLayerRegressorCV(TwoLayerRegressor):
     """Two-layer network whose weight decay is chosen by cross-validation.
 
     The model and the objective are those of :class:`RegularizedTwoLayerRegressor`::

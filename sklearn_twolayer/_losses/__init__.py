@@ -1,1 +1,1 @@
-"""Losses other than the squared one, as sequences of weighted least-squares problems."""
+"""Losses other than the squared one, as weighted least-squares problems in turn."""

@@ -16,6 +16,7 @@ from sklearn_twolayer._losses.model import (
     penalty_of,
 )
 
+
 def certify_model(
     data: LossRows,
     model: Model,

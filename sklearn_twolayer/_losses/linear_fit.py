@@ -11,7 +11,6 @@ from sklearn_twolayer._losses.loss import Loss
 from sklearn_twolayer._losses.model import (
     LossRows,
     Model,
-    mean_loss,
     objective_of,
     outputs_of,
     working_rows,

@@ -1,11 +1,13 @@
-"""Losses, each as one record of functions of the outputs and the targets of the rows."""
+"""Losses, each as one record of functions of the outputs and targets of rows."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
+import numpy as np
 import torch
 from torch.nn.functional import softplus
 
@@ -41,6 +43,9 @@ class Loss:
     dispersion : float or None
         The variance of the derivative over its expected curvature, if the loss is minus
         a logarithm of a likelihood; None if it has to be estimated.
+    basis : callable, default=None
+        For a number of outputs, the matrix whose products with them are what users see;
+        None if that is the outputs themselves.
     """
 
     value: OfRows
@@ -49,6 +54,7 @@ class Loss:
     product: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
     conjugate: OfRows
     dispersion: float | None
+    basis: Callable[[int], torch.Tensor] | None = None
 
     def working(
         self, outputs: torch.Tensor, targets: torch.Tensor
@@ -109,13 +115,15 @@ LOGISTIC = Loss(
 # weight decay is that of the scores themselves.
 
 
-def scores_basis(n_classes: int) -> torch.Tensor:
-    """Orthonormal columns that span the vectors of K numbers whose sum is zero.
+@lru_cache
+def scores_basis(n_outputs: int) -> torch.Tensor:
+    """K - 1 orthonormal columns that span the vectors of K numbers whose sum is zero.
 
     The k-th column has the class k + 1 against those before it (Helmert contrasts).
     """
-    basis = torch.zeros(n_classes, n_classes - 1, dtype=torch.float64, device="cpu")
-    for k in range(n_classes - 1):
+    shape = (n_outputs + 1, n_outputs)
+    basis = torch.zeros(shape, dtype=torch.float64, device="cpu")
+    for k in range(n_outputs):
         basis[: k + 1, k] = -1.0
         basis[k + 1, k] = k + 1.0
         basis[:, k] /= math.sqrt((k + 1.0) * (k + 2.0))
@@ -123,7 +131,7 @@ def scores_basis(n_classes: int) -> torch.Tensor:
 
 
 def _scores(outputs: torch.Tensor) -> torch.Tensor:
-    return outputs @ scores_basis(outputs.shape[1] + 1).T
+    return outputs @ scores_basis(outputs.shape[1]).T
 
 
 def _softmax_value(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -132,7 +140,7 @@ def _softmax_value(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor
 
 def _softmax_gradient(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     share = torch.softmax(_scores(outputs), dim=1)
-    return share @ scores_basis(outputs.shape[1] + 1) - targets
+    return share @ scores_basis(outputs.shape[1]) - targets
 
 
 def _softmax_curvature(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -145,7 +153,7 @@ def _softmax_product(
 ) -> torch.Tensor:
     share, moved = torch.softmax(_scores(outputs), dim=1), _scores(changes)
     centred = moved - (share * moved).sum(dim=1, keepdim=True)
-    return (share * centred) @ scores_basis(outputs.shape[1] + 1)
+    return (share * centred) @ scores_basis(outputs.shape[1])
 
 
 def _softmax_conjugate(slopes: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -160,4 +168,17 @@ SOFTMAX = Loss(
     product=_softmax_product,
     conjugate=_softmax_conjugate,
     dispersion=1.0,
+    basis=scores_basis,
 )
+
+
+def class_loss(n_classes: int) -> Loss:
+    """The logistic loss of so many classes."""
+    return LOGISTIC if n_classes == 2 else SOFTMAX
+
+
+def class_targets(index: np.ndarray, n_classes: int) -> np.ndarray:
+    """The targets of the logistic loss from the number of each row's class."""
+    if n_classes == 2:
+        return (index == 1).astype(np.float64)[:, np.newaxis]
+    return scores_basis(n_classes - 1).numpy()[index]

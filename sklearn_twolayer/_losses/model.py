@@ -147,13 +147,9 @@ def loss_residual(data: LossRows, outputs: Kept[torch.Tensor]) -> Residual:
     return Residual(values, squares=0.0, inner=0.0)
 
 
-def conjugate_sum(
-    data: LossRows, outputs: Kept[torch.Tensor], shrink: float
-) -> float:
-    """The weighted mean of the conjugate at the derivative of the loss times a share."""
-    return float(
-        data.rows.total(_conjugate, outputs, data.targets, data.loss, shrink)
-    )
+def conjugate_sum(data: LossRows, outputs: Kept[torch.Tensor], shrink: float) -> float:
+    """The mean of the conjugate at the derivative of the loss times a share."""
+    return float(data.rows.total(_conjugate, outputs, data.targets, data.loss, shrink))
 
 
 def in_working_units(working: Reweighed, network: Network) -> Network:
@@ -189,7 +185,9 @@ def _outputs(
     return outputs
 
 
-def _loss(part: Part, outputs: torch.Tensor, targets: torch.Tensor, loss: Loss) -> float:
+def _loss(
+    part: Part, outputs: torch.Tensor, targets: torch.Tensor, loss: Loss
+) -> float:
     return float(root_weights(part).square() @ loss.value(outputs, targets))
 
 

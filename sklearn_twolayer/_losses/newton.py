@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from sklearn_twolayer._certificate.certificate import Certificate
-from sklearn_twolayer._certificate.peaks import QUICK, THOROUGH
+from sklearn_twolayer._certificate.peaks import QUICK, THOROUGH, Effort
 from sklearn_twolayer._descent.result import Descent
 from sklearn_twolayer._losses.certificate import certify_model
 from sklearn_twolayer._losses.linear_fit import fit_linear_part
@@ -66,13 +66,15 @@ def minimize_at(
     options: PathOptions,
     generator: torch.Generator,
     most_steps: int = MOST_STEPS,
+    effort: Effort = THOROUGH,
 ) -> Minimum:
     """Minimise the objective over networks of any width (theory eqs. 28, 29).
 
     Each step solves the least-squares problem around the outputs of the one before.
     The new outputs are mixed with the old ones where that does not lower the objective:
     in the measure over directions the objective is convex. Ends when the gap of the
-    loss itself is at most ``options.tol``, after ``most_steps``, or at a limit.
+    loss itself is at most ``options.tol``, also by a search for peaks with ``effort``,
+    after ``most_steps``, or at a limit.
     """
     tol, gap = options.tol, FIRST_TOL / SHARE_OF_GAP
     for number in range(most_steps):
@@ -89,8 +91,8 @@ def minimize_at(
         is_last = better is None or number == most_steps - 1
         model = fit_linear_part(data, better or model).model
         state = certify_model(data, model, lambda_, generator, QUICK)
-        if state.relative_gap <= tol and not out_of_time():
-            again = certify_model(data, model, lambda_, generator, THOROUGH, tol)
+        if state.relative_gap <= tol and effort is not QUICK and not out_of_time():
+            again = certify_model(data, model, lambda_, generator, effort, tol)
             state = state.joined_by(again)
         gap = state.relative_gap
         if gap <= tol:
@@ -136,9 +138,7 @@ def polish(
         lambda_ = decay_of(model)
         working = working_rows(data, outputs_of(data, model))
         begin = in_working_units(working, model.network)
-        moved = descend(
-            working.rows, begin, working.decay_of(lambda_), tuning.trial
-        )
+        moved = descend(working.rows, begin, working.decay_of(lambda_), tuning.trial)
         new = from_working_units(working, moved)
         before = objective_of(data, model, lambda_)
         better, after = _moved_until_lower(data, model, new, lambda_, before)

@@ -89,7 +89,9 @@ def search_model(
             tuning,
         )
         if number == 0 and first is not None:  # The first model was not polished.
-            begun = polish(data, best.model, lambda model: likely_decay(data, model), tuning)
+            begun = polish(
+                data, best.model, lambda model: likely_decay(data, model), tuning
+            )
             best = replace(best, model=begun, value=_value(data, begun, criterion))
         value = _value(data, model, criterion)
         lambda_ = result.lambda_ * working.mean_weight * rows.units.target_scale

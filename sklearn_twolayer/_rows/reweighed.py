@@ -63,8 +63,8 @@ def reweighed(
     """The rows with their weights multiplied by ``weights``, and with other targets.
 
     ``rows`` are in double precision on the CPU. ``linear_decay`` is the decay of the
-    linear part beside the mean of the weighted losses. ``dispersion`` is the variance of
-    the targets' noise times the weight, if it is known.
+    linear part beside the mean of the weighted losses. ``dispersion`` is the variance
+    of the targets' noise times the weight, if it is known.
     """
     mean_weight = float(rows.total(_weight, weights))
     parts = rows.parts.made(rows.keep(_reweighed, weights, targets, mean_weight))

@@ -375,9 +375,7 @@ def effective_rank(products: np.ndarray) -> float:
     return float(products.trace()) ** 2 / squares if squares > 0.0 else 1.0
 
 
-def finished(
-    part: Part, size: float, device: torch.device, dtype: torch.dtype
-) -> Part:
+def finished(part: Part, size: float, device: torch.device, dtype: torch.dtype) -> Part:
     """Divide the targets by ``size``, or set them to zero if it is 0; move the part."""
     targets = part.targets / size if size > 0 else torch.zeros_like(part.targets)
     return Part(part.inputs, targets).to(device, dtype)

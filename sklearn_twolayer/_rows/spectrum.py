@@ -72,7 +72,7 @@ class Spectrum:
         squares, vectors = squares[kept], vectors[:, kept]
         if self.values is not None:
             vectors = self.values[:, :-1].T @ vectors / np.sqrt(squares)
-        # Products with moments of the inputs are those with moments of the centred ones.
+        # Products with moments of the inputs are those with moments of centred ones.
         last = np.zeros(len(squares)) if self.mean is None else -self.mean @ vectors
         return squares, np.vstack([vectors, last])
 

@@ -1,0 +1,242 @@
+"""Data, start and stages of a fit with a loss other than the squared one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import torch
+
+from sklearn_twolayer._checks.parameters import check_decays
+from sklearn_twolayer._fit.problem import first_neurons, resolve_device
+from sklearn_twolayer._losses.certificate import certify_model
+from sklearn_twolayer._losses.linear_fit import fit_linear_part, with_likely_decay
+from sklearn_twolayer._losses.loss import Loss
+from sklearn_twolayer._losses.model import LossRows, Model
+from sklearn_twolayer._losses.newton import Minimum
+from sklearn_twolayer._losses.path import (
+    follow_loss_path,
+    model_of,
+    stage_of_model,
+    start_loss_path,
+)
+from sklearn_twolayer._losses.search import LossSearchResult, search_model
+from sklearn_twolayer._network.importances import input_importances
+from sklearn_twolayer._options.path_options import PathOptions
+from sklearn_twolayer._path.stage import PathStart, Stage
+from sklearn_twolayer._rows.distinct import ROWS_PER_INPUT
+from sklearn_twolayer._rows.raw import RawPart, RawRows, sizes
+from sklearn_twolayer._rows.rows import Rows
+from sklearn_twolayer._rows.units import FittedNetwork
+from sklearn_twolayer._runtime.limits import step_limit
+from sklearn_twolayer._runtime.memory import check_memory
+from sklearn_twolayer._search.criterion import Criterion
+from sklearn_twolayer._search.tuning import DEFAULT_TUNING
+
+if TYPE_CHECKING:
+    from sklearn_twolayer._network.network import Network
+
+
+@dataclass(frozen=True, eq=False)
+class LossProblem:
+    """The data, the parameters and the start of a fit with a loss.
+
+    Parameters
+    ----------
+    data : LossRows
+        The rows and the loss.
+    linear : Model
+        The best model without neurons.
+    start : PathStart
+        Early-feature directions and ``lambda_max``.
+    lambdas : ndarray
+        Decays of the schedule.
+    options : PathOptions
+        Validated parameters.
+    generator : torch.Generator
+        Source of all random numbers of the fit.
+    is_separable : bool
+        Whether a linear function separates the classes, so that its coefficients had to
+        be shrunk.
+    """
+
+    data: LossRows
+    linear: Model
+    start: PathStart
+    lambdas: np.ndarray
+    options: PathOptions
+    generator: torch.Generator
+    is_separable: bool
+
+    @classmethod
+    def of(cls, raw: RawRows, loss: Loss, options: PathOptions) -> LossProblem:
+        """Set up the fit on raw rows whose ``y`` are targets of the loss."""
+        counts, columns, targets = zip(*raw.parts.gather(sizes), strict=True)
+        n_rows, n_features = sum(counts), columns[0]
+        n_inputs = n_features + options.hidden_bias
+        shrinks = options.linear_decay != 0.0
+        most_rows = n_rows if shrinks else np.inf
+        most_neurons = first_neurons(n_inputs, most_rows, options)
+        check_memory(n_features, targets[0], most_neurons, min(n_rows, n_features))
+        rows = Rows.from_parts(
+            raw.parts,
+            standardize=options.standardize,
+            hidden_bias=options.hidden_bias,
+            device=torch.device("cpu"),
+            dtype=torch.float64,
+            shrinks=shrinks,
+        )
+        dtype = getattr(torch, options.dtype)
+        data = LossRows(
+            _on_scale_of_link(rows),
+            raw.parts.keep(_targets),
+            loss,
+            options.linear_decay or 0.0,
+            resolve_device(options.device, dtype),
+            dtype,
+        )
+        data, linear, is_separable = _linear_model(data, options)
+        generator = torch.Generator(device="cpu").manual_seed(options.seed)
+        n_neurons = first_neurons(rows.rank, most_rows, options)
+        start = start_loss_path(data, linear, n_neurons, generator)
+        lambdas = check_decays(options.schedule.stages(start.lambda_max))
+        return cls(data, linear, start, lambdas, options, generator, is_separable)
+
+    @property
+    def rows(self) -> Rows:
+        """The rows, whose units take networks to the units of ``X``."""
+        return self.data.rows
+
+    @property
+    def lambda_max(self) -> float:
+        """``lambda_max`` in the units of the loss."""
+        return self.start.lambda_max
+
+    @property
+    def linear_decay(self) -> float:
+        """The decay of the linear part, for scaled columns; zero if there is none."""
+        return self.data.linear_decay
+
+    def fitted(self, model: Model) -> FittedNetwork:
+        """The model on the scale of the link, in the units of ``X``."""
+        fitted = self.rows.units.to_user(
+            model.network.weights.numpy(),
+            model.network.amplitudes.numpy(),
+            model.linear.numpy(),
+            single_output=self.rows.n_outputs == 1,
+        )
+        if self.data.loss.basis is None:
+            return fitted
+        basis = self.data.loss.basis(self.rows.n_outputs).numpy()
+        return replace(
+            fitted,
+            amplitudes=fitted.amplitudes @ basis.T,
+            linear_coef=basis @ fitted.linear_coef,
+            linear_intercept=basis @ fitted.linear_intercept,
+        )
+
+    def model_of(self, stage: Stage) -> Model:
+        """The model of a stage."""
+        return model_of(self.data, self.linear, stage)
+
+    def model_from(self, network: Network) -> Model:
+        """The model of a network, with the best linear part for it."""
+        return fit_linear_part(self.data, Model(network, self.linear.linear)).model
+
+    def attributes(self, model: Model) -> dict[str, float | np.ndarray]:
+        """Fitted attributes of the estimator that describe its network."""
+        squares = self.rows.spectrum.column_squares()
+        squares = squares[: len(self.rows.units.columns.kept)]
+        return {
+            **self.fitted(model).attributes(),
+            "feature_importances_": input_importances(
+                self.rows, model.network, model.linear
+            ),
+            "feature_scales_": self.rows.units.deviations(squares),
+        }
+
+
+def loss_path(problem: LossProblem) -> Iterator[Stage]:
+    """The stages along the schedule."""
+    return follow_loss_path(
+        problem.data,
+        problem.linear,
+        problem.start,
+        cast("Sequence[float]", problem.lambdas),
+        problem.options,
+        problem.generator,
+    )
+
+
+def loss_search(problem: LossProblem, penalty: str | float) -> Iterator[Stage]:
+    """Search for the network that the criterion chooses; it becomes the only stage."""
+    with step_limit(problem.options.max_iter) as progress:
+        result = find_model(problem, penalty)
+        lambda_ = result.lambda_
+        state = certify_model(problem.data, result.model, lambda_, problem.generator)
+        minimum = Minimum(result.model, state, result.stopped_by)
+        stage = stage_of_model(
+            lambda_, minimum, progress.n_iter, progress.seconds, is_refitted=True
+        )
+    yield replace(stage, is_last=True)
+
+
+def find_model(
+    problem: LossProblem, penalty: str | float, fraction: float = 1.0
+) -> LossSearchResult:
+    """The model that the criterion chooses."""
+    return search_model(
+        problem.data,
+        problem.linear,
+        problem.start,
+        penalty,
+        problem.generator,
+        DEFAULT_TUNING,
+        fraction=fraction,
+        most_neurons=problem.options.n_neurons,
+    )
+
+
+def keep_loss_stage(
+    problem: LossProblem, stages: Sequence[Stage], penalty: str | float | None
+) -> Stage:
+    """The last stage, or with a ``penalty`` the one that the criterion chooses."""
+    if penalty is None:
+        return stages[-1]
+    dispersion = problem.data.loss.dispersion or 1.0
+    criterion = Criterion.of(replace(problem.rows, dispersion=dispersion), penalty)
+    return min(stages, key=lambda one: criterion.value(one.loss, one.network.n_neurons))
+
+
+def _linear_model(data: LossRows, options: PathOptions) -> tuple[LossRows, Model, bool]:
+    """The rows with the decay that the linear part needs, and the best linear model.
+
+    Without a decay the loss of classes that a linear function separates has no minimum.
+    """
+    rows = data.rows
+    is_free = data.linear_decay == 0.0
+    are_few = rows.n_effective < ROWS_PER_INPUT * len(rows.linear_basis)
+    is_tried = is_free and (options.linear_decay == 0.0 or not are_few)
+    if is_tried:
+        fit = fit_linear_part(data, Model.zero(rows))
+        if fit.has_minimum:
+            return data, fit.model, False
+    if is_free:
+        data = with_likely_decay(data)
+        data = data.decayed(data.linear_decay * options.linear_decay_factor)
+    return data, fit_linear_part(data, Model.zero(rows)).model, is_tried
+
+
+def _on_scale_of_link(rows: Rows) -> Rows:
+    """The rows with units whose targets are outputs on the scale of the link."""
+    units = rows.units
+    zeros = np.zeros_like(units.target_mean)
+    linear = np.zeros_like(units.linear)
+    units = replace(units, linear=linear, target_mean=zeros, target_scale=1.0)
+    return replace(rows, units=units)
+
+
+def _targets(raw: RawPart) -> torch.Tensor:
+    return torch.from_numpy(raw.y)
