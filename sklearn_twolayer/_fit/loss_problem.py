@@ -12,7 +12,8 @@ import torch
 from sklearn_twolayer._checks.parameters import check_decays
 from sklearn_twolayer._fit.problem import first_neurons, resolve_device
 from sklearn_twolayer._losses.certificate import certify_model
-from sklearn_twolayer._losses.linear_fit import fit_linear_part, with_likely_decay
+from sklearn_twolayer._losses.linear_decay import with_likely_decay
+from sklearn_twolayer._losses.linear_fit import fit_linear_part
 from sklearn_twolayer._losses.loss import Loss
 from sklearn_twolayer._losses.model import LossRows, Model
 from sklearn_twolayer._losses.newton import Minimum

@@ -15,8 +15,6 @@ from sklearn_twolayer._losses.model import (
     outputs_of,
     working_rows,
 )
-from sklearn_twolayer._network.linear_decay import likely_linear_decay
-from sklearn_twolayer._network.network import Network
 from sklearn_twolayer._rows.part import Part
 from sklearn_twolayer._rows.reweighed import root_weights
 from sklearn_twolayer._rows.sums import add
@@ -43,9 +41,6 @@ LEAST_SHARE_OF_PROMISE = 1e-4
 # minimum the last steps hardly change anything.
 STILL_MOVES = 0.05
 LEAST_LOSS = 1e-6
-# Rounds that find a decay of the linear part for the outputs that it leads to
-# (convention; each brings two digits).
-DECAY_ROUNDS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,12 +55,15 @@ class LinearFit:
     has_minimum: bool
 
 
-def fit_linear_part(data: LossRows, model: Model) -> LinearFit:
+def fit_linear_part(
+    data: LossRows, model: Model, least_promise: float = LEAST_PROMISE
+) -> LinearFit:
     """The model with the best linear part for its neurons, beginning with its own.
 
     Newton's method; the steps are found by conjugate gradients, preconditioned by the
     working rows. Where the second derivative of a row is a multiple of the identity,
-    as for one output, the first of these is exact.
+    as for one output, the first of these is exact. The steps end when one promises to
+    lower the loss by ``least_promise`` of it.
     """
     outputs = outputs_of(data, model)
     objective, change = objective_of(data, model, 0.0), 0.0
@@ -76,7 +74,7 @@ def fit_linear_part(data: LossRows, model: Model) -> LinearFit:
         gradient = _gradient(data, model, outputs)
         step = _newton_step(data, working, outputs, gradient)
         promise = float((step * gradient).sum())
-        if promise <= LEAST_PROMISE * objective:
+        if promise <= least_promise * objective:
             break
         share = 1.0
         for _ in range(MOST_HALVINGS):
@@ -91,28 +89,6 @@ def fit_linear_part(data: LossRows, model: Model) -> LinearFit:
         change = max(data.rows.parts.gather(_largest_change, outputs, following))
         model, outputs, objective = trial, following, value
     return LinearFit(model, has_minimum=change < STILL_MOVES)
-
-
-def with_likely_decay(data: LossRows) -> LossRows:
-    """The rows with the decay under which the targets are most likely.
-
-    The marginal likelihood (theory eq. 25) is that of the working targets, which depend
-    on the linear part and so on the decay: both are found in turn.
-    """
-    data = data.decayed(1.0)
-    model = _constant_model(data)
-    for _ in range(DECAY_ROUNDS):
-        working = working_rows(data, outputs_of(data, model))
-        rho = likely_linear_decay(working.rows, Network.empty(working.rows))
-        data = data.decayed(rho * working.mean_weight)
-        model = fit_linear_part(data, model).model
-    return data
-
-
-def _constant_model(data: LossRows) -> Model:
-    """The model of a constant only: with a huge decay, nothing else is left."""
-    frozen = data.decayed(1e12)
-    return fit_linear_part(frozen, Model.zero(data.rows)).model
 
 
 def _gradient(

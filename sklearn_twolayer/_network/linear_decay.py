@@ -23,8 +23,7 @@ def likely_linear_decay(rows: Rows, network: Network) -> float:
     """The decay ``rho`` with the largest marginal likelihood, given the neurons.
 
     Theory eq. (25). The rows must have a decay already, so that their targets still
-    have a linear part. All targets have one decay; each has its own noise, unless it is
-    known.
+    have a linear part. All targets have one decay; each has its own noise.
     """
     squares = rows.spectrum.squares
     if not squares.size:
@@ -35,15 +34,12 @@ def likely_linear_decay(rows: Rows, network: Network) -> float:
     seen, total = np.square(along), total - np.square(moments[-1])
     left = np.maximum(total - seen.sum(axis=0), 0.0)
     n_values = max(rows.n_effective - 1.0, float(len(squares)))
-    mean, known = float(squares.mean()), rows.dispersion
+    mean = float(squares.mean())
 
     def surprise(power: float) -> float:
         """Minus twice the logarithm of the likelihood, up to a constant."""
         ratios = 1.0 + squares / (mean * 10.0**power)
         noise = (seen / ratios[:, None]).sum(axis=0) + left
-        if known is not None:
-            terms = rows.n_effective * noise / known + np.log(ratios).sum()
-            return float(terms.sum())
         tiny = np.finfo(float).tiny
         terms = n_values * np.log(np.maximum(noise, tiny)) + np.log(ratios).sum()
         return float(terms.sum())
@@ -54,8 +50,6 @@ def likely_linear_decay(rows: Rows, network: Network) -> float:
         noise = (seen / ratios[:, None]).sum(axis=0) + left
         shares = (ratios - 1.0) / ratios
         falls = (seen * (shares / ratios)[:, None]).sum(axis=0)
-        if known is not None:
-            return float((rows.n_effective * falls / known - shares.sum()).sum())
         noise = np.maximum(noise, np.finfo(float).tiny)
         return float((n_values * falls / noise - shares.sum()).sum())
 
