@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from sklearn_twolayer._estimators.classifier import RegularizedTwoLayerClassifier
+from sklearn_twolayer._estimators.classifier_cv import RegularizedTwoLayerClassifierCV
 from sklearn_twolayer._estimators.regressor import RegularizedTwoLayerRegressor
 from sklearn_twolayer._estimators.regressor_cv import RegularizedTwoLayerRegressorCV
 from sklearn_twolayer._options.schedule import (
@@ -25,6 +26,7 @@ __all__ = [
     "FittedNetwork",
     "GeometricSchedule",
     "RegularizedTwoLayerClassifier",
+    "RegularizedTwoLayerClassifierCV",
     "RegularizedTwoLayerRegressor",
     "RegularizedTwoLayerRegressorCV",
     "StagedSchedule",
@@ -38,6 +40,7 @@ for _public in (
     FittedNetwork,
     GeometricSchedule,
     RegularizedTwoLayerClassifier,
+    RegularizedTwoLayerClassifierCV,
     RegularizedTwoLayerRegressor,
     RegularizedTwoLayerRegressorCV,
     StagedSchedule,

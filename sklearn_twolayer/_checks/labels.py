@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -86,3 +86,21 @@ def _by_class(
             f"{class_weight!r}."
         )
     return np.asarray(by_class, dtype=np.float64)
+
+
+def check_class_splits(
+    splits: Sequence[tuple[np.ndarray, np.ndarray]],
+    classes: np.ndarray,
+    index: np.ndarray,
+    weights: np.ndarray,
+) -> None:
+    """Raise if the training rows of a fold lack a class."""
+    for number, (train, _) in enumerate(splits):
+        sums = np.bincount(index[train], weights=weights[train], minlength=len(classes))
+        empty = classes[sums == 0.0].tolist()[:MOST_CLASSES]
+        if empty:
+            raise ValueError(
+                "Each class needs rows in the training rows of each fold, but fold "
+                f"{number} of cv has none of: {empty}. Use other folds, or join or "
+                "leave out rare classes."
+            )

@@ -14,6 +14,7 @@ from sklearn_twolayer._runtime.limits import step_limit
 from sklearn_twolayer._runtime.threads import fit_threads
 
 if TYPE_CHECKING:
+    from sklearn_twolayer._fit.loss_problem import LossProblem
     from sklearn_twolayer._fit.problem import PathProblem
     from sklearn_twolayer._options.path_options import PathOptions
     from sklearn_twolayer._path.stage import Stage
@@ -39,7 +40,7 @@ class ChosenFit:
     """
 
     attributes: dict[str, float | np.ndarray]
-    problem: PathProblem
+    problem: PathProblem | LossProblem
     stages: list[Stage]
     n_iter: int
     n_averaged: int

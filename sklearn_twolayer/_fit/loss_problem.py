@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import torch
 
+from sklearn_twolayer._certificate.peaks import QUICK
 from sklearn_twolayer._checks.parameters import check_decays
+from sklearn_twolayer._descent import refine
 from sklearn_twolayer._fit.problem import first_neurons, resolve_device
 from sklearn_twolayer._losses.certificate import certify_model
 from sklearn_twolayer._losses.linear_decay import with_likely_decay
 from sklearn_twolayer._losses.linear_fit import fit_linear_part
 from sklearn_twolayer._losses.loss import Loss
 from sklearn_twolayer._losses.model import LossRows, Model
-from sklearn_twolayer._losses.newton import Minimum
+from sklearn_twolayer._losses.newton import Minimum, minimize_at
 from sklearn_twolayer._losses.path import (
     follow_loss_path,
     model_of,
@@ -31,13 +33,16 @@ from sklearn_twolayer._rows.distinct import ROWS_PER_INPUT
 from sklearn_twolayer._rows.raw import RawPart, RawRows, sizes
 from sklearn_twolayer._rows.rows import Rows
 from sklearn_twolayer._rows.units import FittedNetwork
-from sklearn_twolayer._runtime.limits import step_limit
+from sklearn_twolayer._runtime.limits import Progress, limit_reached, step_limit
 from sklearn_twolayer._runtime.memory import check_memory
 from sklearn_twolayer._search.criterion import Criterion
 from sklearn_twolayer._search.tuning import DEFAULT_TUNING
 
 if TYPE_CHECKING:
     from sklearn_twolayer._network.network import Network
+
+# Steps for the network that cross-validation keeps (convention).
+KEPT_STEPS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,13 +180,44 @@ def loss_search(problem: LossProblem, penalty: str | float) -> Iterator[Stage]:
     """Search for the network that the criterion chooses; it becomes the only stage."""
     with step_limit(problem.options.max_iter) as progress:
         result = find_model(problem, penalty)
-        lambda_ = result.lambda_
-        state = certify_model(problem.data, result.model, lambda_, problem.generator)
-        minimum = Minimum(result.model, state, result.stopped_by)
-        stage = stage_of_model(
-            lambda_, minimum, progress.n_iter, progress.seconds, is_refitted=True
-        )
+        stage = searched_stage(problem, result, progress)
     yield replace(stage, is_last=True)
+
+
+def searched_stage(
+    problem: LossProblem, result: LossSearchResult, progress: Progress
+) -> Stage:
+    """The result of a search as a stage, with its certificate."""
+    lambda_ = result.lambda_
+    state = certify_model(problem.data, result.model, lambda_, problem.generator)
+    minimum = Minimum(result.model, state, result.stopped_by)
+    return stage_of_model(
+        lambda_, minimum, progress.n_iter, progress.seconds, is_refitted=True
+    )
+
+
+def improved(problem: LossProblem, stage: Stage) -> Stage:
+    """Continue the descent of a stage for some steps."""
+    if stage.network.n_neurons == 0:
+        return stage
+    with step_limit(problem.options.max_iter) as progress:
+        minimum = minimize_at(
+            problem.data,
+            problem.model_of(stage),
+            stage.lambda_,
+            refine,
+            problem.options,
+            problem.generator,
+            KEPT_STEPS,
+            QUICK,
+        )
+        improved = stage_of_model(
+            stage.lambda_,
+            replace(minimum, stopped_by=limit_reached() or "steps"),
+            progress.n_iter,
+            progress.seconds,
+        )
+    return replace(improved, is_last=stage.is_last)
 
 
 def find_model(
