@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -21,7 +21,6 @@ from sklearn_twolayer._losses.model import LossRows, Model
 from sklearn_twolayer._losses.newton import Minimum, minimize_at
 from sklearn_twolayer._losses.path import (
     follow_loss_path,
-    model_of,
     stage_of_model,
     start_loss_path,
 )
@@ -37,9 +36,6 @@ from sklearn_twolayer._runtime.limits import Progress, limit_reached, step_limit
 from sklearn_twolayer._runtime.memory import check_memory
 from sklearn_twolayer._search.criterion import Criterion
 from sklearn_twolayer._search.tuning import DEFAULT_TUNING
-
-if TYPE_CHECKING:
-    from sklearn_twolayer._network.network import Network
 
 # Steps for the network that cross-validation keeps (convention).
 KEPT_STEPS = 4
@@ -145,11 +141,8 @@ class LossProblem:
 
     def model_of(self, stage: Stage) -> Model:
         """The model of a stage."""
-        return model_of(self.data, self.linear, stage)
-
-    def model_from(self, network: Network) -> Model:
-        """The model of a network, with the best linear part for it."""
-        return fit_linear_part(self.data, Model(network, self.linear.linear)).model
+        assert stage.linear is not None  # Paths and searches with a loss store it.
+        return Model(stage.result, stage.linear)
 
     def attributes(self, model: Model) -> dict[str, float | np.ndarray]:
         """Fitted attributes of the estimator that describe its network."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sklearn_twolayer._losses.linear_fit import fit_linear_part
+from sklearn_twolayer._losses.linear_fit import ROUGH_PROMISE, fit_linear_part
 from sklearn_twolayer._losses.model import (
     LossRows,
     Model,
@@ -18,9 +18,6 @@ from sklearn_twolayer._losses.model import (
 # better than the best are left out.
 DECAY_POWERS = np.arange(1.5, -8.1, -0.5)
 MOST_RISES = 2
-# The fall of the loss, relative to it, at which fits for the comparison end
-# (convention).
-ROUGH_PROMISE = 1e-6
 # A decay beside which no coefficient is left (convention).
 HUGE_DECAY = 1e12
 

@@ -32,6 +32,8 @@ MOST_HALVINGS = 30
 # The fall that Newton's model promises, relative to the loss, below which a step is the
 # last (convention). Convergence is quadratic: the error after it is rounding.
 LEAST_PROMISE = 1e-13
+# The same for fits that are compared with others or go on from there (convention).
+ROUGH_PROMISE = 1e-6
 # A step is halved until the loss falls by this share of what the slope promises
 # (convention).
 LEAST_SHARE_OF_PROMISE = 1e-4

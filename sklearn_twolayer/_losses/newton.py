@@ -11,7 +11,11 @@ from sklearn_twolayer._certificate.certificate import Certificate
 from sklearn_twolayer._certificate.peaks import QUICK, THOROUGH, Effort
 from sklearn_twolayer._descent.result import Descent
 from sklearn_twolayer._losses.certificate import certify_model
-from sklearn_twolayer._losses.linear_fit import fit_linear_part
+from sklearn_twolayer._losses.linear_fit import (
+    LEAST_PROMISE,
+    ROUGH_PROMISE,
+    fit_linear_part,
+)
 from sklearn_twolayer._losses.model import (
     LossRows,
     Model,
@@ -74,9 +78,11 @@ def minimize_at(
     The new outputs are mixed with the old ones where that does not lower the objective:
     in the measure over directions the objective is convex. Ends when the gap of the
     loss itself is at most ``options.tol``, also by a search for peaks with ``effort``,
-    after ``most_steps``, or at a limit.
+    after ``most_steps``, or at a limit. With a quick effort all steps are taken, and
+    the gap is that of the last.
     """
     tol, gap = options.tol, FIRST_TOL / SHARE_OF_GAP
+    least_promise = ROUGH_PROMISE if effort is QUICK else LEAST_PROMISE
     for number in range(most_steps):
         working = working_rows(data, outputs_of(data, model))
         descent = method(
@@ -89,7 +95,10 @@ def minimize_at(
         new = from_working_units(working, descent.network)
         better = _mixed_until_lower(data, model, new, lambda_)
         is_last = better is None or number == most_steps - 1
-        model = fit_linear_part(data, better or model).model
+        if effort is QUICK and not is_last:
+            model = better or model
+            continue
+        model = fit_linear_part(data, better or model, least_promise).model
         state = certify_model(data, model, lambda_, generator, QUICK)
         if state.relative_gap <= tol and effort is not QUICK and not out_of_time():
             again = certify_model(data, model, lambda_, generator, effort, tol)

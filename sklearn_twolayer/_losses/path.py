@@ -16,7 +16,6 @@ from sklearn_twolayer._certificate.peaks import (
 )
 from sklearn_twolayer._descent import DESCENTS
 from sklearn_twolayer._losses.certificate import certify_model
-from sklearn_twolayer._losses.linear_fit import fit_linear_part
 from sklearn_twolayer._losses.model import (
     LossRows,
     Model,
@@ -89,7 +88,7 @@ def stage_of_model(
     *,
     is_refitted: bool = False,
 ) -> Stage:
-    """The record of a model; its linear part is the best one for its neurons."""
+    """The record of a model."""
     known, network = minimum.certificate, minimum.model.network
     return Stage(
         lambda_=lambda_,
@@ -102,12 +101,8 @@ def stage_of_model(
         n_iter=n_iter,
         stopped_by=minimum.stopped_by,
         seconds=seconds,
+        linear=minimum.model.linear,
     )
-
-
-def model_of(data: LossRows, linear: Model, stage: Stage) -> Model:
-    """The model of a stage, with the linear part that its record leaves out."""
-    return fit_linear_part(data, Model(stage.result, linear.linear)).model
 
 
 def _minimum(
