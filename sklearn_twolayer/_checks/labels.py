@@ -42,6 +42,17 @@ def check_labels(y: Any, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
     return classes, index
 
 
+def check_known_labels(y: Any, classes: np.ndarray, n_samples: int) -> np.ndarray:
+    """For each row the number of its class, one of those of a fit."""
+    own, index = check_labels(y, n_samples)
+    unknown = own[~np.isin(own, classes)].tolist()[:MOST_CLASSES]
+    if unknown:
+        raise ValueError(
+            f"y has classes that the estimator was not fitted on: {unknown}."
+        )
+    return np.searchsorted(classes, own)[index]
+
+
 def class_weights(
     class_weight: Any, classes: np.ndarray, index: np.ndarray, weights: np.ndarray
 ) -> np.ndarray:

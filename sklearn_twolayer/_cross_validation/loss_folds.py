@@ -24,6 +24,7 @@ from sklearn_twolayer._runtime.threads import fit_threads
 
 if TYPE_CHECKING:
     from sklearn_twolayer._fit.loss_problem import LossProblem
+    from sklearn_twolayer._rows.units import FittedNetwork
 
 
 def log_losses(number: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -62,7 +63,8 @@ def follow_class_fold(
         problem = class_problem(X, y, weights, options)
         if problem.linear_decay > 0.0 and problem.rows.n_distinct < FEWEST_ROWS:
             penalty, n_stages = None, 1
-        debiased, scores = (), np.zeros(())
+        debiased: tuple[FittedNetwork, ...] = ()
+        scores = np.zeros(())
         if penalty is not None:
             with step_limit(options.max_iter):
                 debiased = (problem.fitted(find_model(problem, penalty).model),)
@@ -133,8 +135,14 @@ def fit_class_choice(
         scaled = [model.scaled(own) for own, model in models]
         model = scaled[0] if len(scaled) == 1 else scaled[0].plus(scaled[1])
         attributes = problem.attributes(model)
-    n_debiased = int(share > 0.0)
-    return ChosenFit(attributes, problem, stages, progress.n_iter, n_debiased)
+    return ChosenFit(
+        attributes,
+        problem,
+        stages,
+        progress.n_iter,
+        n_averaged=int(share > 0.0),
+        is_separable=problem.is_separable,
+    )
 
 
 def class_problem(

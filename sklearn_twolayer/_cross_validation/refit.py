@@ -37,6 +37,8 @@ class ChosenFit:
         Number of evaluations of the fit.
     n_averaged : int
         Number of debiased networks in the mean; 0 if they have no share.
+    is_separable : bool, default=False
+        Whether a linear function separates classes.
     """
 
     attributes: dict[str, float | np.ndarray]
@@ -44,6 +46,7 @@ class ChosenFit:
     stages: list[Stage]
     n_iter: int
     n_averaged: int
+    is_separable: bool = False
 
 
 def fit_choice(

@@ -303,7 +303,7 @@ class RegularizedTwoLayerClassifier(TwoLayerClassifier):
         self.classes_ = classes
         self.__dict__.update(attributes)
         self.__dict__.update(fit_attributes(problem, stages, kept))
-        warn_of_separation(problem)
+        warn_of_separation(self.linear_decay_, is_separable=problem.is_separable)
         warn_of_convergence(kept, self.lambda_, options.tol)
 
     @property

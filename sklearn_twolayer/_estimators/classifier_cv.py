@@ -301,7 +301,7 @@ class RegularizedTwoLayerClassifierCV(TwoLayerClassifier):
         self.lambdas_ = self.lambda_max_ * fractions
         self.debiased_share_ = choice.debiased_share
         self.n_iter_ = refit.n_iter + sum(fold.n_iter for fold in folds)
-        warn_of_separation(refit.problem)
+        warn_of_separation(self.linear_decay_, is_separable=refit.is_separable)
         warn_of_convergence(kept, self.lambda_, None)
 
     def _check_options(self) -> PathOptions:

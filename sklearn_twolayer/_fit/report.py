@@ -126,13 +126,13 @@ def followed_masses(networks: Sequence[Network]) -> np.ndarray:
     return masses
 
 
-def warn_of_separation(problem: LossProblem) -> None:
+def warn_of_separation(linear_decay: float, *, is_separable: bool) -> None:
     """Warn if a linear function separates classes."""
-    if problem.is_separable:
+    if is_separable:
         warn_caller(
             "A linear function separates classes of the data, so that its coefficients "
             "have no best value. They were shrunk by the decay under which the classes "
-            f"are most likely, linear_decay_ = {problem.linear_decay:.3g}; pass a "
+            f"are most likely, linear_decay_ = {linear_decay:.3g}; pass a "
             "positive linear_decay to choose another.",
             SeparableWarning,
         )

@@ -62,7 +62,8 @@ def follow_loss_path(
     """Minimise at each decay, from the model of the decay before."""
     level = _noise_level(data, linear)
     stages: list[Stage] = []
-    model, index = linear, 0
+    model = linear
+    index: int | None = 0
     while index is not None:
         lambda_ = lambdas[index]
         with step_limit(options.max_iter) as progress:
@@ -75,9 +76,8 @@ def follow_loss_path(
             stage = stage_of_model(lambda_, minimum, progress.n_iter, progress.seconds)
         stages.append(stage)
         ends = partial(_noise_ends_path, data, level)
-        following = next_index(data.rows, lambdas, stages, options, ends)
-        yield replace(stage, is_last=following is None)
-        index = following
+        index = next_index(data.rows, lambdas, stages, options, ends)
+        yield replace(stage, is_last=index is None)
 
 
 def stage_of_model(

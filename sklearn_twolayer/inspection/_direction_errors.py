@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import f, t
 
-from sklearn_twolayer._checks.data import check_targets, check_weights
 from sklearn_twolayer._checks.parameters import check_real
 from sklearn_twolayer._rows.loadings import standardised_loadings
 from sklearn_twolayer._rows.units import FittedNetwork
 from sklearn_twolayer.inspection._error_record import DirectionErrors, interval_around
-from sklearn_twolayer.inspection._inputs import model_inputs
+from sklearn_twolayer.inspection._inputs import model_inputs, model_targets
 from sklearn_twolayer.inspection._sandwich import (
     Basis,
     Data,
@@ -37,11 +36,12 @@ def direction_errors(
     row. Two terms are added, which vanish where rows are many: the bias by what
     little decay the fit has, and what the errors of the parameters do to the
     derivatives, above all where rows cross the kinks of the neurons. A transform of the
-    columns, which an estimator may have, is taken as given.
+    columns, which an estimator may have, is taken as given. Those of a classifier of
+    two classes are the same for the working targets at its probabilities.
 
     Parameters
     ----------
-    estimator : RegularizedTwoLayerRegressor or RegularizedTwoLayerRegressorCV
+    estimator : RegularizedTwoLayerRegressor, RegularizedTwoLayerClassifier or CV
         Fitted without a schedule, when what decay there is hardly biases the network,
         or with ``debias=True``; or a fitted pipeline that ends with such an estimator.
         Directions and names are then those of the inputs of its last step.
@@ -126,15 +126,20 @@ def direction_errors(
         raise ValueError(
             "estimator was fitted with a decay, which biases the directions, or is a "
             "mean of networks: fit RegularizedTwoLayerRegressor with schedule=None or "
-            "debias=True for standard errors."
+            "debias=True, or RegularizedTwoLayerClassifier with schedule=None, for "
+            "standard errors."
         )
     if model.linear_decay_ > 0.0:
         raise ValueError(
             "estimator was fitted with a decay of its linear part, which biases it: "
             "fit with linear_decay=0.0, or more rows, for standard errors."
         )
-    targets = check_targets(y, X.shape[0])
-    weights = check_weights(sample_weight, X.shape[0])
+    if len(getattr(model, "classes_", ())) > 2:
+        raise ValueError(
+            f"estimator has {len(model.classes_)} classes, and standard errors are for "
+            "two, or for regressors: fit each class against the others for them."
+        )
+    targets, weights = model_targets(model, X, y, sample_weight)
     labels = _check_groups(groups, weights)
     network = model._fitted_network()
     if targets.reshape(X.shape[0], -1).shape[1] != network.n_outputs:
