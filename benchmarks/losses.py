@@ -5,7 +5,7 @@
     python benchmarks/losses.py --only 1              # one of the teachers, from 1
 
 Markdown tables. Classes of the teachers are drawn with the probabilities that the
-outputs of a two-layer teacher give, scaled to a standard deviation of two. "above
+outputs of a two-layer teacher give, scaled to a standard deviation of four. "above
 truth" is the median of the log loss on fresh rows with the true probabilities, less
 that of the truth; "right" counts the data sets on which as many features are found as
 there are directions. The perceptrons have 20 units and are fitted by L-BFGS, with alpha
@@ -36,7 +36,7 @@ from sklearn_twolayer import (
 from sklearn_twolayer.datasets import make_two_layer_regression
 
 N_FRESH = 10_000
-SPREAD = 2.0  # standard deviation of the true scores
+SPREAD = 4.0  # standard deviation of the true scores
 ALPHAS = [1e-3, 1e-2, 0.1, 1.0, 10.0]
 TEACHERS = {
     "2000 x 5, two directions": (2000, 5, 2, 2),

@@ -213,19 +213,16 @@ def improved(problem: LossProblem, stage: Stage) -> Stage:
     return replace(improved, is_last=stage.is_last)
 
 
-def find_model(
-    problem: LossProblem, penalty: str | float, fraction: float = 1.0
-) -> LossSearchResult:
+def find_model(problem: LossProblem, penalty: str | float) -> LossSearchResult:
     """The model that the criterion chooses."""
     return search_model(
         problem.data,
         problem.linear,
         problem.start,
         penalty,
+        problem.options,
         problem.generator,
         DEFAULT_TUNING,
-        fraction=fraction,
-        most_neurons=problem.options.n_neurons,
     )
 
 

@@ -28,10 +28,10 @@ from sklearn_twolayer._losses.model import (
     penalty_of,
     working_rows,
 )
-from sklearn_twolayer._network.network import Network
+from sklearn_twolayer._network.network import Network, prune
 from sklearn_twolayer._options.path_options import PathOptions
 from sklearn_twolayer._rows.rows import Rows
-from sklearn_twolayer._runtime.limits import limit_reached, out_of_time
+from sklearn_twolayer._runtime.limits import count_step, limit_reached, out_of_time
 from sklearn_twolayer._search.choose_neurons import descend
 from sklearn_twolayer._search.tuning import SearchTuning
 
@@ -94,6 +94,7 @@ def minimize_at(
         )
         new = from_working_units(working, descent.network)
         better = _mixed_until_lower(data, model, new, lambda_)
+        count_step()
         is_last = better is None or number == most_steps - 1
         if effort is QUICK and not is_last:
             model = better or model
@@ -142,7 +143,10 @@ def polish(
     """
     n_rows = data.rows.n_effective
     for _ in range(MOST_POLISHING_STEPS):
-        if model.network.n_neurons == 0 or limit_reached():
+        if limit_reached():
+            break
+        model = replace(model, network=prune(model.network, 0.0))
+        if model.network.n_neurons == 0:
             break
         lambda_ = decay_of(model)
         working = working_rows(data, outputs_of(data, model))

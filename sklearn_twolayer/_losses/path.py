@@ -21,14 +21,13 @@ from sklearn_twolayer._losses.model import (
     Model,
     loss_residual,
     outputs_of,
-    working_rows,
 )
 from sklearn_twolayer._losses.newton import MOST_STEPS, Minimum, minimize_at
-from sklearn_twolayer._network.noise import noise_level
+from sklearn_twolayer._losses.search import noise_level_of
 from sklearn_twolayer._path.pace import STILL_FALLS, next_index
 from sklearn_twolayer._path.path import DECAY_ROUNDING, LEAST_LAMBDA_MAX
 from sklearn_twolayer._path.stage import PathStart, Stage
-from sklearn_twolayer._runtime.limits import step_limit
+from sklearn_twolayer._runtime.limits import count_step, step_limit
 
 if TYPE_CHECKING:
     import torch
@@ -60,7 +59,7 @@ def follow_loss_path(
     generator: torch.Generator,
 ) -> Iterator[Stage]:
     """Minimise at each decay, from the model of the decay before."""
-    level = _noise_level(data, linear)
+    level = noise_level_of(data, linear)
     stages: list[Stage] = []
     model = linear
     index: int | None = 0
@@ -68,6 +67,7 @@ def follow_loss_path(
         lambda_ = lambdas[index]
         with step_limit(options.max_iter) as progress:
             if lambda_ >= start.lambda_max * (1.0 - DECAY_ROUNDING):
+                count_step()
                 state = certify_model(data, linear, lambda_, generator)
                 minimum = Minimum(linear, state, "tol")
             else:
@@ -131,13 +131,6 @@ def _minimum(
     if is_fast and minimum.stopped_by == "stall":
         return replace(minimum, stopped_by="steps")
     return minimum
-
-
-def _noise_level(data: LossRows, linear: Model) -> float:
-    """The decay below which neurons fit noise, in the units of the loss."""
-    working = working_rows(data, outputs_of(data, linear))
-    level = noise_level(working.rows, 1.0)
-    return level * working.mean_weight * working.rows.units.target_scale
 
 
 def _noise_ends_path(
