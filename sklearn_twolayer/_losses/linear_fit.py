@@ -73,7 +73,7 @@ def fit_linear_part(
         if objective < LEAST_LOSS:
             return LinearFit(model, has_minimum=False)
         working = working_rows(data, outputs)
-        gradient = _gradient(data, model, outputs)
+        gradient = linear_gradient(data, model.linear, outputs)
         step = _newton_step(data, working, outputs, gradient)
         promise = float((step * gradient).sum())
         if promise <= least_promise * objective:
@@ -93,11 +93,12 @@ def fit_linear_part(
     return LinearFit(model, has_minimum=change < STILL_MOVES)
 
 
-def _gradient(
-    data: LossRows, model: Model, outputs: Kept[torch.Tensor]
+def linear_gradient(
+    data: LossRows, linear: torch.Tensor, outputs: Kept[torch.Tensor]
 ) -> torch.Tensor:
+    """The derivative of the objective by a linear part, where outputs are these."""
     gradient = data.rows.total(_loss_gradient, outputs, data.targets, data.loss)
-    return _with_decay(data, gradient, model.linear)
+    return _with_decay(data, gradient, linear)
 
 
 def _with_decay(

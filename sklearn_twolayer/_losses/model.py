@@ -79,14 +79,6 @@ class Model:
         """The model with outputs multiplied by a positive share."""
         return Model(_times(self.network, share), share * self.linear)
 
-    def moved_towards(self, other: Model, share: float) -> Model:
-        """The model whose parameters are this share of the way to another's."""
-        if share == 1.0:
-            return other
-        own, others = self.network.parameters, other.network.parameters
-        moved = self.network.moved_to(torch.lerp(own, others, share))
-        return Model(balance(moved), torch.lerp(self.linear, other.linear, share))
-
     def plus(self, other: Model) -> Model:
         """The model whose outputs are the sums of those of both."""
         network = self.network.joined_by(other.network)

@@ -23,32 +23,24 @@ from sklearn_twolayer._losses.model import (
     in_working_units,
     mean_loss,
     mixed,
-    objective_of,
     outputs_of,
     penalty_of,
     working_rows,
 )
-from sklearn_twolayer._network.network import Network, prune
+from sklearn_twolayer._network.network import Network
 from sklearn_twolayer._options.path_options import PathOptions
 from sklearn_twolayer._rows.rows import Rows
 from sklearn_twolayer._runtime.limits import count_step, limit_reached, out_of_time
-from sklearn_twolayer._search.choose_neurons import descend
-from sklearn_twolayer._search.tuning import SearchTuning
 
-# Steps of a stage, and of a polish, at most (convention). With two classes three or
-# four reach the tolerance; with more each divides the gap by two or three.
+# Steps of a stage at most (convention). With two classes three or four reach the
+# tolerance; with more each divides the gap by two or three.
 MOST_STEPS = 30
-MOST_POLISHING_STEPS = 20
 # Halvings of a step that does not lower the objective, at most (convention).
 HALVINGS = 12
 # The least-squares problem of a step is solved to this share of the gap that is left,
 # or to FIRST_TOL at the first step (convention).
 SHARE_OF_GAP = 0.2
 FIRST_TOL = 0.1
-# A polish ends when a step lowers the deviance by less than this: a hundredth of what
-# the price of a single parameter is (convention).
-LEAST_DEVIANCE = 0.01
-
 # A descent on the least-squares problem of one step.
 Method = Callable[[Rows, Network, float, PathOptions, torch.Generator], Descent]
 
@@ -129,49 +121,3 @@ def _mixed_until_lower(
             return old.scaled(1.0 - share).plus(new.scaled(share))
         share /= 2.0
     return None
-
-
-def polish(
-    data: LossRows,
-    model: Model,
-    decay_of: Callable[[Model], float],
-    tuning: SearchTuning,
-) -> Model:
-    """Descend on amplitudes, directions and linear part of the neurons that there are.
-
-    ``decay_of`` is the decay that belongs to a model; it is computed anew at each step.
-    """
-    n_rows = data.rows.n_effective
-    for _ in range(MOST_POLISHING_STEPS):
-        if limit_reached():
-            break
-        model = replace(model, network=prune(model.network, 0.0))
-        if model.network.n_neurons == 0:
-            break
-        lambda_ = decay_of(model)
-        working = working_rows(data, outputs_of(data, model))
-        begin = in_working_units(working, model.network)
-        moved = descend(working.rows, begin, working.decay_of(lambda_), tuning.trial)
-        new = from_working_units(working, moved)
-        before = objective_of(data, model, lambda_)
-        better, after = _moved_until_lower(data, model, new, lambda_, before)
-        if better is None:
-            break
-        model = better
-        if 2.0 * n_rows * (before - after) < LEAST_DEVIANCE:
-            break
-    return fit_linear_part(data, model).model
-
-
-def _moved_until_lower(
-    data: LossRows, old: Model, new: Model, lambda_: float, objective: float
-) -> tuple[Model | None, float]:
-    """The model between two with the same neurons whose objective is lower, or None."""
-    share = 1.0
-    for _ in range(HALVINGS):
-        between = old.moved_towards(new, share)
-        value = objective_of(data, between, lambda_)
-        if value < objective:
-            return between, value
-        share /= 2.0
-    return None, objective

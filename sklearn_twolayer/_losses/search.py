@@ -17,7 +17,8 @@ from sklearn_twolayer._losses.model import (
     outputs_of,
     working_rows,
 )
-from sklearn_twolayer._losses.newton import minimize_at, polish
+from sklearn_twolayer._losses.newton import minimize_at
+from sklearn_twolayer._losses.polish import polish
 from sklearn_twolayer._network.noise import noise_level
 from sklearn_twolayer._path.stage import PathStart
 from sklearn_twolayer._runtime.limits import count_step, limit_reached
@@ -149,7 +150,6 @@ class _Task:
             self.data,
             from_working_units(working, result.network),
             partial(likely_decay, self.data),
-            self.tuning,
         )
         price = Criterion.of(rows, self.penalty).price
         value = deviance(self.data, model) + price * model.network.n_neurons
