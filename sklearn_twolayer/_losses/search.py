@@ -39,6 +39,9 @@ MOST_SEARCHES = 5
 # Steps to the rough minimum, each a fast descent. Measured on three classes: around the
 # linear model alone, searches find no neuron where the classes are nearly certain.
 ROUGH_STEPS = 3
+# The most that the decay of the rough minimum is, as a share of lambda_max
+# (convention). Where most classes are nearly certain, the noise level may be above it.
+MOST_ROUGH_DECAY = 0.3
 # The searches end when one lowers the criterion by less than this many prices of a
 # neuron (convention).
 LEAST_GAIN = 0.1
@@ -89,11 +92,10 @@ def search_model(
     if start.lambda_max == 0.0:
         return best
     task = _Task(data, start, penalty, options, generator, tuning)
-    level = max(
-        task.tuning.first_decay * start.lambda_max, noise_level_of(data, linear)
-    )
     proposed = [best, task.proposal(linear, None)]
-    if not limit_reached() and level < start.lambda_max:
+    if not limit_reached():
+        level = noise_level_of(data, linear) / start.lambda_max
+        level = start.lambda_max * min(max(level, tuning.first_decay), MOST_ROUGH_DECAY)
         rough = minimize_at(
             data, linear, level, fast_descent, options, generator, ROUGH_STEPS, QUICK
         )

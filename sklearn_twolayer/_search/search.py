@@ -103,7 +103,8 @@ def search(
         best = again
     if exact is not None and exact.n_neurons <= most_neurons:
         return SearchResult(exact, 0.0, is_exact=True, has_births=best.has_births)
-    best = confirm_neurons(rows, criterion, best, generator, tuning)
+    if rows.dispersion is None:  # Otherwise the noise is known, and so is its price.
+        best = confirm_neurons(rows, criterion, best, generator, tuning)
     stopped_by = limit_reached() or "tol"
     network = best.network
     if stopped_by == "tol":
