@@ -73,13 +73,15 @@ def forest():
 
 def draw_classes(n_samples, n_features, n_directions, n_classes, seed):
     """Training rows, fresh rows with the logarithms of the true probabilities."""
-    n_targets = 1 if n_classes == 2 else n_classes
-    X, scores = make_two_layer_regression(
+    X, scores, teacher = make_two_layer_regression(
         n_samples + N_FRESH, n_features, n_directions=n_directions,
-        n_targets=n_targets, random_state=seed,
+        return_teacher=True, random_state=seed,
     )  # fmt: skip
-    scores = SPREAD * (scores - scores.mean(axis=0)) / scores.std(axis=0)
     generator = np.random.default_rng(seed)
+    if n_classes > 2:  # Each class has amplitudes of its own.
+        amplitudes = generator.standard_normal((n_directions, n_classes))
+        scores = np.maximum(X @ teacher.directions.T, 0.0) @ amplitudes
+    scores = SPREAD * (scores - scores.mean(axis=0)) / scores.std(axis=0)
     if n_classes == 2:
         y = (generator.random(len(X)) < expit(scores)).astype(int)
         truth = log_expit(np.column_stack([-scores, scores]))

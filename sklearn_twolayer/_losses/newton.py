@@ -9,6 +9,7 @@ import torch
 
 from sklearn_twolayer._certificate.certificate import Certificate
 from sklearn_twolayer._certificate.peaks import QUICK, THOROUGH, Effort
+from sklearn_twolayer._descent.newton import MOST_PARAMETERS
 from sklearn_twolayer._descent.result import Descent
 from sklearn_twolayer._losses.certificate import certify_model
 from sklearn_twolayer._losses.linear_fit import (
@@ -23,10 +24,12 @@ from sklearn_twolayer._losses.model import (
     in_working_units,
     mean_loss,
     mixed,
+    objective_of,
     outputs_of,
     penalty_of,
     working_rows,
 )
+from sklearn_twolayer._losses.polish import descend_on_loss
 from sklearn_twolayer._network.network import Network
 from sklearn_twolayer._options.path_options import PathOptions
 from sklearn_twolayer._rows.rows import Rows
@@ -34,13 +37,16 @@ from sklearn_twolayer._runtime.limits import count_step, limit_reached, out_of_t
 
 # Steps of a stage at most (convention). With two classes three or four reach the
 # tolerance; with more each divides the gap by two or three.
-MOST_STEPS = 30
+MOST_STEPS = 12
 # Halvings of a step that does not lower the objective, at most (convention).
 HALVINGS = 12
 # The least-squares problem of a step is solved to this share of the gap that is left,
 # or to FIRST_TOL at the first step (convention).
 SHARE_OF_GAP = 0.2
 FIRST_TOL = 0.1
+# A descent on the loss of several outputs ends when a step lowers the objective by
+# this, in tolerances (convention).
+LEAST_FALL_OF_LOSS = 0.01
 # A descent on the least-squares problem of one step.
 Method = Callable[[Rows, Network, float, PathOptions, torch.Generator], Descent]
 
@@ -88,10 +94,13 @@ def minimize_at(
         better = _mixed_until_lower(data, model, new, lambda_)
         count_step()
         is_last = better is None or number == most_steps - 1
+        model = better or model
         if effort is QUICK and not is_last:
-            model = better or model
             continue
-        model = fit_linear_part(data, better or model, least_promise).model
+        if effort is not QUICK and data.rows.n_outputs > 1:
+            model, has_fallen = _descended(data, model, lambda_, tol)
+            is_last = is_last and not has_fallen
+        model = fit_linear_part(data, model, least_promise).model
         state = certify_model(data, model, lambda_, generator, QUICK)
         if state.relative_gap <= tol and effort is not QUICK and not out_of_time():
             again = certify_model(data, model, lambda_, generator, effort, tol)
@@ -102,6 +111,23 @@ def minimize_at(
         if is_last or limit_reached():
             break
     return Minimum(model, state, limit_reached() or "stall")
+
+
+def _descended(
+    data: LossRows, model: Model, lambda_: float, tol: float
+) -> tuple[Model, bool]:
+    """The model after descent on the loss itself, and whether the objective fell.
+
+    The least-squares problem has one weight for all outputs of a row, so that its steps
+    are too long for some outputs and too short for others.
+    """
+    size = model.network.parameters.numel()
+    if not 0 < size <= MOST_PARAMETERS:
+        return model, False
+    before = objective_of(data, model, lambda_)
+    enough = LEAST_FALL_OF_LOSS * tol * before
+    lower = descend_on_loss(data, model, lambda_, enough)
+    return lower, objective_of(data, lower, lambda_) < before - enough
 
 
 def _mixed_until_lower(

@@ -17,6 +17,7 @@ from sklearn_twolayer._losses.model import (
     Model,
     loss_residual,
     mean_loss,
+    objective_of,
     outputs_of,
     working_rows,
 )
@@ -49,17 +50,20 @@ def polish(data: LossRows, model: Model, decay_of: Callable[[Model], float]) -> 
         if model.network.n_neurons == 0 or limit_reached():
             break
         lambda_ = decay_of(model)
-        before = _objective(data, model, lambda_)
-        model, after = _descend(data, model, lambda_, LEAST_FALL_OF_STEP * unit)
-        if before - after < LEAST_FALL_OF_DESCENT * unit:
+        before = objective_of(data, model, lambda_)
+        model = descend_on_loss(data, model, lambda_, LEAST_FALL_OF_STEP * unit)
+        if before - objective_of(data, model, lambda_) < LEAST_FALL_OF_DESCENT * unit:
             break
     return fit_linear_part(data, model).model
 
 
-def _descend(
+def descend_on_loss(
     data: LossRows, model: Model, lambda_: float, least_fall: float
-) -> tuple[Model, float]:
-    """One descent at a fixed decay; the model, balanced, and its objective."""
+) -> Model:
+    """Quasi-Newton steps at a fixed decay; returns the balanced model.
+
+    Ends when a step lowers the objective by less than ``least_fall``.
+    """
     coordinates = _Coordinates.of(data, model, lambda_)
 
     def value_and_gradient(point: np.ndarray) -> tuple[float, np.ndarray]:
@@ -91,13 +95,7 @@ def _descend(
         },
     )
     moved = coordinates.model_at(result.x)
-    moved = replace(moved, network=balance(moved.network))
-    return moved, _objective(data, moved, lambda_)
-
-
-def _objective(data: LossRows, model: Model, lambda_: float) -> float:
-    loss = mean_loss(data, outputs_of(data, model))
-    return loss + _penalty(data, model, lambda_)
+    return replace(moved, network=balance(moved.network))
 
 
 def _penalty(data: LossRows, model: Model, lambda_: float) -> float:
