@@ -36,7 +36,8 @@ def classes_of(n_samples=600, n_features=4, n_classes=2, seed=0, n_directions=2)
         n_samples, n_features, n_directions=n_directions, return_teacher=True,
         random_state=seed,
     )  # fmt: skip
-    amplitudes = np.random.default_rng(seed).standard_normal((n_directions, n_classes))
+    classes, directions = np.arange(n_classes), np.arange(n_directions)[:, None]
+    amplitudes = np.cos(2.0 * np.pi * classes / n_classes + directions)
     scores = 4.0 * np.maximum(X @ teacher.directions.T, 0.0) @ amplitudes
     scores -= scores.mean(axis=0)
     noise = np.random.default_rng(seed).gumbel(size=scores.shape)
@@ -65,7 +66,7 @@ def test_directions_and_their_number_are_found(n_classes):
     model = fitted(X, y)
     match = match_directions(model.features_, teacher.directions)
     assert match.n_missed == match.n_spurious == 0
-    assert match.angles.max() < 0.25
+    assert match.angles.max() < 0.3
 
 
 @CLASSES
@@ -102,7 +103,7 @@ def test_probabilities_scores_and_classes_agree(model, n_classes):
     np.testing.assert_allclose(np.exp(model.predict_log_proba(X)), share)
     predicted = model.predict(X)
     np.testing.assert_array_equal(predicted, model.classes_[share.argmax(axis=1)])
-    assert model.score(X, names) == np.mean(predicted == names) > 0.7
+    assert model.score(X, names) == np.mean(predicted == names) > 0.6
     # The network as it is documented.
     hidden = np.maximum(X @ model.features_.T + model.feature_intercepts_, 0.0)
     own = (
@@ -296,7 +297,7 @@ def test_features_are_transformed_and_named():
         f"regularizedtwolayerclassifier{j}" for j in range(len(model.features_))
     ]
     pipeline = make_pipeline(StandardScaler(), clone(model)).fit(X, y)
-    assert pipeline.score(X, y) > 0.7
+    assert pipeline.score(X, y) > 0.6
 
 
 def test_limits_end_a_fit_with_a_usable_model():

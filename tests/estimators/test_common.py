@@ -11,6 +11,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_twolayer import (
     GeometricSchedule,
+    RegularizedTwoLayerClassifier,
+    RegularizedTwoLayerClassifierCV,
     RegularizedTwoLayerRegressor,
     RegularizedTwoLayerRegressorCV,
 )
@@ -18,6 +20,7 @@ from sklearn_twolayer import (
 # Checks fit data with hardly more rows than columns, which a linear model fits.
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn_twolayer.exceptions.NoFeaturesWarning",
+    "ignore::sklearn_twolayer.exceptions.SeparableWarning",
     "ignore::sklearn.exceptions.ConvergenceWarning",
 )
 
@@ -28,6 +31,10 @@ SMALL = RegularizedTwoLayerRegressor(
 )
 
 SMALL_CV = RegularizedTwoLayerRegressorCV(lambdas=[1.0, 0.3, 0.1], cv=2)
+
+CLASSIFIER = RegularizedTwoLayerClassifier(n_neurons=10)
+
+CLASSIFIER_CV = RegularizedTwoLayerClassifierCV(lambdas=[1.0, 0.2], cv=2, debias=False)
 
 # Checks that scikit-learn runs on its own estimators but does not yield to others.
 BY_HAND = [
@@ -43,7 +50,7 @@ BY_HAND = [
 ]
 
 
-@parametrize_with_checks([SMALL, SMALL_CV])
+@parametrize_with_checks([SMALL, SMALL_CV, CLASSIFIER])
 def test_estimator_checks(estimator, check):
     check(estimator)
 
@@ -51,22 +58,26 @@ def test_estimator_checks(estimator, check):
 # These checks fit on a dataframe and transform an array, among others.
 @pytest.mark.filterwarnings("ignore:X (has|does not have):UserWarning")
 @pytest.mark.parametrize("name", BY_HAND)
-@pytest.mark.parametrize("estimator", [SMALL, SMALL_CV])
+@pytest.mark.parametrize("estimator", [SMALL, SMALL_CV, CLASSIFIER])
 def test_checks_not_yielded_to_third_parties(name, estimator):
     getattr(estimator_checks, name)(type(estimator).__name__, clone(estimator))
 
 
 @pytest.mark.slow
 @parametrize_with_checks(
-    [RegularizedTwoLayerRegressor(), RegularizedTwoLayerRegressorCV()]
+    [RegularizedTwoLayerRegressor(), RegularizedTwoLayerRegressorCV(), CLASSIFIER_CV]
 )
 def test_estimator_checks_with_defaults(estimator, check):
     check(estimator)
 
 
 @pytest.mark.parametrize(
-    "kind", [RegularizedTwoLayerRegressor, RegularizedTwoLayerRegressorCV]
-)
+    "kind",
+    [
+        RegularizedTwoLayerRegressor, RegularizedTwoLayerRegressorCV,
+        RegularizedTwoLayerClassifier, RegularizedTwoLayerClassifierCV,
+    ],
+)  # fmt: skip
 def test_help_reaches_the_parameters_within_two_screens(kind):
     lines = pydoc.render_doc(kind, renderer=pydoc.plaintext).splitlines()
     first = next(k for k, line in enumerate(lines) if line.endswith(" Parameters"))
