@@ -25,7 +25,7 @@ def certify_model(
     effort: Effort = QUICK,
     tol: float | None = None,
 ) -> Certificate:
-    """Loss, objective, certificate and duality gap of a model (theory eqs. 31, 32).
+    """Loss, objective, certificate and duality gap of a model (theory eqs. 32, 33).
 
     The linear part must be the best one for the neurons.
     """

@@ -25,7 +25,7 @@ HUGE_DECAY = 1e12
 def with_likely_decay(data: LossRows) -> LossRows:
     """The rows with the decay under which their targets are most likely.
 
-    Theory eq. (33): Laplace's approximation of the marginal likelihood, evaluated at
+    Theory eq. (34): Laplace's approximation of the marginal likelihood, evaluated at
     decays in steps of half a power of ten, and a parabola through the least three.
     """
     constant = _constant_model(data)

@@ -59,7 +59,7 @@ class Loss:
     def working(
         self, outputs: torch.Tensor, targets: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Weights and steps to the working targets (theory eq. 29).
+        """Weights and steps to the working targets (theory eq. 30).
 
         The squares of outputs less working targets, times the weights, are a model of
         twice the loss.

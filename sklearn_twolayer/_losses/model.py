@@ -114,7 +114,7 @@ def penalty_of(data: LossRows, model: Model, lambda_: float) -> float:
 
 
 def objective_of(data: LossRows, model: Model, lambda_: float) -> float:
-    """Mean loss, decay of the neurons and decay of the linear part (theory eq. 28)."""
+    """Mean loss, decay of the neurons and decay of the linear part (theory eq. 29)."""
     return mean_loss(data, outputs_of(data, model)) + penalty_of(data, model, lambda_)
 
 

@@ -70,7 +70,7 @@ def minimize_at(
     most_steps: int = MOST_STEPS,
     effort: Effort = THOROUGH,
 ) -> Minimum:
-    """Minimise the objective over networks of any width (theory eqs. 28, 29).
+    """Minimise the objective over networks of any width (theory eqs. 29, 30).
 
     Each step solves the least-squares problem around the outputs of the one before.
     The new outputs are mixed with the old ones where that does not lower the objective:

@@ -81,7 +81,7 @@ def search_model(
     generator: torch.Generator,
     tuning: SearchTuning,
 ) -> LossSearchResult:
-    """Find the model whose deviance and price are lowest (theory eq. 30).
+    """Find the model whose deviance and price are lowest (theory eq. 31).
 
     A search on the least-squares problem around a model proposes neurons, and the
     proposed network is polished on the loss itself. This is done around the linear

@@ -1,4 +1,4 @@
-"""Rows with other weights and targets, in the same coordinates (theory eq. 29)."""
+"""Rows with other weights and targets, in the same coordinates (theory eq. 30)."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ PARAMETERS_PER_VALUE = 0.5
 class Criterion:
     """The information criterion ``n_values * log(loss) + price * n_neurons``.
 
-    See theory eqs. (12) and (22), and (30) where the noise is known.
+    See theory eqs. (12) and (22), and (31) where the noise is known.
 
     Parameters
     ----------

@@ -62,7 +62,7 @@ def model_targets(
 
     For a classifier they are the working targets of each class against the others, and
     with two classes the weights are multiplied by those of these targets: with both,
-    least squares has the derivatives of the log loss (theory eq. 29).
+    least squares has the derivatives of the log loss (theory eq. 30).
     """
     if not isinstance(model, TwoLayerClassifier):
         return check_targets(y, X.shape[0]), check_weights(sample_weight, X.shape[0])
