@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from sklearn_twolayer._certificate.certificate import Certificate
-from sklearn_twolayer._certificate.peaks import QUICK, THOROUGH, Effort
-from sklearn_twolayer._descent.newton import MOST_PARAMETERS
+from sklearn_twolayer._certificate.peaks import QUICK, THOROUGH, Effort, Peaks
+from sklearn_twolayer._descent.newton import MOST_PARAMETERS, give_birth
 from sklearn_twolayer._descent.result import Descent
 from sklearn_twolayer._losses.certificate import certify_model
 from sklearn_twolayer._losses.linear_fit import (
@@ -29,15 +29,15 @@ from sklearn_twolayer._losses.model import (
     penalty_of,
     working_rows,
 )
-from sklearn_twolayer._losses.polish import descend_on_loss
-from sklearn_twolayer._network.network import Network
+from sklearn_twolayer._losses.polish import LEAST_SHARE_OF_MASS, descend_on_loss
+from sklearn_twolayer._network.network import Network, prune
 from sklearn_twolayer._options.path_options import PathOptions
 from sklearn_twolayer._rows.rows import Rows
 from sklearn_twolayer._runtime.limits import count_step, limit_reached, out_of_time
 
 # Steps of a stage at most (convention). With two classes three or four reach the
 # tolerance; with more each divides the gap by two or three.
-MOST_STEPS = 12
+MOST_STEPS = 20
 # Halvings of a step that does not lower the objective, at most (convention).
 HALVINGS = 12
 # The least-squares problem of a step is solved to this share of the gap that is left,
@@ -46,7 +46,7 @@ SHARE_OF_GAP = 0.2
 FIRST_TOL = 0.1
 # A descent on the loss of several outputs ends when a step lowers the objective by
 # this, in tolerances (convention).
-LEAST_FALL_OF_LOSS = 0.01
+LEAST_FALL_OF_LOSS = 1e-4
 # A descent on the least-squares problem of one step.
 Method = Callable[[Rows, Network, float, PathOptions, torch.Generator], Descent]
 
@@ -80,6 +80,7 @@ def minimize_at(
     the gap is that of the last.
     """
     tol, gap = options.tol, FIRST_TOL / SHARE_OF_GAP
+    peaks: Peaks | None = None
     least_promise = ROUGH_PROMISE if effort is QUICK else LEAST_PROMISE
     for number in range(most_steps):
         working = working_rows(data, outputs_of(data, model))
@@ -98,14 +99,14 @@ def minimize_at(
         if effort is QUICK and not is_last:
             continue
         if effort is not QUICK and data.rows.n_outputs > 1:
-            model, has_fallen = _descended(data, model, lambda_, tol)
+            model, has_fallen = _descended(data, model, lambda_, tol, peaks)
             is_last = is_last and not has_fallen
         model = fit_linear_part(data, model, least_promise).model
         state = certify_model(data, model, lambda_, generator, QUICK)
         if state.relative_gap <= tol and effort is not QUICK and not out_of_time():
             again = certify_model(data, model, lambda_, generator, effort, tol)
             state = state.joined_by(again)
-        gap = state.relative_gap
+        gap, peaks = state.relative_gap, state.peaks
         if gap <= tol:
             return Minimum(model, state, "tol")
         if is_last or limit_reached():
@@ -114,20 +115,26 @@ def minimize_at(
 
 
 def _descended(
-    data: LossRows, model: Model, lambda_: float, tol: float
+    data: LossRows, model: Model, lambda_: float, tol: float, peaks: Peaks | None
 ) -> tuple[Model, bool]:
     """The model after descent on the loss itself, and whether the objective fell.
 
     The least-squares problem has one weight for all outputs of a row, so that its steps
-    are too long for some outputs and too short for others.
+    are too long for some outputs and too short for others. Neurons at the ``peaks`` of
+    the certificate of the loss are added first.
     """
-    size = model.network.parameters.numel()
-    if not 0 < size <= MOST_PARAMETERS:
-        return model, False
     before = objective_of(data, model, lambda_)
     enough = LEAST_FALL_OF_LOSS * tol * before
-    lower = descend_on_loss(data, model, lambda_, enough)
-    return lower, objective_of(data, lower, lambda_) < before - enough
+    begin = model
+    if peaks is not None:
+        born = give_birth(model.network, peaks, lambda_)
+        begin = replace(model, network=born)
+    if not 0 < begin.network.parameters.numel() <= MOST_PARAMETERS:
+        return model, False
+    lower = descend_on_loss(data, begin, lambda_, enough)
+    lower = replace(lower, network=prune(lower.network, LEAST_SHARE_OF_MASS))
+    has_fallen = objective_of(data, lower, lambda_) < before - enough
+    return (lower, True) if has_fallen else (model, False)
 
 
 def _mixed_until_lower(
