@@ -232,7 +232,7 @@ def keep_loss_stage(
     """The last stage, or with a ``penalty`` the one that the criterion chooses."""
     if penalty is None:
         return stages[-1]
-    dispersion = problem.data.loss.dispersion or 1.0
+    dispersion = problem.data.loss.dispersion
     criterion = Criterion.of(replace(problem.rows, dispersion=dispersion), penalty)
     return min(stages, key=lambda one: criterion.value(one.loss, one.network.n_neurons))
 

@@ -40,9 +40,9 @@ class Loss:
         Of ``(slopes, targets)``, the supremum over outputs of ``slopes . outputs`` less
         the loss, of shape (n_rows,). Slopes are derivatives of the loss, or between
         zero and these.
-    dispersion : float or None
-        The variance of the derivative over its expected curvature, if the loss is minus
-        a logarithm of a likelihood; None if it has to be estimated.
+    dispersion : float
+        The variance of the derivative over the expected second derivative, which is one
+        if the loss is minus a logarithm of a likelihood.
     basis : callable, default=None
         For a number of outputs, the matrix whose products with them are what users see;
         None if that is the outputs themselves.
@@ -53,7 +53,7 @@ class Loss:
     curvature: OfRows
     product: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
     conjugate: OfRows
-    dispersion: float | None
+    dispersion: float
     basis: Callable[[int], torch.Tensor] | None = None
 
     def working(

@@ -141,5 +141,5 @@ def _noise_ends_path(
         return False
     rows = data.rows
     n_parameters = stage.network.n_neurons * rows.rank * rows.n_outputs
-    of_noise = 0.5 * (data.loss.dispersion or 1.0) * n_parameters / rows.n_effective
+    of_noise = 0.5 * data.loss.dispersion * n_parameters / rows.n_effective
     return previous.loss - stage.loss <= STILL_FALLS * of_noise

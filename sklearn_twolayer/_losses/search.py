@@ -167,7 +167,7 @@ def noise_level_of(data: LossRows, linear: Model) -> float:
 def deviance(data: LossRows, model: Model) -> float:
     """Twice the loss of all rows, in units of the dispersion."""
     loss = mean_loss(data, outputs_of(data, model))
-    return 2.0 * data.rows.n_effective * loss / (data.loss.dispersion or 1.0)
+    return 2.0 * data.rows.n_effective * loss / data.loss.dispersion
 
 
 def likely_decay(data: LossRows, model: Model) -> float:
@@ -178,4 +178,4 @@ def likely_decay(data: LossRows, model: Model) -> float:
     rows = data.rows
     masses = float(model.network.masses.sum())
     n_parameters = model.network.n_neurons * (rows.rank + rows.n_outputs - 1)
-    return (data.loss.dispersion or 1.0) * n_parameters / (rows.n_effective * masses)
+    return data.loss.dispersion * n_parameters / (rows.n_effective * masses)

@@ -56,7 +56,7 @@ def reweighed(
     targets: Kept[torch.Tensor],
     *,
     linear_decay: float,
-    dispersion: float | None,
+    dispersion: float,
     device: torch.device,
     dtype: torch.dtype,
 ) -> Reweighed:
@@ -64,7 +64,7 @@ def reweighed(
 
     ``rows`` are in double precision on the CPU. ``linear_decay`` is the decay of the
     linear part beside the mean of the weighted losses. ``dispersion`` is the variance
-    of the targets' noise times the weight, if it is known.
+    of the targets' noise times the weight.
     """
     mean_weight = float(rows.total(_weight, weights))
     parts = rows.parts.made(rows.keep(_reweighed, weights, targets, mean_weight))
@@ -98,10 +98,8 @@ def reweighed(
     )
     if linear_decay > 0.0:
         made = made.decayed(linear_decay / mean_weight)
-    if dispersion is not None:
-        noise = dispersion / (mean_weight * made.units.target_scale**2)
-        made = replace(made, dispersion=noise)
-    return Reweighed(made, mean_weight)
+    noise = dispersion / (mean_weight * made.units.target_scale**2)
+    return Reweighed(replace(made, dispersion=noise), mean_weight)
 
 
 def _offset(rows: Rows) -> np.ndarray:
