@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from sklearn_twolayer._estimators.classifier import RegularizedTwoLayerClassifier
+from sklearn_twolayer._estimators.classifier_cv import RegularizedTwoLayerClassifierCV
 from sklearn_twolayer._estimators.regressor import RegularizedTwoLayerRegressor
 from sklearn_twolayer._estimators.regressor_cv import RegularizedTwoLayerRegressorCV
 from sklearn_twolayer._options.schedule import (
@@ -23,6 +25,8 @@ __all__ = [
     "ConstantSchedule",
     "FittedNetwork",
     "GeometricSchedule",
+    "RegularizedTwoLayerClassifier",
+    "RegularizedTwoLayerClassifierCV",
     "RegularizedTwoLayerRegressor",
     "RegularizedTwoLayerRegressorCV",
     "StagedSchedule",
@@ -35,6 +39,8 @@ for _public in (
     ConstantSchedule,
     FittedNetwork,
     GeometricSchedule,
+    RegularizedTwoLayerClassifier,
+    RegularizedTwoLayerClassifierCV,
     RegularizedTwoLayerRegressor,
     RegularizedTwoLayerRegressorCV,
     StagedSchedule,

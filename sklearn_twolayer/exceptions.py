@@ -1,10 +1,19 @@
 """Warnings of the package."""
 
-__all__ = ["NoFeaturesWarning", "UncentredWarning", "WarmStartWarning"]
+__all__ = [
+    "NoFeaturesWarning",
+    "SeparableWarning",
+    "UncentredWarning",
+    "WarmStartWarning",
+]
 
 
 class NoFeaturesWarning(UserWarning):
     """A fitted model without features was asked for its projection on them."""
+
+
+class SeparableWarning(UserWarning):
+    """A linear function separates classes, so that its coefficients were shrunk."""
 
 
 class UncentredWarning(UserWarning):

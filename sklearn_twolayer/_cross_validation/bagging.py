@@ -14,7 +14,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn_twolayer._cross_validation.choice import SPARSE, Choice
 from sklearn_twolayer._cross_validation.column_weights import column_weights
 from sklearn_twolayer._cross_validation.compare import Comparison
-from sklearn_twolayer._cross_validation.folds import SHARES, path_options, repeated
+from sklearn_twolayer._cross_validation.folds import SHARES, path_options, rows_repeated
 from sklearn_twolayer._runtime.limits import step_limit
 from sklearn_twolayer._runtime.threads import fit_threads
 
@@ -201,7 +201,7 @@ def follow_regularised(
     from sklearn_twolayer._network.importances import input_importances
     from sklearn_twolayer._rows.raw import RawRows
 
-    rows = RawRows.local(X, y, repeated(sample_weight, train))
+    rows = RawRows.local(X, y, rows_repeated(sample_weight, train))
     networks, residuals, errors = [], [], []
     with fit_threads(X.size), step_limit() as progress:
         for one in choice.before:

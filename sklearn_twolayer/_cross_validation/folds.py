@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -15,7 +15,12 @@ from numpy.typing import ArrayLike
 from sklearn import get_config
 from sklearn.base import BaseEstimator
 from sklearn.metrics import mean_squared_error
-from sklearn.model_selection import BaseCrossValidator, KFold, check_cv
+from sklearn.model_selection import (
+    BaseCrossValidator,
+    KFold,
+    StratifiedKFold,
+    check_cv,
+)
 from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.parallel import Parallel, delayed
 
@@ -143,11 +148,16 @@ class Fold:
         return sum(predictions, np.zeros(())) / len(self.debiased)
 
 
-def check_folds(cv: Any, seed: int) -> BaseCrossValidator:
+# What follows the path in one fold.
+FollowFold = Callable[..., Fold]
+
+
+def check_folds(cv: Any, seed: int, *, stratified: bool = False) -> BaseCrossValidator:
     """The splitter; a number of folds, five for None, is shuffled by the seed."""
     if cv is None or isinstance(cv, Integral):
         n_splits = 5 if cv is None else int(cv)
-        return KFold(n_splits, shuffle=True, random_state=seed)
+        kind = StratifiedKFold if stratified else KFold
+        return kind(n_splits, shuffle=True, random_state=seed)
     return check_cv(cv)
 
 
@@ -179,24 +189,27 @@ def follow_folds(
     options: Sequence[PathOptions],
     penalty: str | float | None,
     n_jobs: int | None,
+    follow: FollowFold | None = None,
 ) -> list[Fold]:
     """Follow the path in each fold, and keep the stages that all folds have run.
 
     Each fold has its own options, because weights of columns are of its own rows. A
     stage that one fold has not run cannot be chosen. If the folds are fitted one
     after the other, each ends at the latest where the one before it ended. If they are
-    fitted in parallel, the additional stages are dropped at the end.
+    fitted in parallel, the additional stages are dropped at the end. ``follow`` stands
+    in for :func:`follow_fold`.
     """
+    follow = follow or follow_fold
     n_stages = np.size(options[0].schedule.stages(1.0))
     folds: list[Fold] = []
     if effective_n_jobs(n_jobs) == 1:
         for split, own in zip(splits, options, strict=True):
-            fold = follow_fold(X, y, sample_weight, *split, own, penalty, n_stages)
+            fold = follow(X, y, sample_weight, *split, own, penalty, n_stages)
             folds.append(fold)
             n_stages = fold.n_stages
     else:
         folds = Parallel(n_jobs=n_jobs)(
-            delayed(follow_fold)(X, y, sample_weight, *split, own, penalty, n_stages)
+            delayed(follow)(X, y, sample_weight, *split, own, penalty, n_stages)
             for split, own in zip(splits, options, strict=True)
         )
         n_stages = min(fold.n_stages for fold in folds)
@@ -234,7 +247,7 @@ def follow_fold(
     squares = errors.copy()
     with fit_threads(X.size), step_limit() as progress:
         problem = problem_of(
-            RawRows.local(X, y, repeated(sample_weight, train)), options
+            RawRows.local(X, y, rows_repeated(sample_weight, train)), options
         )
         if problem.linear_decay > 0.0 and problem.rows.n_distinct < FEWEST_ROWS:
             penalty, n_stages = None, 1
@@ -293,6 +306,16 @@ def fold_attributes(folds: Sequence[Fold], ambiguity: float) -> dict[str, object
     }
 
 
+# The error of each row, of targets and predictions.
+RowErrors = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def squared_errors(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """The squared error of each row, averaged over targets."""
+    errors: np.ndarray = np.square(y - predicted).reshape(len(y), -1).mean(axis=1)
+    return errors
+
+
 class HeldOut:
     """Errors on held-out rows along a path, and whether they have passed the minimum.
 
@@ -302,27 +325,31 @@ class HeldOut:
         Targets of the held-out rows.
     weights : ndarray of shape (n_samples,)
         Their sample weights.
+    loss : callable, default=squared_errors
+        The error of each row, of targets and predictions.
     """
 
-    def __init__(self, y: np.ndarray, weights: np.ndarray) -> None:
-        self.y, self.weights = y, weights
+    def __init__(
+        self, y: np.ndarray, weights: np.ndarray, loss: RowErrors = squared_errors
+    ) -> None:
+        self.y, self.weights, self.loss = y, weights, loss
         self.errors: list[float] = []
-        # Squared residuals of the rows of the first network, and at the least error.
+        # Errors of the rows of the first network, and at the least error.
         self._first: np.ndarray | None = None
         self._least: np.ndarray | None = None
         # Whether the last error is above the least by ERRORS_ABOVE_LEAST.
         self._is_clear = False
 
     def add(self, predicted: np.ndarray) -> float:
-        """Append the mean squared error of the next network, and return it."""
-        squares = self._squares(predicted)
-        error = float(np.average(squares, weights=self.weights))
+        """Append the mean error of the next network, and return it."""
+        of_rows = self.loss(self.y, predicted)
+        error = float(np.average(of_rows, weights=self.weights))
         if self._first is None:
-            self._first = squares
+            self._first = of_rows
         if self._least is None or error < min(self.errors):
-            self._least, self._is_clear = squares, False
+            self._least, self._is_clear = of_rows, False
         else:
-            rise, share = squares - self._least, self.weights / self.weights.sum()
+            rise, share = of_rows - self._least, self.weights / self.weights.sum()
             self._is_clear = share @ rise > ERRORS_ABOVE_LEAST * standard_error(
                 rise, share
             )
@@ -331,14 +358,10 @@ class HeldOut:
 
     def fall_squares(self, predicted: np.ndarray) -> float:
         """Sum of squares of weighted falls of the rows' errors from the first."""
-        squares = self._squares(predicted)
-        first = squares if self._first is None else self._first
-        fall = self.weights * (first - squares)
+        of_rows = self.loss(self.y, predicted)
+        first = of_rows if self._first is None else self._first
+        fall = self.weights * (first - of_rows)
         return float(fall @ fall)
-
-    def _squares(self, predicted: np.ndarray) -> np.ndarray:
-        residual = (self.y - predicted).reshape(len(self.y), -1)
-        return np.square(residual).mean(axis=1)
 
     @property
     def is_past(self) -> bool:
@@ -347,7 +370,7 @@ class HeldOut:
         return since >= STAGES_PAST_LEAST and self._is_clear
 
 
-def repeated(sample_weight: np.ndarray, index: np.ndarray) -> np.ndarray:
+def rows_repeated(sample_weight: np.ndarray, index: np.ndarray) -> np.ndarray:
     """Weights of all rows with which a fit is the fit of the rows at ``index`` only.
 
     They are zero for the other rows. The rows themselves are not copied.

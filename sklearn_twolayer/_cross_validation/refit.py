@@ -14,6 +14,7 @@ from sklearn_twolayer._runtime.limits import step_limit
 from sklearn_twolayer._runtime.threads import fit_threads
 
 if TYPE_CHECKING:
+    from sklearn_twolayer._fit.loss_problem import LossProblem
     from sklearn_twolayer._fit.problem import PathProblem
     from sklearn_twolayer._options.path_options import PathOptions
     from sklearn_twolayer._path.stage import Stage
@@ -36,13 +37,16 @@ class ChosenFit:
         Number of evaluations of the fit.
     n_averaged : int
         Number of networks in the mean; 0 for a regularised one of all rows alone.
+    is_separable : bool, default=False
+        Whether a linear function separates classes.
     """
 
     attributes: dict[str, float | np.ndarray]
-    problem: PathProblem
+    problem: PathProblem | LossProblem
     stages: list[Stage]
     n_iter: int
     n_averaged: int
+    is_separable: bool = False
 
 
 def fit_choice(

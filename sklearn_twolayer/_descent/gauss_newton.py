@@ -141,11 +141,24 @@ def gauss_newton_matrix(rows: Rows, network: Network) -> torch.Tensor:
 
     This is the Gauss-Newton matrix of theory eq. (14).
     """
+    return gauss_newton_parts(rows, network)[0]
+
+
+def gauss_newton_parts(
+    rows: Rows, network: Network
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """The Gauss-Newton matrix, and for each output what its linear fit subtracts.
+
+    The latter, times a change of the parameters, are the coefficients of the linear fit
+    to the change of the output.
+    """
     matrix, *linear = rows.total(_moments, network.weights, network.amplitudes)
+    fits = []
     for moments in linear:
         fit = rows.linear_basis.T @ moments
         matrix.addmm_(fit.T, fit, alpha=-1.0)
-    return matrix
+        fits.append(rows.linear_basis @ fit)
+    return matrix, fits
 
 
 def _moments(

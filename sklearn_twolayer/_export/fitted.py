@@ -34,7 +34,7 @@ class Entry:
         Names of the dimensions; those of one name have one length. The dimension
         "outputs" is left out if there is one target only.
     dtype : str, default="float64"
-        Name of the dtype.
+        Name of the dtype; "any" for labels, which may be of any.
     least : float or None, default=None
         Least value.
     may_be_odd : bool, default=False
@@ -83,6 +83,16 @@ FIT = {
     "dual_gap_": Entry(),
     "n_iter_": Entry(dtype="int64", least=0),
 }
+CLASSES = {"classes_": Entry(("classes",), dtype="any")}
+CLASS_FOLDS = {
+    "lambdas_": Entry(("lambdas",), least=0.0),
+    "log_loss_path_": Entry(("lambdas", "folds"), may_be_odd=True),
+    "n_features_path_": Entry(("lambdas", "folds"), may_be_odd=True),
+    "blended_log_loss_path_": Entry(("lambdas", "folds", "shares"), may_be_odd=True),
+    "debiased_log_loss_": Entry(("folds",), may_be_odd=True),
+    "debiased_n_features_": Entry(("folds",), may_be_odd=True),
+    "debiased_share_": Entry(least=0.0),
+}
 # Stages that were not run, and networks that were not asked for, have no error.
 FOLDS = {
     "lambdas_": Entry(("lambdas",), least=0.0),
@@ -111,6 +121,10 @@ ENTRIES: dict[str, dict[str, Entry]] = {
         **NETWORK, **FIT, "lambdas_": Entry(("stages",), least=0.0),
     },
     "RegularizedTwoLayerRegressorCV": {**NETWORK, **FIT, **FOLDS},
+    "RegularizedTwoLayerClassifier": {
+        **NETWORK, **FIT, **CLASSES, "lambdas_": Entry(("stages",), least=0.0),
+    },
+    "RegularizedTwoLayerClassifierCV": {**NETWORK, **FIT, **CLASSES, **CLASS_FOLDS},
 }  # fmt: skip
 # Attributes that are dictionaries of arrays, likewise. All but the history may be None.
 GROUPS: dict[str, dict[str, dict[str, Entry]]] = {
@@ -118,6 +132,8 @@ GROUPS: dict[str, dict[str, dict[str, Entry]]] = {
     "RegularizedTwoLayerRegressorCV": {
         "history_": HISTORY, "column_transform_": COLUMN_TRANSFORM,
     },
+    "RegularizedTwoLayerClassifier": {"history_": HISTORY},
+    "RegularizedTwoLayerClassifierCV": {"history_": HISTORY},
 }  # fmt: skip
 
 
@@ -144,7 +160,19 @@ def restored_fitted(kind: type, plain: Mapping[str, Any]) -> dict[str, object]:
             f"data has n_features_in_ = {values['n_features_in_']}, but linear_coef_ "
             f"has {reader.lengths['inputs']} columns: they do not fit together."
         )
+    if "classes_" in values:
+        _check_classes(reader.lengths)
     return {**values, **restored}
+
+
+def _check_classes(lengths: Mapping[str, int]) -> None:
+    """Raise unless there is an output for each class, or one for two classes."""
+    n_classes, n_outputs = lengths["classes"], lengths.get("outputs", 1)
+    if n_classes != (2 if n_outputs == 1 else n_outputs):
+        raise ValueError(
+            f"data has {n_classes} classes_, but linear_coef_ is for {n_outputs} "
+            "outputs: they do not fit together."
+        )
 
 
 def entries_of(kind: type) -> dict[str, Entry]:
@@ -235,7 +263,10 @@ class _Reader:
         shape = [d for d in entry.shape if d != "outputs" or not self.is_single]
         if shape:
             array = restored_array(name, plain)
-            if isinstance(plain, Mapping) and plain["dtype"] != entry.dtype:
+            expected = (
+                {"any", plain["dtype"]} if isinstance(plain, Mapping) else {"any"}
+            )
+            if entry.dtype not in expected:
                 raise refusal(name, f"expected an array of {entry.dtype}", plain)
             self._check_lengths(name, shape, array)
         else:
@@ -266,7 +297,7 @@ class _Reader:
     def _check_values(
         name: str, entry: Entry, array: np.ndarray, plain: object
     ) -> None:
-        if entry.dtype == "str":
+        if array.dtype == object:
             return
         if not entry.may_be_odd and not np.isfinite(array).all():
             raise refusal(name, "expected finite numbers", plain)

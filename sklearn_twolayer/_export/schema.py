@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from sklearn_twolayer._export.fitted import ODD_NUMBERS, Entry, entries_of, groups_of
@@ -100,6 +101,9 @@ def _array(entry: Entry, *n_dimensions: int) -> dict[str, Any]:
     }  # fmt: skip
     if n_dimensions:
         shape |= {"minItems": min(n_dimensions), "maxItems": max(n_dimensions)}
+    if entry.dtype == "any":
+        kinds = [replace(entry, dtype=dtype) for dtype in TYPES]
+        return {"anyOf": [_array(kind, *n_dimensions) for kind in kinds]}
     items = {"type": "array", "items": _item(entry)}
     return _object({"array": items, "shape": shape, "dtype": {"const": entry.dtype}})
 

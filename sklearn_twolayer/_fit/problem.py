@@ -78,7 +78,7 @@ class PathProblem:
         shrinks = options.linear_decay != 0.0
         n_rows = sum(counts) if shrinks else math.inf
         n_inputs = n_features + options.hidden_bias
-        most_neurons = _first_neurons(n_inputs, n_rows, options)
+        most_neurons = first_neurons(n_inputs, n_rows, options)
         side = int(min(n_rows, n_features))
         check_memory(n_features, n_outputs, most_neurons, side)
         rows = Rows.from_parts(
@@ -92,7 +92,7 @@ class PathProblem:
         )
         rows = _with_linear_decay(rows, options)
         generator = torch.Generator(device="cpu").manual_seed(options.seed)
-        start = start_path(rows, _first_neurons(rows.rank, n_rows, options), generator)
+        start = start_path(rows, first_neurons(rows.rank, n_rows, options), generator)
         scale = rows.units.target_scale
         decays = check_decays(options.schedule.stages(start.lambda_max * scale))
         lambdas = check_sizes(decays, scale)
@@ -143,7 +143,7 @@ class PathProblem:
         )
 
 
-def _first_neurons(n_inputs: int, n_rows: float, options: PathOptions) -> int:
+def first_neurons(n_inputs: int, n_rows: float, options: PathOptions) -> int:
     """Number of neurons that a path begins with.
 
     Solvers other than "gd" add neurons where some are missing, and begin with few.

@@ -14,8 +14,10 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_twolayer._runtime.warn import warn_caller
+from sklearn_twolayer.exceptions import SeparableWarning
 
 if TYPE_CHECKING:
+    from sklearn_twolayer._fit.loss_problem import LossProblem
     from sklearn_twolayer._fit.problem import PathProblem
     from sklearn_twolayer._network.network import Network
     from sklearn_twolayer._path.stage import Stage
@@ -35,11 +37,14 @@ REMEDIES = {
     "tol": "with solver='gd' lower tol, a bound on the gradient there",
     "max_iter": "raise max_iter",
     "max_time": "raise max_time",
-    "stall": "the objective no longer falls, use solver='newton' or larger decays",
+    "stall": "the objective no longer falls, use larger decays, or in place of "
+    "solver='gd' the default",
 }
 
 
-def history(problem: PathProblem, stages: Sequence[Stage]) -> dict[str, np.ndarray]:
+def history(
+    problem: PathProblem | LossProblem, stages: Sequence[Stage]
+) -> dict[str, np.ndarray]:
     """Measures of the stages in the units of the data, one entry for each stage."""
     scale = problem.rows.units.target_scale
     return {
@@ -56,7 +61,7 @@ def history(problem: PathProblem, stages: Sequence[Stage]) -> dict[str, np.ndarr
 
 
 def fit_attributes(
-    problem: PathProblem, stages: Sequence[Stage], kept: Stage
+    problem: PathProblem | LossProblem, stages: Sequence[Stage], kept: Stage
 ) -> dict[str, object]:
     """Fitted attributes of the estimator that describe the stages and the kept one."""
     of_stages = history(problem, stages)
@@ -73,12 +78,18 @@ def fit_attributes(
     }
 
 
-def progress_line(problem: PathProblem, stage: Stage) -> str:
-    """One line about a finished stage, in columns of fixed width."""
+def progress_line(
+    problem: PathProblem | LossProblem, stage: Stage, *, of_variance: bool = True
+) -> str:
+    """One line about a finished stage, in columns of fixed width.
+
+    The loss is shown as a share of the variance, or as it is.
+    """
+    loss = f"{2 * stage.loss:8.2e} of variance" if of_variance else f"{stage.loss:8.5f}"
     fraction = stage.lambda_ / problem.start.lambda_max if stage.lambda_ else 0.0
     return (
         f"lambda/lambda_max {fraction:8.2e}  "
-        f"loss {2 * stage.loss:8.2e} of variance  "
+        f"loss {loss}  "
         f"neurons {stage.network.n_neurons:4d}  "
         f"certificate {stage.certificate:7.4f}  "
         f"steps {stage.n_iter:6d}  {stage.seconds:6.2f} s"
@@ -113,6 +124,18 @@ def followed_masses(networks: Sequence[Network]) -> np.ndarray:
         masses = np.pad(masses, [(0, 0), (0, len(born))])
         masses[k, columns] = network.masses.numpy()
     return masses
+
+
+def warn_of_separation(linear_decay: float, *, is_separable: bool) -> None:
+    """Warn if a linear function separates classes."""
+    if is_separable:
+        warn_caller(
+            "A linear function separates classes of the data, so that its coefficients "
+            "have no best value. They were shrunk by the decay under which the classes "
+            f"are most likely, linear_decay_ = {linear_decay:.3g}; pass a "
+            "positive linear_decay to choose another.",
+            SeparableWarning,
+        )
 
 
 def warn_of_convergence(

@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 SPACINGS = 8.0
 
 
-def input_importances(rows: Rows, network: Network) -> np.ndarray:
+def input_importances(
+    rows: Rows, network: Network, linear_part: torch.Tensor | None = None
+) -> np.ndarray:
     """Importance of each column of ``X``; they are not negative and add up to one.
 
     That of column ``j`` is proportional to the root of ``sum_t mean (df_t/dx_j)^2``,
     times the standard deviation of the column. All are zero if ``f`` is constant.
+    ``linear_part`` are the coefficients of the linear part; None for the best ones.
 
     The gradient at a row is ``sum_k s_k v_k``, where ``s_k`` tells whether neuron ``k``
     is active there and is one for the linear part, and ``v_k`` is the constant gradient
@@ -33,7 +36,9 @@ def input_importances(rows: Rows, network: Network) -> np.ndarray:
     """
     units, n_columns = rows.units, len(rows.units.columns.kept)
     amplitudes, weights = network.amplitudes.numpy(), network.weights.numpy()
-    linear = units.linear / units.target_scale + linear_part_at(rows, network).numpy()
+    if linear_part is None:
+        linear_part = linear_part_at(rows, network)
+    linear = units.linear / units.target_scale + linear_part.numpy()
     gradients = np.concatenate(
         [
             weights[:, :n_columns, np.newaxis] * amplitudes[:, np.newaxis],

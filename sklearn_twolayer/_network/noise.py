@@ -28,8 +28,11 @@ NOISE_LEVEL = 0.35
 def with_effective_size(rows: Rows, network: Network) -> Rows:
     """The rows, with the effective sample size and number of targets of a residual.
 
-    Theory eqs. (16) and (23), with the network's residual as the noise.
+    Theory eqs. (16) and (23), with the network's residual as the noise. Rows whose
+    noise is known have their sizes already.
     """
+    if rows.dispersion is not None:
+        return rows
     residual = residual_at(rows, network)
     weighted = rows.total(_weighted_squares, residual.values)
     if weighted == 0.0:
@@ -60,5 +63,10 @@ def _weighted_squares(part: Part, residual: PartResidual) -> float:
 
 
 def noise_level(rows: Rows, squares: float) -> float:
-    """The decay below which neurons fit noise, for noise of this sum of squares."""
+    """The decay below which neurons fit noise, for noise of this sum of squares.
+
+    If the noise is known, it takes the place of ``squares``.
+    """
+    if rows.dispersion is not None:
+        squares = rows.dispersion * rows.n_outputs
     return NOISE_LEVEL * math.sqrt(squares * rows.rank / rows.n_effective)

@@ -169,6 +169,14 @@ def correlations(
     return values, gradient
 
 
+def pulled_back(rows: Rows, residual: Residual, network: Network) -> torch.Tensor:
+    """``mean r f`` of a residual and the network, derived by its parameters."""
+    into_amplitudes, into_weights, _ = rows.total(
+        _pull_back, residual.values, None, network.weights, network.amplitudes
+    )
+    return torch.cat([into_amplitudes, into_weights], dim=1)
+
+
 def relu_activations(
     block: DenseBlock | SparseBlock, weights: torch.Tensor
 ) -> torch.Tensor:

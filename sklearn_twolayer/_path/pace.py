@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sklearn_twolayer._network.noise import noise_level, with_effective_size
+from sklearn_twolayer._path.stage import Stage
 
 if TYPE_CHECKING:
     from sklearn_twolayer._options.path_options import PathOptions
-    from sklearn_twolayer._path.stage import Stage
     from sklearn_twolayer._rows.rows import Rows
 
 # If the loss fell in the last stage by more than this times what its neurons can gain
@@ -21,14 +22,23 @@ STILL_FALLS = 4.0
 LONGEST_STRIDE = 4  # the path goes at most this many decays on at once (convention)
 
 
+# Whether the path ends after the last two stages, before a decay.
+Ends = Callable[[Stage | None, Stage, float], bool]
+
+
 def next_index(
-    rows: Rows, lambdas: Sequence[float], stages: Sequence[Stage], options: PathOptions
+    rows: Rows,
+    lambdas: Sequence[float],
+    stages: Sequence[Stage],
+    options: PathOptions,
+    ends: Ends | None = None,
 ) -> int | None:
     """Index of the decay after these stages; None if the path ends.
 
     An adaptive schedule depends on the data in two ways. They may end the path early.
     And decays are skipped: if the last stage reached its gap with no more neurons than
-    the stage before, the next step is twice as long.
+    the stage before, the next step is twice as long. ``ends`` tells whether the data
+    end the path, in place of :func:`data_end_path`.
     """
     if stages[-1].stopped_by == "max_time":
         return None
@@ -41,9 +51,10 @@ def next_index(
     index, stride = _index(lambdas, last), 1
     if previous is not None and _holds(last, previous, options.tol):
         stride = min(2 * (index - _index(lambdas, previous)), LONGEST_STRIDE)
-    rows = with_effective_size(rows, last.network)
+    if ends is None:
+        ends = partial(data_end_path, with_effective_size(rows, last.network))
     for candidate in range(min(index + stride, len(lambdas) - 1), index, -1):
-        if not data_end_path(rows, previous, last, lambdas[candidate]):
+        if not ends(previous, last, lambdas[candidate]):
             return candidate
     return None
 

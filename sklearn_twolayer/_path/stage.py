@@ -24,6 +24,7 @@ class Stage:
 
     In these the targets have a mean square of one. ``refitted`` is the network refitted
     without this decay, or None; ``is_last`` tells that the path ends with this stage.
+    ``linear`` is the linear part, or None where it is that of least squares.
     """
 
     lambda_: float
@@ -37,6 +38,7 @@ class Stage:
     stopped_by: str
     seconds: float
     is_last: bool = False
+    linear: torch.Tensor | None = None
 
     @property
     def result(self) -> Network:

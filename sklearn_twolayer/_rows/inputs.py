@@ -125,6 +125,10 @@ class DenseInputs:
             self.values.T[index].T, self.offset[torch.from_numpy(columns)]
         )
 
+    def scaled(self, factors: torch.Tensor) -> DenseInputs:
+        """The inputs with each row multiplied by its factor."""
+        return replace(self, values=self.values * factors[:, None])
+
     def to(self, device: torch.device, dtype: torch.dtype) -> DenseInputs:
         return DenseInputs(
             moved(self.values, device, dtype),
@@ -173,6 +177,10 @@ class ArrayInputs:
         """Some of the columns, and the constant input."""
         return replace(self, columns=columns)
 
+    def scaled(self, factors: torch.Tensor) -> ArrayInputs:
+        """The inputs with each row multiplied by its factor."""
+        return replace(self, root=self.root * factors.numpy())
+
     def to(self, device: torch.device, dtype: torch.dtype) -> ArrayInputs:
         return replace(self, device=device, dtype=dtype)
 
@@ -220,6 +228,12 @@ class SparseInputs:
             self.shifted[columns],
             self.root,
         )
+
+    def scaled(self, factors: torch.Tensor) -> SparseInputs:
+        """The inputs with each row multiplied by its factor."""
+        values, by_row = self.values.copy(), factors.numpy()
+        values.data *= np.repeat(by_row, np.diff(values.indptr))
+        return SparseInputs(values, self.offset, self.shifted, self.root * by_row)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> SparseInputs:
         if device.type != "cpu":

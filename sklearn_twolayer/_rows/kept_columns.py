@@ -21,7 +21,7 @@ def by_their_gram(
     parts: Parts[Part], standardization: Standardization, *, hidden_bias: bool
 ) -> tuple[Parts[Part], Columns, Spectrum]:
     """Leave out constant columns and copies; the Gram matrix is that of columns."""
-    gram = added_up(parts.gather(_gram))
+    gram = added_up(parts.gather(inputs_gram))
     offset = standardization.offset
     columns = Columns.of(parts, gram, offset, hidden_bias=hidden_bias)
     if not columns.are_all:
@@ -51,11 +51,11 @@ def by_their_sizes(
         if n_samples < len(columns.kept):
             spectrum = Spectrum.of_rows(parts)
         else:
-            spectrum = Spectrum(added_up(parts.gather(_gram)))
+            spectrum = Spectrum(added_up(parts.gather(inputs_gram)))
     return parts, columns, spectrum
 
 
-def _gram(part: Part) -> np.ndarray:
+def inputs_gram(part: Part) -> np.ndarray:
     n_columns = part.inputs.n_columns
     gram = np.zeros((n_columns, n_columns))
     for rows in part.blocks(1):

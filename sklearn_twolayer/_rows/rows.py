@@ -99,6 +99,9 @@ class Rows:
     linear_decay : LinearDecay or None, default=None
         The decay of the linear part; None if it is not shrunk. With it, the targets
         keep their linear part, and ``y'Sy`` is one in place of their sum of squares.
+    dispersion : float or None, default=None
+        The sum of squares that noise has in each target, if it is known: that of the
+        working targets of a loss with known dispersion. None if it is estimated.
     """
 
     parts: Parts[Part]
@@ -116,6 +119,7 @@ class Rows:
     units: Units
     spectrum: Spectrum
     linear_decay: LinearDecay | None = None
+    dispersion: float | None = None
 
     @classmethod
     def from_arrays(
@@ -193,22 +197,17 @@ class Rows:
             )
         offset = standardization.offset[columns.kept]
         if spectrum.is_of_rows:
-            basis = whole_basis = _constant_alone(len(offset) + 1)
+            basis = whole_basis = constant_alone(len(offset) + 1)
         else:
             basis, whole_basis = linear_bases(parts, spectrum.gram, offset, dtype)
-        linear = np.zeros((len(basis), len(target_mean)))
-        for _ in range(2):  # one step of iterative refinement
-            moments = added_up(parts.gather(_target_moments))
-            change = whole_basis @ (whole_basis.T @ moments)
-            linear = linear + change
-            parts = parts.made(parts.keep(_without_linear, change))
-        left, products = added_up(parts.gather(_target_products))
+        parts, linear = without_linear_fit(parts, whole_basis, len(target_mean))
+        left, products = added_up(parts.gather(target_products))
         left_of_each = products.diagonal()
         spread, spacing = added_up(raw.gather(spread_and_spacing, shares, target_mean))
         is_bent = left_of_each > np.maximum(LINEAR_TARGET**2 * spread, spacing)
         if not is_bent.all():  # Rounding of one target must not hide another target.
             parts = parts.made(parts.keep(_only_bent_targets, is_bent))
-            left, products = added_up(parts.gather(_target_products))
+            left, products = added_up(parts.gather(target_products))
         size = math.sqrt(left)
         sizes = np.sqrt(np.maximum(spectrum.column_squares(), 0.0))
         far_columns: list[int] = []
@@ -216,7 +215,7 @@ class Rows:
             far_columns = _far_columns(sizes[:-1], offset, columns.kept)
             sizes = np.hypot(sizes[:-1], offset)
         return cls(
-            parts=parts.made(parts.keep(_finished, size, device, dtype)),
+            parts=parts.made(parts.keep(finished, size, device, dtype)),
             n_samples=sum(counts),
             n_outputs=len(target_mean),
             n_inputs=len(sizes),
@@ -289,19 +288,10 @@ class Rows:
             units=replace(units, linear=linear, target_scale=size),
         )
 
-    def with_targets(self, parts: Parts[Part]) -> tuple[Rows, float]:
-        """The rows with the targets of these parts, and what they were divided by.
-
-        Unless the linear part is shrunk, their linear fit is subtracted.
-        """
-        if self.linear_decay is not None:
-            rho = self.linear_decay.rho
-            parts, decay, size = with_unit_loss(parts, self.linear_basis, rho)
-            return replace(self, parts=parts, linear_decay=decay), size
-        moments = torch.from_numpy(added_up(parts.gather(_target_moments)))
-        parts = with_targets(parts, 1.0, -self.linear_part(moments).numpy())
-        parts, _, size = with_unit_loss(parts, self.linear_basis, 0.0)
-        return replace(self, parts=parts), size
+    @property
+    def may_be_exact(self) -> bool:
+        """Whether a small network may leave no residual but rounding."""
+        return self.linear_decay is None and self.dispersion is None
 
     @property
     def linear_degrees_of_freedom(self) -> float:
@@ -324,12 +314,25 @@ class Rows:
         return self.linear_basis @ (self.linear_basis.T @ moments)
 
 
-def _constant_alone(n_columns: int) -> np.ndarray:
+def without_linear_fit(
+    parts: Parts[Part], basis: np.ndarray, n_outputs: int
+) -> tuple[Parts[Part], np.ndarray]:
+    """The parts with targets less their linear fit, and its coefficients."""
+    linear = np.zeros((len(basis), n_outputs))
+    for _ in range(2):  # one step of iterative refinement
+        moments = added_up(parts.gather(target_moments))
+        change = basis @ (basis.T @ moments)
+        linear = linear + change
+        parts = parts.made(parts.keep(_without_linear, change))
+    return parts, linear
+
+
+def constant_alone(n_columns: int) -> np.ndarray:
     """The basis of a linear part that is a constant."""
     return np.eye(n_columns, 1, 1 - n_columns)
 
 
-def _target_moments(part: Part) -> np.ndarray:
+def target_moments(part: Part) -> np.ndarray:
     moments = None
     for rows in part.blocks(1):
         block = part.inputs.block(rows)
@@ -347,7 +350,7 @@ def _without_linear(part: Part, linear: np.ndarray) -> Part:
     return replace(part, targets=targets)
 
 
-def _target_products(part: Part) -> tuple[float, np.ndarray]:
+def target_products(part: Part) -> tuple[float, np.ndarray]:
     """Sum of squares of all targets, and their Gram matrix."""
     squares = float(part.targets.square().sum())
     return squares, (part.targets.T @ part.targets).numpy()
@@ -372,9 +375,7 @@ def effective_rank(products: np.ndarray) -> float:
     return float(products.trace()) ** 2 / squares if squares > 0.0 else 1.0
 
 
-def _finished(
-    part: Part, size: float, device: torch.device, dtype: torch.dtype
-) -> Part:
+def finished(part: Part, size: float, device: torch.device, dtype: torch.dtype) -> Part:
     """Divide the targets by ``size``, or set them to zero if it is 0; move the part."""
     targets = part.targets / size if size > 0 else torch.zeros_like(part.targets)
     return Part(part.inputs, targets).to(device, dtype)

@@ -30,16 +30,34 @@ class Spectrum:
         rows without the constant one, whichever is smaller.
     values : ndarray of shape (n_rows, n_columns) or None
         The inputs, if the Gram matrix is that of the rows.
+    mean : ndarray of shape (n_columns - 1,) or None
+        The inner product of each input with the constant one, which has unit length.
+        ``X`` are then the inputs less this multiple of the constant one, in the Gram
+        matrix and in all that follows. None if the inputs are centred already.
     """
 
     gram: np.ndarray
     values: np.ndarray | None = None
+    mean: np.ndarray | None = None
 
     @classmethod
     def of_rows(cls, parts: Parts[Part]) -> Spectrum:
         """The spectrum of fewer rows than columns, from their inner products."""
         values = np.concatenate(parts.gather(_dense))
         return cls(values[:, :-1] @ values[:, :-1].T, values)
+
+    def centred(self) -> Spectrum:
+        """The spectrum of inputs that have not been centred with their weights."""
+        if self.values is None:
+            mean = self.gram[-1, :-1]
+            gram = self.gram.copy()
+            gram[:-1, :-1] -= np.outer(mean, mean)
+            return Spectrum(gram, mean=mean)
+        root = self.values[:, -1]
+        mean = root @ self.values[:, :-1]
+        values = self.values.copy()
+        values[:, :-1] -= np.outer(root, mean)
+        return Spectrum(values[:, :-1] @ values[:, :-1].T, values, mean)
 
     @property
     def is_of_rows(self) -> bool:
@@ -54,7 +72,9 @@ class Spectrum:
         squares, vectors = squares[kept], vectors[:, kept]
         if self.values is not None:
             vectors = self.values[:, :-1].T @ vectors / np.sqrt(squares)
-        return squares, np.vstack([vectors, np.zeros(len(squares))])
+        # Products with moments of the inputs are those with moments of centred ones.
+        last = np.zeros(len(squares)) if self.mean is None else -self.mean @ vectors
+        return squares, np.vstack([vectors, last])
 
     @property
     def squares(self) -> np.ndarray:
@@ -63,7 +83,10 @@ class Spectrum:
 
     @property
     def vectors(self) -> np.ndarray:
-        """The unit eigenvectors as columns, with a zero for the constant input."""
+        """The unit eigenvectors as columns, with an entry for the constant input.
+
+        It is zero for inputs that are centred.
+        """
         return self._decomposed[1]
 
     def column_squares(self) -> np.ndarray:

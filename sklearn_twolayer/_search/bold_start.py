@@ -62,9 +62,9 @@ def bold_start(
 def _is_noisy(rows: Rows, network: Network, tuning: SearchTuning) -> bool:
     """Whether no small network fits exactly, because the residual is too large.
 
-    With a decay on its linear part no network does.
+    With a decay on its linear part, or with known noise, no network does.
     """
-    if rows.linear_decay is not None:
+    if not rows.may_be_exact:
         return True
     return AmplitudeFit.of(rows, network.directions).squares > tuning.noisy_share
 

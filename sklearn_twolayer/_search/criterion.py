@@ -42,7 +42,7 @@ PARAMETERS_PER_VALUE = 0.5
 class Criterion:
     """The information criterion ``n_values * log(loss) + price * n_neurons``.
 
-    See theory eqs. (12) and (22).
+    See theory eqs. (12) and (22), and (31) where the noise is known.
 
     Parameters
     ----------
@@ -61,6 +61,9 @@ class Criterion:
         one they are its effective degrees of freedom (theory eq. 26).
     bound : float, default=inf
         A bound of the number of neurons that was asked for.
+    deviance_of_square : float or None, default=None
+        What a unit of the squares adds to the deviance, if the noise is known. The
+        deviance, twice the loss in these units, then takes the place of the first term.
     """
 
     penalty: float
@@ -69,13 +72,14 @@ class Criterion:
     n_independent: float
     n_linear: float
     bound: float = math.inf
+    deviance_of_square: float | None = None
 
     @classmethod
     def of(cls, rows: Rows, penalty: str | float, fraction: float = 1.0) -> Criterion:
         """The criterion with ``fraction`` of a penalty, a number, "aic" or "bic"."""
         per_parameter = fraction * penalty_per_parameter(penalty, rows.n_effective)
         n_parameters = float(max(rows.rank + rows.n_outputs - 1, 1))
-        n_values = rows.n_effective * rows.n_outputs
+        n_values, known = rows.n_effective * rows.n_outputs, rows.dispersion
         if rows.linear_decay is not None and per_parameter > 0.0:
             price = price_of_few_rows(per_parameter * n_parameters, n_values)
             n_parameters = price / per_parameter
@@ -85,6 +89,7 @@ class Criterion:
             n_values=n_values,
             n_independent=rows.n_effective * rows.n_effective_outputs,
             n_linear=(rows.linear_degrees_of_freedom + 1) * rows.n_effective_outputs,
+            deviance_of_square=known and rows.n_effective / known,
         )
 
     @property
@@ -116,6 +121,8 @@ class Criterion:
 
     def value(self, loss: float, n_neurons: int) -> float:
         """The value of the criterion; lower is better."""
+        if self.deviance_of_square is not None:
+            return 2.0 * self.deviance_of_square * loss + self.price * n_neurons
         fit = self.n_values * math.log(loss) if loss > 0 else -math.inf
         return fit + self.price * n_neurons
 
@@ -123,6 +130,8 @@ class Criterion:
         """The rise of the first term if ``squares`` grow by ``more``, in prices."""
         if self.price == 0.0 or squares <= 0.0:
             return math.inf
+        if self.deviance_of_square is not None:
+            return self.deviance_of_square * max(more, 0.0) / self.price
         return self.n_values * math.log1p(max(more, 0.0) / squares) / self.price
 
 

@@ -14,6 +14,7 @@ import torch
 from sklearn_twolayer._network.fixed_directions import AmplitudeFit
 from sklearn_twolayer._network.network import Network, balance, merged_pairs
 from sklearn_twolayer._network.objective import objective_at, relu_activations
+from sklearn_twolayer._rows.reweighed import with_other_targets
 from sklearn_twolayer._runtime.limits import limit_reached
 from sklearn_twolayer._search.choose_neurons import descend
 from sklearn_twolayer._search.exact import is_overdetermined
@@ -81,7 +82,7 @@ def _smaller(rows: Rows, network: Network, tuning: SearchTuning) -> list[Network
 def _with_outputs(rows: Rows, network: Network) -> tuple[Rows, float]:
     """The rows with a network's outputs as targets, and what they were divided by."""
     outputs = rows.keep(_outputs, network.weights, network.amplitudes)
-    return rows.with_targets(rows.parts.made(outputs))
+    return with_other_targets(rows, rows.parts.made(outputs))
 
 
 def _outputs(part: Part, weights: torch.Tensor, amplitudes: torch.Tensor) -> Part:

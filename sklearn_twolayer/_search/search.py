@@ -103,7 +103,8 @@ def search(
         best = again
     if exact is not None and exact.n_neurons <= most_neurons:
         return SearchResult(exact, 0.0, is_exact=True, has_births=best.has_births)
-    best = confirm_neurons(rows, criterion, best, generator, tuning)
+    if rows.dispersion is None:  # Otherwise the noise is known, and so is its price.
+        best = confirm_neurons(rows, criterion, best, generator, tuning)
     stopped_by = limit_reached() or "tol"
     network = best.network
     if stopped_by == "tol":
@@ -131,7 +132,7 @@ def exact_near(
     rows: Rows, network: Network, generator: torch.Generator, tuning: SearchTuning
 ) -> Network | None:
     """An exact network near one with a small residual, or None."""
-    if limit_reached() or rows.linear_decay is not None:
+    if limit_reached() or not rows.may_be_exact:
         return None
     if residual_at(rows, network).squares > tuning.nearly_exact:
         return None
@@ -170,5 +171,7 @@ def shrink(rows: Rows, network: Network, tuning: SearchTuning) -> Network:
         return network
     n_parameters = network.n_neurons * (rows.rank + rows.n_outputs - 1)
     noise = residual_at(rows, network).squares / (rows.n_effective * rows.n_outputs)
+    if rows.dispersion is not None:
+        noise = rows.dispersion / rows.n_effective
     lambda_ = noise * n_parameters / float(network.masses.sum())
     return descend(rows, network, lambda_, tuning.final)

@@ -11,6 +11,7 @@ from scipy import sparse
 from sklearn_twolayer._checks.data import check_weights
 from sklearn_twolayer._checks.parameters import check_integer, check_option
 from sklearn_twolayer._estimators.base import TwoLayerModel
+from sklearn_twolayer._estimators.classifier_base import TwoLayerClassifier
 from sklearn_twolayer._export.frame import frame_of
 from sklearn_twolayer._export.names import shortened
 from sklearn_twolayer._export.summary import LARGEST_LOADINGS, LONGEST_NAME
@@ -18,7 +19,7 @@ from sklearn_twolayer._rows.loadings import standardised_loadings
 from sklearn_twolayer._rows.units import FittedNetwork
 from sklearn_twolayer._runtime.settings import own_settings
 from sklearn_twolayer._runtime.threads import fit_threads
-from sklearn_twolayer.inspection._inputs import model_inputs
+from sklearn_twolayer.inspection._inputs import LEAST_PRODUCT, model_inputs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,7 +117,7 @@ def active_subspace(
 
     Parameters
     ----------
-    estimator : RegularizedTwoLayerRegressor or RegularizedTwoLayerRegressorCV
+    estimator : RegularizedTwoLayerRegressor, RegularizedTwoLayerClassifier or CV
         Fitted estimator, of one network or of a mean of several, or a fitted pipeline
         that ends with one. Directions and names are then those of the inputs of its
         last step.
@@ -217,7 +218,8 @@ def active_subspace(
     values, directions = _eigenvectors(together, gradients, n_directions or 0)
     if n_directions is None:
         effective = weights.sum() ** 2 / np.sum(weights**2)
-        edge = _noise(model) / effective * _edge(len(active), len(names))
+        noise = _noise(model, inputs, weights) / effective
+        edge = noise * _edge(len(active), len(names))
         unit = np.spacing(np.abs(network.predict(inputs)).max())  # rounding of outputs
         edge = max(edge, EIGENVALUE_SHARE * values[0], unit**2)
         n_directions = int(np.sum(values > edge))
@@ -284,8 +286,19 @@ def _eigenvectors(
     return sizes**2, directions
 
 
-def _noise(model: TwoLayerModel) -> float:
-    """Mean squared residual of the kept stage of the fit, summed over targets."""
+def _noise(
+    model: TwoLayerModel, X: np.ndarray | sparse.csr_array, weights: np.ndarray
+) -> float:
+    """Mean squared residual of the kept stage of the fit, summed over targets.
+
+    That of a classifier is the variance of its working targets.
+    """
+    if isinstance(model, TwoLayerClassifier):
+        share = model.predict_proba(X)
+        n_scores = share.shape[1] - 1
+        product = np.average((share * (1.0 - share)).sum(axis=1), weights=weights)
+        pairs = 2.0 if n_scores == 1 else 1.0  # The score of two classes is the odds'.
+        return float(pairs * n_scores**2 / max(product, LEAST_PRODUCT))
     history = model.history_
     kept = np.flatnonzero(history["lambda_"] == model.lambda_)
     return 2.0 * float(history["loss"][kept[-1] if len(kept) else -1])

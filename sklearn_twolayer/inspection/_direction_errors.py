@@ -29,11 +29,12 @@ def direction_errors(
     row. Two terms are added, which vanish where rows are many: the bias by what
     little decay the fit has, and what the errors of the parameters do to the
     derivatives, above all where rows cross the kinks of the neurons. A transform of the
-    columns, which an estimator may have, is taken as given.
+    columns, which an estimator may have, is taken as given. Those of a classifier of
+    two classes are the same for the working targets at its probabilities.
 
     Parameters
     ----------
-    estimator : RegularizedTwoLayerRegressor or RegularizedTwoLayerRegressorCV
+    estimator : RegularizedTwoLayerRegressor, RegularizedTwoLayerClassifier or CV
         Fitted without a schedule, when what decay there is hardly biases the network,
         or with ``debias=True``; or a fitted pipeline that ends with such an estimator.
         Directions and names are then those of the inputs of its last step.

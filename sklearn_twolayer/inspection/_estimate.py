@@ -7,9 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
-from sklearn_twolayer._checks.data import check_groups, check_targets, check_weights
+from sklearn_twolayer._checks.data import check_groups
 from sklearn_twolayer._rows.units import FittedNetwork
-from sklearn_twolayer.inspection._inputs import model_inputs
+from sklearn_twolayer.inspection._inputs import model_inputs, model_targets
 from sklearn_twolayer.inspection._sandwich import (
     Basis,
     Data,
@@ -58,15 +58,20 @@ def estimate_of(
         raise ValueError(
             "estimator was fitted with a decay, which biases the directions, or is a "
             "mean of networks: fit RegularizedTwoLayerRegressor with schedule=None or "
-            "debias=True for standard errors."
+            "debias=True, or RegularizedTwoLayerClassifier with schedule=None, for "
+            "standard errors."
         )
     if model.linear_decay_ > 0.0:
         raise ValueError(
             "estimator was fitted with a decay of its linear part, which biases it: "
             "fit with linear_decay=0.0, or more rows, for standard errors."
         )
-    targets = check_targets(y, X.shape[0])
-    weights = check_weights(sample_weight, X.shape[0])
+    if len(getattr(model, "classes_", ())) > 2:
+        raise ValueError(
+            f"estimator has {len(model.classes_)} classes, and standard errors are for "
+            "two, or for regressors: fit each class against the others for them."
+        )
+    targets, weights = model_targets(model, X, y, sample_weight)
     labels = check_groups(groups, weights)
     network = model._fitted_network()
     if targets.reshape(X.shape[0], -1).shape[1] != network.n_outputs:

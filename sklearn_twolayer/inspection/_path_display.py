@@ -122,7 +122,7 @@ class TwoLayerPathDisplay:
 
         Parameters
         ----------
-        estimator : RegularizedTwoLayerRegressor or RegularizedTwoLayerRegressorCV
+        estimator : RegularizedTwoLayerRegressor, RegularizedTwoLayerClassifier or CV
             Fitted estimator, or a fitted pipeline that ends with one.
         ax : matplotlib Axes, figure or array of Axes, default=None
             Axes, or a figure or subfigure, whose place is divided among the panels, or

@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.utils import check_random_state
 
-from sklearn_twolayer._checks.data import check_targets, check_weights
 from sklearn_twolayer._checks.parameters import check_integer, check_option
 from sklearn_twolayer._export.names import shortened
 from sklearn_twolayer._export.summary import RECURRING, checked_recurrence
@@ -24,7 +23,11 @@ from sklearn_twolayer.inspection._drawing import (
     styled,
 )
 from sklearn_twolayer.inspection._error_record import shown_loadings
-from sklearn_twolayer.inspection._inputs import model_inputs
+from sklearn_twolayer.inspection._inputs import (
+    model_inputs,
+    model_targets,
+    target_names,
+)
 from sklearn_twolayer.inspection._ridge_functions import (
     RidgeFunctions,
     check_features,
@@ -45,7 +48,8 @@ class RidgeFunctionDisplay:
     of the feature; its best straight line is that of the predictions, because networks
     divide straight lines arbitrarily between features and linear part. So the function
     rises where predictions rise along the direction. The right panel shows the largest
-    entries of the direction.
+    entries of the direction. Predictions of a classifier are its scores, and residuals
+    those of its working targets.
 
     Parameters
     ----------
@@ -162,7 +166,7 @@ class RidgeFunctionDisplay:
 
         Parameters
         ----------
-        estimator : RegularizedTwoLayerRegressor or RegularizedTwoLayerRegressorCV
+        estimator : RegularizedTwoLayerRegressor, RegularizedTwoLayerClassifier or CV
             Fitted estimator, or a fitted pipeline that ends with one. What is drawn are
             then directions of the inputs of its last step.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
@@ -177,7 +181,8 @@ class RidgeFunctionDisplay:
             Which features to draw, by their row in `features_`; the first twelve if
             None.
         target : int or str, default=0
-            Which target to draw, if there are several, by number or name.
+            Which target to draw, if there are several, by number or name; of a
+            classifier of more than two classes, the number of the class.
         confidence : float, default=None
             If given, loadings have confidence intervals, by
             :func:`direction_errors`.
@@ -214,10 +219,11 @@ class RidgeFunctionDisplay:
         """
         model, checked, names = model_inputs(estimator, X)
         network = model._fitted_network()
-        targets = check_targets(y, checked.shape[0])
-        weights = check_weights(sample_weight, checked.shape[0])
+        targets, weights = model_targets(model, checked, y, sample_weight)
         chosen = check_features(features, network.n_features)
-        target, target_name = check_target(target, y, network.n_outputs)
+        target, target_name = check_target(
+            target, y, network.n_outputs, target_names(model)
+        )
         kind = check_option("loadings", loadings, ["standardized", "raw"])
         subsample = check_integer("subsample", subsample, min_val=1)
         recurrence = errors = None
@@ -225,7 +231,7 @@ class RidgeFunctionDisplay:
             recurrence = checked_recurrence(stability, network.n_features)[chosen]
         if confidence is not None:
             found = direction_errors(
-                estimator, X, y, sample_weight=weights, groups=groups,
+                estimator, X, y, sample_weight=sample_weight, groups=groups,
                 confidence=confidence,
             )  # fmt: skip
             errors = shown_loadings(found, kind)[2][:, chosen]

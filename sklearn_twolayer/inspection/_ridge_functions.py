@@ -93,9 +93,11 @@ def check_features(features: ArrayLike | None, n_features: int) -> list[int]:
     return chosen
 
 
-def check_target(target: int | str, y: object, n_outputs: int) -> tuple[int, str]:
-    """Number and name of the target to draw."""
-    names = _target_names(y, n_outputs)
+def check_target(
+    target: int | str, y: object, n_outputs: int, known: list[str] | None = None
+) -> tuple[int, str]:
+    """Number and name of the target to draw; ``known`` are names to take."""
+    names = _target_names(y, n_outputs) if known is None else known
     if isinstance(target, str):
         if target not in names:
             raise ValueError(f"target must be one of {names}, got {target!r}.")

@@ -11,6 +11,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_twolayer import (
     GeometricSchedule,
+    RegularizedTwoLayerClassifier,
+    RegularizedTwoLayerClassifierCV,
     RegularizedTwoLayerRegressor,
     RegularizedTwoLayerRegressorCV,
 )
@@ -18,6 +20,7 @@ from sklearn_twolayer import (
 # Checks fit data with hardly more rows than columns, which a linear model fits.
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn_twolayer.exceptions.NoFeaturesWarning",
+    "ignore::sklearn_twolayer.exceptions.SeparableWarning",
     "ignore::sklearn.exceptions.ConvergenceWarning",
 )
 
@@ -45,6 +48,10 @@ WITH_COLUMN_WEIGHTS = [
     "check_n_features_in_after_fitting",
 ]
 
+CLASSIFIER = RegularizedTwoLayerClassifier(n_neurons=10)
+
+CLASSIFIER_CV = RegularizedTwoLayerClassifierCV(lambdas=[1.0, 0.2], cv=2, debias=False)
+
 # Checks that scikit-learn runs on its own estimators but does not yield to others.
 BY_HAND = [
     "check_set_output_transform",
@@ -59,7 +66,7 @@ BY_HAND = [
 ]
 
 
-@parametrize_with_checks([SMALL, SMALL_CV])
+@parametrize_with_checks([SMALL, SMALL_CV, CLASSIFIER])
 def test_estimator_checks(estimator, check):
     check(estimator)
 
@@ -69,7 +76,7 @@ def test_estimator_checks(estimator, check):
 @pytest.mark.parametrize(
     ("estimator", "name"),
     [
-        *((SMALL, name) for name in BY_HAND),
+        *((one, name) for one in (SMALL, CLASSIFIER) for name in BY_HAND),
         *(
             pytest.param(SMALL_CV, name, marks=pytest.mark.slow)
             if "set_output_transform_" in name  # dozens of fits
@@ -90,15 +97,19 @@ def test_checks_with_column_weights(name):
 
 @pytest.mark.slow
 @parametrize_with_checks(
-    [RegularizedTwoLayerRegressor(), RegularizedTwoLayerRegressorCV()]
+    [RegularizedTwoLayerRegressor(), RegularizedTwoLayerRegressorCV(), CLASSIFIER_CV]
 )
 def test_estimator_checks_with_defaults(estimator, check):
     check(estimator)
 
 
 @pytest.mark.parametrize(
-    "kind", [RegularizedTwoLayerRegressor, RegularizedTwoLayerRegressorCV]
-)
+    "kind",
+    [
+        RegularizedTwoLayerRegressor, RegularizedTwoLayerRegressorCV,
+        RegularizedTwoLayerClassifier, RegularizedTwoLayerClassifierCV,
+    ],
+)  # fmt: skip
 def test_help_reaches_the_parameters_within_two_screens(kind):
     lines = pydoc.render_doc(kind, renderer=pydoc.plaintext).splitlines()
     first = next(k for k, line in enumerate(lines) if line.endswith(" Parameters"))

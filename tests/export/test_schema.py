@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -16,6 +17,8 @@ import sklearn_twolayer
 from sklearn_twolayer import (
     ConstantSchedule,
     GeometricSchedule,
+    RegularizedTwoLayerClassifier,
+    RegularizedTwoLayerClassifierCV,
     RegularizedTwoLayerRegressor,
     RegularizedTwoLayerRegressorCV,
     StagedSchedule,
@@ -24,7 +27,12 @@ from sklearn_twolayer._export.fitted import entries_of, groups_of
 from sklearn_twolayer._export.schema import json_schema
 from sklearn_twolayer.datasets import make_two_layer_regression
 
-KINDS = [RegularizedTwoLayerRegressor, RegularizedTwoLayerRegressorCV]
+KINDS = [
+    RegularizedTwoLayerRegressor,
+    RegularizedTwoLayerRegressorCV,
+    RegularizedTwoLayerClassifier,
+    RegularizedTwoLayerClassifierCV,
+]
 PUBLISHED = Path(__file__).parents[2] / "docs" / "estimator.schema.json"
 SCHEMA = json_schema(*KINDS)
 CHECKER = jsonschema.Draft202012Validator(SCHEMA)
@@ -47,6 +55,12 @@ def test_the_schema_is_one_and_is_published():
 def drawn_array(draw, entry, lengths, *, is_single):
     shape = [d for d in entry.shape if d != "outputs" or not is_single]
     size = tuple(lengths[d] for d in shape)
+    if entry.dtype == "any":
+        kind = draw(st.sampled_from(["str", "int64", "float64", "bool"]))
+        if kind == "bool":
+            return draw(arrays(bool, size))
+        plain = replace(entry, dtype=kind)
+        return drawn_array(draw, plain, lengths, is_single=is_single)
     if entry.dtype == "str":
         return draw(arrays(object, size, elements=st.text(max_size=5)))
     least = entry.least
@@ -73,6 +87,10 @@ def fitted_models(draw):
     dimensions = {d for e in [*table.values(), *own] for d in e.shape}
     lengths = {d: draw(st.integers(0, 3)) for d in sorted(dimensions)}
     lengths |= {"inputs": draw(st.integers(1, 4)), "range": 3}
+    if is_single or lengths.get("outputs") == 1:
+        lengths["classes"] = 2
+    else:
+        lengths["classes"] = lengths["outputs"]
     for name, entry in table.items():
         if not entry.is_optional or draw(st.booleans()):
             value = drawn_array(draw, entry, lengths, is_single=is_single)
@@ -128,7 +146,8 @@ def test_any_fitted_state_comes_back(model):
 
 def plain_of(kind):
     options = {"lambdas": 3, "cv": 2} if "CV" in kind.__name__ else {}
-    model = kind(random_state=0, **options).fit(X, Y)
+    y = Y > 0.0 if "Classifier" in kind.__name__ else Y
+    model = kind(random_state=0, **options).fit(X, y)
     return json.loads(json.dumps(model.to_dict()))
 
 
@@ -196,7 +215,9 @@ def test_what_is_read_can_predict(kind, data):
     else:
         told = None
         CHECKER.validate(json.loads(json.dumps(model.to_dict())))
-        assert np.isfinite(model.predict(X)).all()
+        outputs = getattr(model, "decision_function", model.predict)(X)
+        assert np.isfinite(outputs).all()
+        assert len(model.predict(X)) == len(X)
         assert model.summary(X)
     if told is not None:
         assert re.match("data .*", told)

@@ -1,0 +1,338 @@
+"""The cross-validated classifier: fits each fold, chooses, and fits on all rows."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, Self
+
+from sklearn.utils import check_scalar
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
+
+from sklearn_twolayer._checks.data import check_splits, warn_of_far_columns
+from sklearn_twolayer._checks.labels import check_class_splits
+from sklearn_twolayer._checks.parameters import (
+    check_criterion,
+    check_debias,
+    check_flag,
+    check_fractions,
+)
+from sklearn_twolayer._checks.state import unchanged_on_error
+from sklearn_twolayer._cross_validation.choice import choose
+from sklearn_twolayer._cross_validation.folds import (
+    check_folds,
+    follow_folds,
+    path_options,
+    split_params,
+)
+from sklearn_twolayer._cross_validation.loss_folds import (
+    class_fold_attributes,
+    fit_class_choice,
+    follow_class_fold,
+)
+from sklearn_twolayer._estimators.classifier_base import TwoLayerClassifier
+from sklearn_twolayer._fit.report import (
+    fit_attributes,
+    progress_line,
+    warn_of_convergence,
+    warn_of_separation,
+)
+from sklearn_twolayer._options.path_options import check_path_options
+from sklearn_twolayer._runtime.settings import own_settings
+from sklearn_twolayer._search.criterion import DEFAULT_PENALTY
+
+if TYPE_CHECKING:
+    from sklearn_twolayer._options.path_options import PathOptions
+
+
+class RegularizedTwoLayerClassifierCV(TwoLayerClassifier):
+    """Two-layer network for classes whose weight decay is chosen by cross-validation.
+
+    The model and the objective are those of :class:`RegularizedTwoLayerClassifier`::
+
+        mean_i s_i log_loss(y_i, f(x_i))
+            + lambda / 2 sum_j (||a_j||^2 + ||w_j||^2 + b_j^2)
+
+    In each fold the decay falls from ``lambda_max``, where the model is a logistic
+    regression, along one grid, and the network at each decay predicts the held-out
+    rows, as do the debiased network, that of the criterion without a schedule, and
+    means of the scores of both. What has the least held-out log loss is fitted on all
+    rows. The debiased network, which has few features, is kept unless something is
+    better by 1.5 %.
+
+    Parameters
+    ----------
+    lambdas : int or array-like of shape (n_lambdas,), default=16
+        Number of decays, or decreasing fractions of ``lambda_max``.
+    eps : float, default=1e-3
+        Last decay of a grid given by a number, as a fraction of ``lambda_max``.
+    cv : int, splitter, iterable or None, default=None
+        Folds: a number, five for None, of stratified folds that are shuffled by
+        `random_state`, or what :func:`sklearn.model_selection.check_cv` accepts. Each
+        class needs rows in the training rows of each fold.
+    debias : {"auto", False}, default="auto"
+        Whether debiased networks, and means with them, are compared, too.
+    one_standard_error : bool, default=False
+        Whether to choose the largest decay whose error is within one standard error of
+        the least.
+    criterion : {"aic", "bic"}, float or None, default=None
+        Penalty per parameter for the debiased network, as in
+        :class:`RegularizedTwoLayerClassifier`.
+    n_jobs : int, default=None
+        Number of folds fitted at the same time, as in joblib.
+    n_neurons : int, default=100
+        Number of neurons at the start, as in :class:`RegularizedTwoLayerClassifier`.
+    hidden_bias : bool, default=True
+        Whether the neurons have biases.
+    standardize : bool, default=True
+        Whether to scale the columns of `X` to unit variance for the fit.
+    feature_output : {"projection", "activation"}, default="projection"
+        `transform` returns ``X @ features_.T + feature_intercepts_`` or its ReLU.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, by which sample weights are multiplied, in fits and in
+        held-out errors.
+    max_iter : int, default=2000
+        About as many evaluations in one stage or search.
+    device : str, torch.device or None, default=None
+        Where the least-squares problems of a fit are solved.
+    dtype : {"float64", "float32"}, default="float64"
+        Precision of the least-squares problems.
+    random_state : int, RandomState instance or None, default=None
+        Seeds folds, directions and the search for the certificate's peak. Pass an int
+        for repeatable results; None takes a new seed each time.
+    verbose : int, default=0
+        If positive, print one line for each stage of the path on all rows.
+    linear_decay : "auto" or float, default="auto"
+        Decay of the linear part, as in :class:`RegularizedTwoLayerClassifier`.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The classes, in the order of the outputs.
+    features_ : ndarray of shape (n_features_out, n_features_in)
+        Unit-norm directions, as in :class:`RegularizedTwoLayerClassifier`. So are the
+        other attributes that are not described here: `feature_intercepts_`,
+        `amplitudes_`, `linear_coef_`, `linear_intercept_`, `linear_decay_`,
+        `feature_importances_` and `feature_scales_`.
+    lambda_ : float
+        The decay chosen, for all rows; for the debiased network, the noise level that
+        its search began at.
+    debiased_share_ : float
+        Share of the debiased network in the one kept, chosen by the folds: 0 for the
+        regularised network alone, 0.25, 0.5 or 0.75 for a mean, 1 for debiased alone.
+    lambdas_ : ndarray of shape (n_lambdas,)
+        The grid of decays for all rows.
+    log_loss_path_ : ndarray of shape (n_lambdas, n_folds)
+        Mean log losses on the held-out rows; NaN beyond the end of a path.
+    n_features_path_ : ndarray of shape (n_lambdas, n_folds)
+        Numbers of features, likewise.
+    blended_log_loss_path_ : ndarray of shape (n_lambdas, n_folds, 3)
+        Mean log losses with a share of 0.25, 0.5 or 0.75 of the debiased network.
+    debiased_log_loss_ : ndarray of shape (n_folds,)
+        Mean log losses of the debiased network; NaN if `debias` is False.
+    debiased_n_features_ : ndarray of shape (n_folds,)
+        Its number of features, likewise.
+    lambda_max_ : float
+        The least decay without neurons on all rows, as far as the search found it.
+    certificate_ : float
+        Largest norm of the dual certificate at `lambda_`, of the regularised network if
+        it has a share, otherwise of the debiased one.
+    dual_gap_ : float
+        Duality gap at `lambda_`, likewise.
+    history_ : dict of str to ndarray of shape (n_stages,)
+        The path on all rows, as in :class:`RegularizedTwoLayerClassifier`.
+    n_iter_ : int
+        Evaluations over all paths.
+    n_features_in_ : int
+        Number of columns of `X`.
+    feature_names_in_ : ndarray of shape (n_features_in,)
+        Names of the columns of `X`, if all are strings.
+
+    See Also
+    --------
+    RegularizedTwoLayerClassifier : One schedule, or an information criterion in place
+        of cross-validation, which is some ten times faster.
+    sklearn.linear_model.LogisticRegressionCV : The same for linear models.
+
+    Notes
+    -----
+    The path of a fold ends when the error has not fallen for two stages in a row; no
+    fold is followed further than the one that ended first. Errors are averaged over
+    folds by the sample weights of their held-out rows. If the best network does not
+    beat the linear model, at the largest decay, by 2.78 standard errors of their
+    difference over the folds, or by half of one if it is shrunk, the linear model
+    is kept, unless the criterion finds features in every fold.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_twolayer import RegularizedTwoLayerClassifierCV
+    >>> generator = np.random.default_rng(0)
+    >>> X = generator.standard_normal((1000, 4))
+    >>> score = 4.0 * np.abs(X[:, 0] - X[:, 1]) - 4.0
+    >>> y = score + generator.logistic(size=1000) > 0.0
+    >>> model = RegularizedTwoLayerClassifierCV(random_state=0).fit(X, y)
+    >>> model.features_.shape
+    (1, 4)
+    >>> model.log_loss_path_.shape
+    (16, 5)
+    """
+
+    def __init__(
+        self,
+        *,
+        lambdas: object = 16,
+        eps: float = 1e-3,
+        cv: object = None,
+        debias: str | bool = "auto",
+        one_standard_error: bool = False,
+        criterion: str | float | None = None,
+        n_jobs: int | None = None,
+        n_neurons: int = 100,
+        hidden_bias: bool = True,
+        standardize: bool = True,
+        feature_output: str = "projection",
+        class_weight: object = None,
+        max_iter: int = 2000,
+        device: object = None,
+        dtype: str = "float64",
+        random_state: object = None,
+        verbose: int = 0,
+        linear_decay: str | float = "auto",
+    ) -> None:
+        self.lambdas = lambdas
+        self.eps = eps
+        self.cv = cv
+        self.debias = debias
+        self.one_standard_error = one_standard_error
+        self.criterion = criterion
+        self.n_jobs = n_jobs
+        self.n_neurons = n_neurons
+        self.hidden_bias = hidden_bias
+        self.standardize = standardize
+        self.feature_output = feature_output
+        self.class_weight = class_weight
+        self.max_iter = max_iter
+        self.device = device
+        self.dtype = dtype
+        self.random_state = random_state
+        self.verbose = verbose
+        self.linear_decay = linear_decay
+
+    def fit(
+        self, X: object, y: object, sample_weight: object = None, **params: object
+    ) -> Self:
+        """Follow the path in each fold, choose, and fit on all rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs; at least two rows.
+        y : array-like of shape (n_samples,)
+            Classes: numbers, text or truth values; at least two.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows in fits and held-out errors; only their ratios matter.
+        **params : dict
+            Passed to the splitter `cv`, such as ``groups``.
+
+        Returns
+        -------
+        self : RegularizedTwoLayerClassifierCV
+            The fitted estimator.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a parameter or the data are not as documented. The estimator is then
+            left as it was.
+
+        Warns
+        -----
+        SeparableWarning
+            If a linear function separates classes of all rows, so that its coefficients
+            were shrunk without being asked for.
+
+        UncentredWarning
+            If columns are far from zero with `hidden_bias=False`.
+        """
+        with unchanged_on_error(self), own_settings():
+            self._fit(X, y, sample_weight, params)
+        return self
+
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, params: dict[str, object]
+    ) -> None:
+        options = self._check_options()
+        fractions = check_fractions(self.lambdas, self.eps)
+        may_debias = check_debias(self.debias)
+        one_standard_error = check_flag("one_standard_error", self.one_standard_error)
+        criterion = check_criterion(self.criterion)
+        verbose = check_scalar(self.verbose, "verbose", Integral, min_val=0)
+        self._check_feature_output()
+        X, classes, number, weights = self._labelled_rows(X, y, sample_weight)
+        penalty = DEFAULT_PENALTY if criterion is None else criterion
+        splitter = check_folds(self.cv, options.seed, stratified=True)
+        splits = list(splitter.split(X, number, **split_params(self, params)))
+        check_splits(splits, weights)
+        check_class_splits(splits, classes, number, weights)
+
+        folds = follow_folds(
+            X,
+            number,
+            weights,
+            splits,
+            [path_options(options, fractions)] * len(splits),
+            penalty if may_debias else None,
+            self.n_jobs,
+            follow_class_fold,
+        )
+        choice = choose(folds, 0.0, one_standard_error)
+        refit = fit_class_choice(
+            X, number, weights, options, fractions, choice, penalty
+        )
+        if verbose:
+            for stage in refit.stages:
+                print(progress_line(refit.problem, stage, of_variance=False))
+        warn_of_far_columns(self, refit.problem.rows.far_columns)
+        kept = refit.stages[-1]
+        self.classes_ = classes
+        self.__dict__.update(refit.attributes)
+        self.__dict__.update(fit_attributes(refit.problem, refit.stages, kept))
+        self.__dict__.update(class_fold_attributes(folds))
+        self.lambdas_ = self.lambda_max_ * fractions
+        self.debiased_share_ = choice.debiased_share
+        self.n_iter_ = refit.n_iter + sum(fold.n_iter for fold in folds)
+        warn_of_separation(self.linear_decay_, is_separable=refit.is_separable)
+        warn_of_convergence(kept, self.lambda_, None)
+
+    def _check_options(self) -> PathOptions:
+        names = (
+            "n_neurons", "hidden_bias", "standardize", "max_iter", "device", "dtype",
+            "random_state", "linear_decay",
+        )  # fmt: skip
+        return check_path_options(
+            **{name: getattr(self, name) for name in names},
+            schedule=None,
+            solver="auto",
+            max_time=None,
+            tol=1e-3,
+            prune_tol=0.0,
+            merge_angle=0.0,
+            checkpoint=None,
+        )
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Metadata routing of this estimator, which passes metadata to its splitter.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            Requests of this estimator and of `cv`.
+        """
+        return (
+            MetadataRouter(owner=self)
+            .add_self_request(self)
+            .add(
+                splitter=check_folds(self.cv, 0, stratified=True),
+                method_mapping=MethodMapping().add(caller="fit", callee="split"),
+            )
+        )

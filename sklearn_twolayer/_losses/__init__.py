@@ -1,0 +1,1 @@
+"""Losses other than the squared one, as weighted least-squares problems in turn."""
