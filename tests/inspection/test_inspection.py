@@ -325,7 +325,7 @@ def test_path_display_marks_what_cross_validation_kept(data, kept):
     share = {"with decay": 0.0, "mean of both": 0.5}.get(kept, 1.0)
     model.debiased_share_, model.n_averaged_ = share, 4
     model.lambda_ = model.lambdas_[1]
-    panel = TwoLayerPathDisplay.from_estimator(model).axes_[-1]
+    panel = TwoLayerPathDisplay.from_estimator(model).axes_[-2]
     labels = panel.get_legend_handles_labels()[1]
     assert [one for one in labels if "(kept)" in one] == [f"{kept} (kept)"]
     assert panel.get_xscale() == "log"
