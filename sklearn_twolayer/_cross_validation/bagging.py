@@ -61,23 +61,22 @@ def with_mean_of_folds(
 ) -> Comparison:
     """The comparison, with means over the folds of regularised networks compared, too.
 
-    They are compared only where a regularised network has a share in the choice, and
-    must lower its error by the margin that debiased networks are preferred by. Folds
-    that are a number are repeated with another shuffle, so that each row is held out
-    twice.
+    They are compared only where a regularised network has a share in the choice and
+    the linear part is not shrunk, and must lower the error by the margin that debiased
+    networks are preferred by. Folds that are a number are repeated with another
+    shuffle, so that each row is held out twice.
     """
     choice, first = compared.choice, compared.folds
-    is_wide = not choice.before and all(fold.linear_decay > 0.0 for fold in first)
     splits = [*splits, *_other_folds(cv, options.seed, X)]
     tests = [np.arange(len(y))[test] for _, test in splits]
     times = np.bincount(np.concatenate(tests), minlength=len(y))
-    if not choice.index or is_wide or times.max() < 2:
+    if not choice.index or compared.is_shrunk or times.max() < 2:
         return compared
+    known = [replace(options, column_weights=own) for own in compared.column_weights]
+    known += [options] * (len(splits) - len(known))
     paths = Parallel(n_jobs=n_jobs)(
-        delayed(follow_regularised)(
-            X, y, sample_weight, *split, options, fractions, choice
-        )
-        for split in splits
+        delayed(follow_regularised)(X, y, sample_weight, *split, own, fractions, choice)
+        for split, own in zip(splits, known, strict=True)
     )
     errors = errors_of_means(
         [path.residuals for path in paths], tests, sample_weight, X, y, compared
@@ -193,7 +192,7 @@ def follow_regularised(
 ) -> FoldPath:
     """Follow the path on the training rows, with the column weights of the choice.
 
-    The weights are computed from these rows only.
+    Unless the options have them, they are computed, from these rows only.
     """
     # Imported here, because predicting and unpickling must not import torch.
     from sklearn_twolayer._fit.linear_decay import problem_of
@@ -204,7 +203,7 @@ def follow_regularised(
     rows = RawRows.local(X, y, rows_repeated(sample_weight, train))
     networks, residuals, errors = [], [], []
     with fit_threads(X.size), step_limit() as progress:
-        for one in choice.before:
+        for one in choice.before if options.column_weights is None else ():
             own = replace(options, linear_decay_factor=one.linear_decay_factor)
             n_stages = len(fractions) if one.index is None else one.index + 1
             problem = problem_of(rows, path_options(own, fractions[:n_stages]))

@@ -43,12 +43,16 @@ BEATS_L2 = 2.0
 class Comparison:
     """The folds that the choice was made on, what averaging gains, and the choice.
 
-    ``n_repeated`` are the evaluations of repeated folds.
+    ``is_shrunk`` tells whether the linear part has a decay in every fold without
+    weights of columns. ``column_weights`` are those of each fold, if there are any, and
+    ``n_repeated`` the evaluations of repeated folds.
     """
 
     folds: Sequence[Fold]
     ambiguity: float
     choice: Choice
+    is_shrunk: bool = False
+    column_weights: Sequence[np.ndarray] = ()
     n_repeated: int = 0
 
     @property
@@ -73,7 +77,7 @@ def compare(
 
     Unless ``direction_penalty`` is "l2", this is repeated with columns weighted by the
     networks chosen before, each fold's by its own, until the held-out error falls no
-    more.
+    more; where rows are many, once.
     """
 
     def compared(
@@ -91,28 +95,32 @@ def compare(
     # these may be wrong because rows are few.
     is_simple = first.choice.index == 0 or first.choice == Choice(None, 1.0)
     is_auto = direction_penalty == "auto"
+    first = replace(first, is_shrunk=is_shrunk)
     if direction_penalty == "l2" or (is_auto and is_simple and not is_shrunk):
         return first
-    # Where rows are many, the rounds compare paths only, because debiased networks take
-    # most of the time, and are added after the last.
+    # Where rows are many, there is one round, for paths only, because debiased networks
+    # take most of the time. They are added after it if they have had a share before.
     best = first if is_shrunk else _of_paths(first, one_standard_error)
     factors = FACTORS if is_shrunk else FACTORS[:1]
-    for _ in range(MOST_REWEIGHTINGS):
+    for _ in range(MOST_REWEIGHTINGS if is_shrunk else 1):
         index = -1 if best.choice.index is None else best.choice.index
-        own = [column_weights(fold.importances[index]) for fold in best.folds]
-        tried = [replace(options, column_weights=weights) for weights in own]
+        weights = [column_weights(fold.importances[index]) for fold in best.folds]
+        tried = [replace(options, column_weights=own) for own in weights]
         again = compared(tried, penalty if is_shrunk else None, factors)
         must_pay = is_auto and not (is_shrunk and best.choice.before)
         if not _is_lower(again, best, BEATS_L2 if must_pay else 0.0):
             break
         weighted, before = tried, (*best.choice.before, best.choice)
-        best = replace(again, choice=replace(again.choice, before=before))
+        choice = replace(again.choice, before=before)
+        known = {"is_shrunk": is_shrunk, "column_weights": weights}
+        best = replace(again, choice=choice, **known)
     if is_shrunk:
         return best
-    before = best.choice.before
-    last = compared(weighted, penalty, factors) if before else first
-    last = replace(last, choice=replace(last.choice, before=before))
-    return last if last.choice.error < first.choice.error else first
+    if best.choice.before and first.choice.debiased_share > 0.0:
+        last = compared(weighted, penalty, factors)
+        choice = replace(last.choice, before=best.choice.before)
+        best = replace(last, choice=choice, column_weights=best.column_weights)
+    return best if best.choice.error < first.choice.error else first
 
 
 def _of_paths(compared: Comparison, one_standard_error: bool) -> Comparison:
