@@ -112,10 +112,9 @@ def compare(
             break
         weighted, before = tried, (*best.choice.before, best.choice)
         choice = replace(again.choice, before=before)
-        known = {"is_shrunk": is_shrunk, "column_weights": weights}
-        best = replace(again, choice=choice, **known)
+        best = replace(again, choice=choice, column_weights=weights)
     if is_shrunk:
-        return best
+        return replace(best, is_shrunk=True)
     if best.choice.before and first.choice.debiased_share > 0.0:
         last = compared(weighted, penalty, factors)
         choice = replace(last.choice, before=best.choice.before)

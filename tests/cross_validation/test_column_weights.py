@@ -83,11 +83,11 @@ def test_noise_and_few_directions_have_no_weights():
     assert (model.column_weights_ == 1.0).all()
 
 
-def test_columns_that_do_not_matter_are_left_out_where_rows_are_many():
+def test_columns_that_do_not_matter_weigh_little_where_rows_are_many():
     X, y, X_new, y_new = three_columns(n_rows=200, n_columns=5)
     model = clone(QUICK).fit(X, y)
     plain = clone(QUICK).set_params(direction_penalty="l2").fit(X, y)
-    np.testing.assert_array_equal(model.column_weights_ > 0.0, [1, 1, 1, 0, 0])
+    assert model.column_weights_[3:].max() < 0.3 * model.column_weights_[:3].min()
     assert model.score(X_new, y_new) > plain.score(X_new, y_new)
 
 
