@@ -166,7 +166,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerRegressor):
         Mean squared errors with a share of 0.25, 0.5 or 0.75 of debiased networks, less
         what averaging these over the folds gains, ``share**2 * ambiguity_``.
     debiased_mse_ : ndarray of shape (n_folds,)
-        Mean squared errors of the debiased network; NaN if `debias` is False.
+        Mean squared errors of the debiased network; NaN if it was not compared.
     debiased_n_features_ : ndarray of shape (n_folds,)
         Its number of features, likewise.
     averaged_mse_ : ndarray of shape (n_folds,)
