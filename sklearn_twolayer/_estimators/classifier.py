@@ -179,7 +179,7 @@ class RegularizedTwoLayerClassifier(TwoLayerClassifier):
     >>> model.features_.shape
     (1, 4)
     >>> model.predict(X[:3]).tolist()
-    ['near', 'near', 'near']
+    ['near', 'far', 'near']
     """
 
     def __init__(

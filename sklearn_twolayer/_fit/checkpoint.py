@@ -28,7 +28,6 @@ from sklearn_twolayer._runtime.files import not_written, replacement
 CHECKPOINT_FORMAT = "sklearn_twolayer checkpoint 1"
 # Fields of a stage that are networks, and those that are numbers or text.
 NETWORKS = ("network", "refitted")
-NUMBERS = tuple(f.name for f in fields(Stage) if f.name not in NETWORKS)
 # Kind of dtype and number of dimensions of each array in the file.
 FORMS = {
     "format": ("U", 0), "version": ("U", 0), "settings": ("U", 0), "data": ("f", 1),
@@ -38,6 +37,9 @@ FORMS = {
     "dual_gap": ("f", 1), "n_iter": ("i", 1), "stopped_by": ("U", 1),
     "seconds": ("f", 1), "is_last": ("b", 1),
 }  # fmt: skip
+NUMBERS = tuple(
+    f.name for f in fields(Stage) if f.name in FORMS and f.name not in NETWORKS
+)
 # Relative tolerance of the numbers that identify the data: with another number of
 # threads they have other rounding errors (convention).
 SAME_DATA = 1e-9
