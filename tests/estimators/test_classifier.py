@@ -391,6 +391,7 @@ def test_held_out_errors_are_log_losses():
     assert np.isnan(model.debiased_log_loss_).all()
 
 
+@pytest.mark.slow
 def test_smooth_classes_keep_a_share_of_the_path():
     """Classes of a function that few directions do not make."""
     generator = np.random.default_rng(0)

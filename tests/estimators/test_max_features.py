@@ -99,6 +99,7 @@ def test_several_targets_share_the_features():
         assert model.score(X, y) > 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [{"column_transform": "power"}, {"direction_penalty": "adaptive", "debias": False}],

@@ -233,6 +233,7 @@ def test_refits_take_whole_groups(teacher, monkeypatch):
     assert len(seen[2]) == 150
 
 
+@pytest.mark.slow
 def test_cross_validated_models_with_transforms_and_pipelines(rng):
     X = np.exp(rng.standard_normal((150, 3)))
     y = np.maximum(np.log(X) @ [1.0, 1.0, 0.0], 0) + 0.05 * rng.standard_normal(150)
