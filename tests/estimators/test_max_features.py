@@ -32,7 +32,7 @@ def averaged(noisy):
     "options",
     [
         {},
-        {"schedule": GeometricSchedule(stop=0.1)},
+        pytest.param({"schedule": GeometricSchedule(stop=0.1)}, marks=pytest.mark.slow),
         {"schedule": GeometricSchedule(stop=0.3), "solver": "fast", "debias": True},
         {"solver": "gd", "max_iter": 20},
         {"hidden_bias": False},

@@ -155,6 +155,7 @@ print(repr(model.linear_coef_.tolist()))
 """
 
 
+@pytest.mark.slow
 def test_two_writers_of_one_file(path):
     """Both end, readers see whole files only, and the last to write wins."""
     command = [sys.executable, "-c", WRITER, str(path)]

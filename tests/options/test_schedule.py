@@ -107,6 +107,7 @@ def test_limits_of_decays():
     np.testing.assert_allclose(slow, 0.5)
 
 
+@pytest.mark.slow
 def test_hundreds_of_stages():
     X, y = make_two_layer_regression(60, 3, n_directions=1, noise=0.1, random_state=0)
     schedule = GeometricSchedule(start=0.9, ratio=0.99, stop=0.9 * 0.99**499)
