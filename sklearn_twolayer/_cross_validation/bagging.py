@@ -8,13 +8,18 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.model_selection import KFold
 from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_twolayer._cross_validation.choice import SPARSE, Choice
 from sklearn_twolayer._cross_validation.column_weights import column_weights
 from sklearn_twolayer._cross_validation.compare import Comparison
-from sklearn_twolayer._cross_validation.folds import SHARES, path_options, rows_repeated
+from sklearn_twolayer._cross_validation.folds import (
+    SHARES,
+    check_folds,
+    path_options,
+    rows_repeated,
+    squared_errors,
+)
 from sklearn_twolayer._runtime.limits import step_limit
 from sklearn_twolayer._runtime.threads import fit_threads
 
@@ -214,10 +219,10 @@ def follow_regularised(
         problem = problem_of(rows, path_options(options, fractions))
         for stage in path_stages(problem):
             fitted = problem.fitted(stage.network)
-            residual = y[test] - fitted.predict(X[test])
+            predicted = fitted.predict(X[test])
             networks.append(fitted)
-            residuals.append(residual)
-            squares = np.square(residual).reshape(len(residual), -1).mean(axis=1)
+            residuals.append(y[test] - predicted)
+            squares = squared_errors(y[test], predicted)
             errors.append(np.average(squares, weights=sample_weight[test]))
             if errors[-1] > TOO_CLOSE * min(errors):
                 break
@@ -230,7 +235,5 @@ def _other_folds(
     """As many folds with another shuffle, if the folds are a number or None."""
     if cv is not None and not isinstance(cv, Integral):
         return []
-    n_splits = 5 if cv is None else int(cv)
-    # The seeds of shuffles are below 2**31, so that this one is below 2**32.
-    other = KFold(n_splits, shuffle=True, random_state=seed + 1)
-    return list(other.split(X))
+    # Seeds are below 2**31, so that this one is below 2**32.
+    return list(check_folds(cv, seed + 1).split(X))
