@@ -190,6 +190,8 @@ def _transformed(
         divided = apply("Div", grown, np.where(is_zero, one, exponent))
         return apply("Where", is_zero, log, divided)
 
+    if transform.lowest is not None:
+        X = apply("Min", apply("Max", X, arrays["lowest"]), arrays["highest"])
     z = apply("Div", apply("Sub", X, centre), scale)
     above = power(apply("Relu", z), exponent)
     below = power(apply("Relu", apply("Neg", z)), 2.0 - exponent)

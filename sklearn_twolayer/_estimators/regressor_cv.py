@@ -123,8 +123,9 @@ class RegularizedTwoLayerRegressorCV(TwoLayerRegressor):
     column_transform : {"auto", "power", "clip"} or None, default="auto"
         What columns of ten or more different values are transformed by: "power", the
         function of Yeo and Johnson of most likely exponent; "clip", a smooth bound at
-        four robust standard deviations; None, nothing. "auto" lets the folds choose:
-        "clip" if the error is lower, "power" if clearly lower. Sparse `X` stays as is.
+        four robust standard deviations, and all columns end at their range in the fit;
+        None, nothing. "auto" lets the folds choose: "clip" if the error is lower,
+        "power" if clearly lower. Sparse `X` stays as is.
     max_features : int, default=None
         Most features of the result, at least 1; None for no bound. The network or mean
         that the folds choose, if it is larger, is replaced by a network of so many
@@ -140,8 +141,8 @@ class RegularizedTwoLayerRegressorCV(TwoLayerRegressor):
         `linear_intercept_`, `linear_decay_`, `feature_importances_`, `feature_scales_`,
         `feature_ranges_` and `linear_ranges_`.
     column_transform_ : dict of str to ndarray of shape (n_features_in,), or None
-        The transform: "centre", "scale", "exponent" and "inverse_limit" of each column,
-        as the user guide explains; None if columns stay as they are.
+        "centre", "scale", "exponent" and "inverse_limit" of each column, as the user
+        guide explains, and their range; None if columns stay as they are.
     column_weights_ : ndarray of shape (n_features_in,)
         Weights by which the standardised columns were multiplied: one, or those of
         ``direction_penalty="adaptive"``. Columns of weight 0 are left out.

@@ -108,12 +108,15 @@ FOLDS = {
     "debiased_share_": Entry(least=0.0),
     "n_averaged_": Entry(dtype="int64", least=0),
 }
-# Arrays that make a transform of the columns. A column's scale is divided by.
+# Arrays that make a transform of the columns. A column's scale is divided by. Only
+# clipped columns have a range.
 COLUMN_TRANSFORM = {
     "centre": Entry(("inputs",)),
     "scale": Entry(("inputs",), least=LEAST_SCALE),
     "exponent": Entry(("inputs",)),
     "inverse_limit": Entry(("inputs",), least=0.0),
+    "lowest": Entry(("inputs",), is_optional=True),
+    "highest": Entry(("inputs",), is_optional=True),
 }
 # The attributes of each class; that of a class derived from one of these is its own.
 ENTRIES: dict[str, dict[str, Entry]] = {
@@ -140,7 +143,7 @@ GROUPS: dict[str, dict[str, dict[str, Entry]]] = {
 def restored_fitted(kind: type, plain: Mapping[str, Any]) -> dict[str, object]:
     """The fitted attributes of the class ``kind``, each as a fit makes them."""
     table, groups = entries_of(kind), groups_of(kind)
-    may_lack = _optional(table) | set(groups) - {"history_"}
+    may_lack = optional_names(table) | set(groups) - {"history_"}
     check_keys("fitted", plain, {*table, *groups}, may_lack)
     reader = _Reader(is_single=_n_dimensions(plain["linear_coef_"]) == 1)
     values = {n: reader.read(n, table[n], plain[n]) for n in table if n in plain}
@@ -150,10 +153,11 @@ def restored_fitted(kind: type, plain: Mapping[str, Any]) -> dict[str, object]:
             restored[name] = None
             continue
         arrays = keyed(name, plain[name], "mapping")["mapping"]
-        check_keys(name, arrays, set(groups[name]))
+        check_keys(name, arrays, set(groups[name]), optional_names(groups[name]))
         restored[name] = {
             key: reader.read(f"{name}[{key!r}]", entry, arrays[key])
             for key, entry in groups[name].items()
+            if key in arrays
         }
     if values["n_features_in_"] != reader.lengths["inputs"]:
         raise ValueError(
@@ -305,7 +309,8 @@ class _Reader:
             raise refusal(name, f"expected numbers of at least {entry.least}", plain)
 
 
-def _optional(table: Mapping[str, Entry]) -> set[str]:
+def optional_names(table: Mapping[str, Entry]) -> set[str]:
+    """Names of the entries that a dictionary may lack."""
     return {name for name, entry in table.items() if entry.is_optional}
 
 

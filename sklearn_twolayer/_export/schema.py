@@ -11,7 +11,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from sklearn_twolayer._export.fitted import ODD_NUMBERS, Entry, entries_of, groups_of
+from sklearn_twolayer._export.fitted import (
+    ODD_NUMBERS,
+    Entry,
+    entries_of,
+    groups_of,
+    optional_names,
+)
 from sklearn_twolayer._export.plain import FORMAT, FORMAT_VERSION, SCHEDULES
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -53,7 +59,7 @@ def _estimator(kind: type) -> dict[str, Any]:
     table = entries_of(kind)
     fitted = {name: _entry(entry) for name, entry in table.items()}
     groups = {name: _group(name, own) for name, own in groups_of(kind).items()}
-    optional = {name for name, entry in table.items() if entry.is_optional}
+    optional = optional_names(table)
     properties = {
         "format": {"const": FORMAT},
         "version": {"const": FORMAT_VERSION},
@@ -79,7 +85,8 @@ def _schedule(kind: type) -> dict[str, Any]:
 
 def _group(name: str, table: Mapping[str, Entry]) -> dict[str, Any]:
     """A dictionary of arrays; all but the history may be null."""
-    arrays = _object({key: _entry(entry) for key, entry in table.items()})
+    entries = {key: _entry(entry) for key, entry in table.items()}
+    arrays = _object(entries, optional_names(table))
     group = _object({"mapping": arrays})
     return group if name == "history_" else {"anyOf": [{"type": "null"}, group]}
 

@@ -45,19 +45,27 @@ class _Columns(torch.nn.Module):
     scale: torch.Tensor
     exponent: torch.Tensor
     inverse_limit: torch.Tensor
+    lowest: torch.Tensor | None
+    highest: torch.Tensor | None
 
     def __init__(self, transform: ColumnTransform) -> None:
         super().__init__()
-        self.register_buffer("changes", torch.from_numpy(transform.changes))
-        for name, values in transform.attributes().items():
-            constant = torch.from_numpy(values[transform.changes])
+        changes = transform.changes
+        self.register_buffer("changes", torch.from_numpy(changes))
+        for name in ("centre", "scale", "exponent", "inverse_limit"):
+            constant = torch.from_numpy(getattr(transform, name)[changes])
             self.register_buffer(name, constant)
+        for name in ("lowest", "highest"):
+            ends = getattr(transform, name)
+            self.register_buffer(name, None if ends is None else torch.tensor(ends))
 
     @staticmethod
     def of(transform: ColumnTransform | None) -> torch.nn.Module:
         return torch.nn.Identity() if transform is None else _Columns(transform)
 
     def forward(self, X: torch.Tensor) -> torch.Tensor:
+        if self.lowest is not None:
+            X = torch.clamp(X, self.lowest, self.highest)
         z = (X[..., self.changes] - self.centre) / self.scale
         above = _power(torch.relu(z), self.exponent)
         z = above - _power(torch.relu(-z), 2.0 - self.exponent)

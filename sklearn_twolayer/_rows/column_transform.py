@@ -44,6 +44,10 @@ class ColumnTransform:
     `z`, followed by ``z / sqrt(1 + (z * inverse_limit)**2)``. Columns with the exponent
     1 and the inverse limit 0 stay as they are.
 
+    Every clipped column, also one that keeps its shape, is first moved into the range
+    that it had in the fit: what a network does beyond it nobody has seen, and one wrong
+    cell could spoil a prediction.
+
     Parameters
     ----------
     centre : ndarray of shape (n_features_in,)
@@ -55,12 +59,17 @@ class ColumnTransform:
         Exponent of the largest likelihood, or 1.
     inverse_limit : ndarray of shape (n_features_in,)
         One over the number of scales at which a clipped column ends, or 0.
+    lowest, highest : ndarray of shape (n_features_in,) or None, default=None
+        Least and largest value of each column in the fit; None if values beyond them
+        are not moved.
     """
 
     centre: np.ndarray
     scale: np.ndarray
     exponent: np.ndarray
     inverse_limit: np.ndarray
+    lowest: np.ndarray | None = None
+    highest: np.ndarray | None = None
 
     @classmethod
     def fit(
@@ -71,7 +80,7 @@ class ColumnTransform:
         Parameters
         ----------
         kind : {"power", "clip"}
-            Whether columns get an exponent or are clipped.
+            Whether columns get an exponent or are clipped and kept in their range.
         X : ndarray of shape (n_samples, n_features_in)
             Inputs.
         sample_weight : ndarray of shape (n_samples,)
@@ -103,11 +112,15 @@ class ColumnTransform:
             else:
                 inverse_limit[j] = 1.0 / CLIP_AT
             centre[j], scale[j] = own_centre, own_scale
-        return cls(centre, scale, exponent, inverse_limit)
+        if kind == "power":
+            return cls(centre, scale, exponent, inverse_limit)
+        seen = X[rows].astype(np.float64)
+        ends = seen.min(axis=0), seen.max(axis=0)
+        return cls(centre, scale, exponent, inverse_limit, *ends)
 
     @property
     def changes(self) -> np.ndarray:
-        """Whether each column is changed."""
+        """Whether each column is changed inside of its range."""
         return (self.exponent != 1.0) | (self.inverse_limit > 0.0)
 
     @property
@@ -117,12 +130,14 @@ class ColumnTransform:
 
     def attributes(self) -> dict[str, np.ndarray]:
         """The parameters by name, from which the transform can be made again."""
-        return dict(vars(self))
+        return {name: own for name, own in vars(self).items() if own is not None}
 
     def __call__(self, X: np.ndarray | sparse.csr_array) -> np.ndarray:
         """Transform the columns of inputs, which become dense and float64."""
         dense = X if isinstance(X, np.ndarray) else X.toarray()
         values, j = np.array(dense, dtype=np.float64), self.changes
+        if self.lowest is not None:
+            np.clip(values, self.lowest, self.highest, out=values)
         z = scaled(values[:, j], self.centre[j], self.scale[j])
         z = yeo_johnson(z, self.exponent[j])
         z /= np.hypot(1.0, z * self.inverse_limit[j])

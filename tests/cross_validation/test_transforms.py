@@ -56,6 +56,8 @@ def fitted(request):
 def by_hand(model, X):
     """The transformed columns, by the formulas of the user guide."""
     own = model.column_transform_
+    if "lowest" in own:
+        X = np.clip(X, own["lowest"], own["highest"])
     z = (X - own["centre"]) / own["scale"]
     z = np.column_stack(
         [stats.yeojohnson(z[:, j], own["exponent"][j]) for j in range(X.shape[1])]
@@ -100,6 +102,7 @@ def test_the_fit_is_that_of_transformed_columns(fitted):
 
 def test_predictions_and_projections_are_of_transformed_columns(fitted):
     X, _, model = fitted
+    X = np.vstack([X, 2.0 * X])  # Some rows are beyond the ranges of the columns.
     projections = by_hand(model, X) @ model.features_.T + model.feature_intercepts_
     np.testing.assert_allclose(model.transform(X), projections, atol=1e-9)
     expected = np.maximum(projections, 0.0) @ model.amplitudes_
@@ -109,6 +112,7 @@ def test_predictions_and_projections_are_of_transformed_columns(fitted):
 
 def test_other_forms_predict_the_same(fitted):
     X, _, model = fitted
+    X = np.vstack([X, 2.0 * X])  # Some rows are beyond the ranges of the columns.
     expected = model.predict(X)
     plain = json.loads(json.dumps(model.to_dict(), allow_nan=False))
     for again in (type(model).from_dict(plain), pickle.loads(pickle.dumps(model))):
