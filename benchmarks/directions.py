@@ -4,7 +4,8 @@
     python benchmarks/directions.py --part tests   # one of the parts only
 
 Markdown tables of the default estimator, in four parts. *tables*: refits from other
-random states and on random halves of the rows; "features" are the least, median and
+random states, also with one search and with at most four features, and on random
+halves of the rows; "R2" is that of five folds, "features" are the least, median and
 largest numbers, "recur" is how many of the features of the first fit are found within
 0.2 rad by half of the refits, "turn" the median angle of the span of the first one and
 two directions of the active subspace, in degrees, "ratio" the second eigenvalue over
@@ -42,6 +43,13 @@ from sklearn_twolayer.inspection import (
 TEACHERS = [(2000, 10, 3, 4, 0.3), (3000, 20, 5, 5, 0.5), (500, 10, 3, 3, 0.5)]
 COUNTED = [(500, 5, 2, 2, 0.3), (500, 10, 3, 3, 0.5), (1000, 10, 3, 3, 1.0)]
 TESTED = [(400, 5, 2, 0.3), (1000, 8, 3, 0.3)]
+REFITS = [
+    ("states, one search", 1.0, {"n_searches": 1}),
+    ("states", 1.0, {}),
+    ("states, four features", 1.0, {"max_features": 4}),
+    ("halves", 0.5, {}),
+    ("halves, four features", 0.5, {"max_features": 4}),
+]
 LOGARITHMS = {"airfoil": [0, 4]}
 FOLDS = KFold(5, shuffle=True, random_state=0)
 
@@ -66,10 +74,12 @@ def default(X, y):
 def print_tables(options):
     rows = []
     for name, X, y in tables(options.data):
-        model = default(X, y)
-        values = active_subspace(model, X).eigenvalues
-        ratios = values[1:3] / np.maximum(values[:2], 1e-300)
-        for kind, share in [("states", 1.0), ("halves", 0.5)]:
+        for kind, share, parameters in REFITS:
+            model = RegularizedTwoLayerRegressor(random_state=0, **parameters)
+            score = cross_val_score(model, X, y, cv=FOLDS).mean()
+            model.fit(X, y)
+            values = active_subspace(model, X).eigenvalues
+            ratios = values[1:3] / np.maximum(values[:2], 1e-300)
             found = direction_stability(
                 model, X, y, n_repeats=options.repeats, max_samples=share,
                 random_state=0,
@@ -77,13 +87,15 @@ def print_tables(options):
             counts = found.n_features
             turns = np.degrees(np.median(found.subspace_angles, axis=0))[:2]
             rows.append([
-                name, kind,
+                name, kind, f"{score:.3f}",
                 f"{counts.min()}, {np.median(counts):g}, {counts.max()}",
                 f"{np.count_nonzero(found.recurs)} of {len(found.loadings)}",
                 ", ".join(f"{turn:.1f}" for turn in turns),
                 ", ".join(f"{ratio:.2f}" for ratio in ratios),
             ])  # fmt: skip
-    print(table(["table", "refits", "features", "recur", "turn", "ratio"], rows))
+            print(*rows[-1], flush=True)
+    header = ["table", "refits", "R2", "features", "recur", "turn", "ratio"]
+    print(f"\n{table(header, rows)}")
 
 
 def draw(problem, seed, n_targets=1):

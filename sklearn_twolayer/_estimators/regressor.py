@@ -13,6 +13,7 @@ from sklearn_twolayer._checks.data import warn_of_far_columns
 from sklearn_twolayer._checks.parameters import (
     check_criterion,
     check_flag,
+    check_integer,
     check_max_features,
 )
 from sklearn_twolayer._checks.state import unchanged_on_error
@@ -90,64 +91,56 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
     criterion : {"aic", "bic"}, float or None, default=None
         Penalty per parameter of the information criterion ``n log(loss) + criterion *
         n_parameters``; "aic" stands for 2 and "bic" for ``log(n_samples)``. Without a
-        schedule it chooses the neurons, and None stands for 3.5: of 2 to 4, the value
-        that most often found the right number on noisy teachers, and none on noise.
-        With a schedule it chooses the stage to keep, and None keeps the last. ``n`` is
+        schedule it chooses the neurons, and None stands for 3.5, which most often found
+        their number. With one it chooses the stage, and None keeps the last. ``n`` is
         the number of rows times that of outputs. With weights, an effective sample size
         replaces the number of rows: their number if the weights are inverse variances,
-        Kish's size if all rows are equally noisy. Where noise is unequal, heavy-tailed
-        or shared by targets, or rows are few, a neuron counts as more parameters, as
-        many as residuals with random signs ask for.
+        Kish's size if all rows are equally noisy. Where noise is uneven or rows few, a
+        neuron counts as more parameters, as residuals with random signs ask for.
     debias : bool, default=False
         Whether to refit the kept network of a schedule without decay, as in the
         relaxed Lasso: as the search without a schedule, but not shrunk.
     standardize : bool, default=True
-        Whether to scale the columns of `X` to unit variance for the fit. The decay
-        and the masses refer to the scaled columns; all other attributes are in the
-        units of `X` and `y`. Give targets a common scale if their units differ.
+        Whether to scale the columns of `X` to unit variance. Decays and masses refer to
+        scaled columns; all other attributes are in the units of `X` and `y`. Give
+        targets a common scale if their units differ.
     feature_output : {"projection", "activation", "terms"}, default="projection"
         `transform` returns ``X @ features_.T + feature_intercepts_``, or its ReLU, or
         the terms of the prediction: the linear part, then ReLUs times amplitudes.
     max_iter : int, default=2000
         Most descent steps ("gd") or about as many evaluations ("newton") in one stage;
-        a line search may take a few more. Without a schedule the whole search is one
-        stage, and with `debias` the refit is one more.
+        a line search may take a few more. Each search and `debias` are stages, too.
     max_time : float, default=None
         Seconds after which the fit ends with what it has reached, a usable model; None
         for no limit. Standardising the data, early features and the last certificate
-        take their time in any case. Results then depend on the speed of the machine.
+        take their time in any case.
     tol : float, default=1e-3
         "newton" solves each stage to a duality gap of at most `tol` times the
         objective, which is stricter than `tol` of :class:`sklearn.linear_model.Lasso`,
         relative to the targets. A stage of "gd" ends when the norm of the gradient is
         at most `tol` times ``lambda`` times the norm of the parameters.
     prune_tol : float, default=1e-6
-        "gd" removes neurons with at most this fraction of the largest mass after each
-        stage. In [0, 1). "newton" removes and merges neurons as the objective allows.
+        "gd" removes neurons of at most this fraction of the largest mass; in [0, 1).
     merge_angle : float, default=0.05
-        "gd" merges neurons whose directions, up to sign, are within this angle, in
-        radians, in [0, pi/4]. "newton" does so only before the first stage.
+        "gd" merges neurons whose directions, up to sign, are within this angle in
+        radians, in [0, pi/4]; "newton" does so only before the first stage.
     warm_start : bool, default=False
-        Whether `fit` starts from the features of the previous fit, if there are any,
-        in place of early feature learning. If the previous network fits the data no
-        better than the linear model, the fit warns and begins anew.
+        Whether `fit` starts from the features of the previous fit, if there are any. If
+        these fit no better than the linear model, the fit warns and begins anew.
     device : str, torch.device or None, default=None
         Where to compute: "cpu" (or None), "cuda", "cuda:1", "mps" (which needs
         "float32"). Only the products over the rows go there. Tests have been run on
         CPUs only. Sparse `X` needs the CPU.
     dtype : {"float64", "float32"}, default="float64"
         Precision of the rows and of products with them; sums and fitted attributes are
-        float64. With "float32", noiseless directions have errors of some 1e-7 rad in
-        place of 1e-14; noisy ones differ by less than their statistical error.
+        float64. With "float32", noiseless directions have errors of some 1e-7 rad.
     random_state : int, RandomState instance or None, default=None
-        Seeds the initial directions and the search for the certificate's peak. Pass
-        an int for repeatable results; None takes a new seed each time.
+        Seed of all random numbers; None takes a new one each time.
     checkpoint : str or path-like, default=None
-        File to write each finished stage to. If it exists, from a fit of the same data
-        with the same parameters, the fit continues after its last stage, with the same
-        result as without the interruption; another file raises an error. It holds plain
-        arrays, reading it executes nothing, and it is complete at any moment. Of
-        several writers the last wins. Without a schedule a fit is one stage.
+        File to write each finished stage to; without a schedule a fit is one stage. If
+        it exists, from a fit of the same data and parameters, the fit continues after
+        its last stage, with the same result as without the interruption; another file
+        raises an error. It holds plain arrays, and reading it executes nothing.
     verbose : int, default=0
         If positive, print one line for each stage.
     linear_decay : "auto" or float, default="auto"
@@ -158,13 +151,17 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
     max_features : int, default=None
         Most features of the result, at least 1. A larger network is replaced by one of
         so many features with nearly its predictions; `dual_gap_` is of the larger one.
+    n_searches : int, default=4
+        Most searches without a schedule, at least 1. If the first has to add features,
+        others begin anew: if they end elsewhere, a small network with the features that
+        their mean has replaces them. It is steadier, and takes that many times longer.
 
     Attributes
     ----------
     features_ : ndarray of shape (n_features_out, n_features_in)
         Unit-norm directions in the units of `X`, by decreasing mass, the largest
         loading of each positive. Refits find the same if the data are such a network
-        of little noise, see :func:`~sklearn_twolayer.inspection.direction_stability`.
+        of little noise: :func:`~sklearn_twolayer.inspection.direction_stability`.
     feature_intercepts_ : ndarray of shape (n_features_out,)
         Hidden biases on the scale of `features_`.
     amplitudes_ : ndarray of shape (n_features_out,) or (n_features_out, n_outputs)
@@ -172,7 +169,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
     linear_coef_ : ndarray of shape (n_features_in,) or (n_outputs, n_features_in)
         Coefficients of the linear part.
     linear_intercept_ : float or ndarray of shape (n_outputs,)
-        Constant of the linear part.
+        Its constant.
     feature_importances_ : ndarray of shape (n_features_in,)
         Importance of each column of `X`: the root of the mean square of ``df/dx_j``
         over the rows of the fit, by their weights, times the standard deviation of the
@@ -183,7 +180,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
     feature_ranges_ : ndarray of shape (3, n_features_out)
         Least, largest and standard deviation of the projections of the rows of the fit.
     linear_ranges_ : ndarray of shape (3,) or (3, n_outputs)
-        The same of the straight line: the linear part and half of each feature's slope.
+        The same of the linear part and half of each feature's slope together.
     lambda_max_ : float
         The least decay at which the best network has no neuron, as far as the search
         for the certificate's peak found it. In the units of `y`, for scaled columns.
@@ -206,7 +203,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
     history_ : dict of str to ndarray of shape (n_stages,)
         ``lambda_``, ``loss``, ``objective``, ``n_neurons``, ``certificate``,
         ``dual_gap``, ``n_iter`` and ``seconds`` of each stage; ``masses`` of shape
-        (n_stages, n_lines), in which a neuron keeps its column from stage to stage.
+        (n_stages, n_lines), each neuron in its own column.
     n_iter_ : int
         Descent steps over all stages.
     n_features_in_ : int
@@ -275,6 +272,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
         verbose: int = 0,
         linear_decay: str | float = "auto",
         max_features: int | None = None,
+        n_searches: int = 4,
     ) -> None:
         self.n_neurons = n_neurons
         self.schedule = schedule
@@ -297,6 +295,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
         self.verbose = verbose
         self.linear_decay = linear_decay
         self.max_features = max_features
+        self.n_searches = n_searches
 
     def fit(self, X: object, y: object, sample_weight: object = None) -> Self:
         """Fit the network.
@@ -354,6 +353,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
         criterion = check_criterion(self.criterion)
         debias = check_flag("debias", self.debias)
         max_features = check_max_features(self.max_features)
+        n_searches = check_integer("n_searches", self.n_searches, min_val=1)
         warm_start = check_flag("warm_start", self.warm_start)
         verbose = check_scalar(self.verbose, "verbose", Integral, min_val=0)
         self._check_feature_output()
@@ -376,7 +376,8 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
                 warn_caller(USELESS_START, WarmStartWarning)
             if self.schedule is None and options.solver == "newton":
                 penalty = DEFAULT_PENALTY if criterion is None else criterion
-                path, most_stages = run.search_stage(problem, penalty, initial), 1
+                path = run.search_stage(problem, penalty, initial, n_searches)
+                most_stages = 1
             else:
                 path = run.path_stages(problem, initial)
                 most_stages = len(problem.lambdas)  # the data may end the path earlier

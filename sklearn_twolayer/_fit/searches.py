@@ -7,13 +7,23 @@ from dataclasses import replace
 
 from sklearn_twolayer._fit.problem import PathProblem
 from sklearn_twolayer._network.network import Network, weighted_mean
+from sklearn_twolayer._network.noise import with_effective_size
 from sklearn_twolayer._network.objective import residual_at
 from sklearn_twolayer._options.path_options import PathOptions
+from sklearn_twolayer._path.path import start_path
 from sklearn_twolayer._rows.raw import RawPart, RawRows, sampled, stacked
 from sklearn_twolayer._rows.units import FittedNetwork
-from sklearn_twolayer._runtime.limits import step_limit, time_left, time_limit
+from sklearn_twolayer._runtime.limits import (
+    limit_reached,
+    out_of_time,
+    step_limit,
+    time_left,
+    time_limit,
+)
 from sklearn_twolayer._search.bold_start import BoldStart, bold_start
-from sklearn_twolayer._search.search import SearchResult, search
+from sklearn_twolayer._search.consensus import agree, consensus
+from sklearn_twolayer._search.criterion import Criterion
+from sklearn_twolayer._search.search import SearchResult, search, shrink
 from sklearn_twolayer._search.tuning import SearchTuning
 
 # The search without a schedule begins on a sample of SAMPLED_ROWS rows, or of
@@ -60,6 +70,61 @@ def search_from(
         removals=removals,
         births=births,
         most_neurons=problem.options.n_neurons,
+    )
+
+
+def repeated_search(
+    problem: PathProblem, penalty: str | float, n_searches: int
+) -> SearchResult:
+    """The result of a search, or the consensus of several if it had to add neurons.
+
+    A search that only drops neurons from many has begun with all directions that the
+    data show. One that adds some may end elsewhere from other random directions. If the
+    second ends at the same network, there is no other. Where there are so many rows
+    that searches begin on a sample, one is enough.
+    """
+    first = limited_search(problem, penalty)
+    if not first.has_births or first.is_exact or begins_on_sample(problem):
+        return first
+    tuning, networks = problem.tuning, [first.network]
+    for number in range(1, n_searches if first.network.n_neurons else 1):
+        if out_of_time():
+            break
+        result = limited_search(_begun_anew(problem, number), penalty)
+        if result.is_exact:
+            return result
+        if agree(first.network, result.network, tuning):
+            return first
+        networks.append(result.network)
+    if len(networks) == 1:
+        return first
+    rows = with_effective_size(problem.rows, first.network)
+    n_neurons = float(problem.options.n_neurons)
+    criterion = replace(Criterion.of(rows, penalty), bound=n_neurons)
+    with step_limit(problem.options.max_iter):
+        network = consensus(rows, networks, criterion, problem.generator, tuning)
+        stopped_by = limit_reached() or "tol"
+        if stopped_by == "tol":
+            network = shrink(rows, network, tuning)
+    return replace(first, network=network, stopped_by=stopped_by)
+
+
+def limited_search(
+    problem: PathProblem, penalty: str | float, begin: Network | None = None
+) -> SearchResult:
+    """A search of at most ``max_iter`` steps, from its own first network by default."""
+    with step_limit(problem.options.max_iter):
+        start = begin_search(problem, penalty) if begin is None else begin
+        return search_from(problem, start, penalty)
+
+
+def _begun_anew(problem: PathProblem, number: int) -> PathProblem:
+    """The problem with other random numbers and other early features."""
+    n_neurons, generator = len(problem.start.directions), problem.generator
+    return replace(
+        problem,
+        start=start_path(problem.rows, n_neurons, generator),
+        options=replace(problem.options, seed=problem.options.seed + number),
     )
 
 

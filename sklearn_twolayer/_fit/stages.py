@@ -10,7 +10,7 @@ import numpy as np
 
 from sklearn_twolayer._descent import newton_descent, refine
 from sklearn_twolayer._fit.checkpoint import continued
-from sklearn_twolayer._fit.searches import begin_search, search_from
+from sklearn_twolayer._fit.searches import limited_search, repeated_search
 from sklearn_twolayer._network.network import Network
 from sklearn_twolayer._network.noise import with_effective_size
 from sklearn_twolayer._network.objective import residual_at
@@ -63,21 +63,30 @@ def path_stages(
 
 
 def search_stage(
-    problem: PathProblem, penalty: str | float, initial: FittedNetwork | None = None
+    problem: PathProblem,
+    penalty: str | float,
+    initial: FittedNetwork | None = None,
+    n_searches: int = 1,
 ) -> Iterator[Stage]:
-    """Search for the network that the criterion chooses; it becomes the only stage."""
+    """Search for the network that the criterion chooses; it becomes the only stage.
+
+    There is one search from ``initial``, if it is given, and up to ``n_searches``
+    otherwise.
+    """
     network = problem.network_of(initial)
 
     def run(_: Sequence[Stage]) -> Iterator[Stage]:
-        with step_limit(problem.options.max_iter) as progress:
-            begin = begin_search(problem, penalty) if network is None else network
-            result = search_from(problem, begin, penalty)
+        with step_limit() as progress:
+            if network is None:
+                result = repeated_search(problem, penalty, n_searches)
+            else:
+                result = limited_search(problem, penalty, network)
             stage = certify_result(
                 problem.rows, result, progress, problem.generator, problem.tuning
             )
         yield replace(stage, is_last=True)
 
-    settings = problem.options.settings(None, penalty)
+    settings = problem.options.settings(None, penalty) | {"n_searches": n_searches}
     return _with_checkpoint(problem, run, settings, network)
 
 

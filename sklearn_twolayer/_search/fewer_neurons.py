@@ -6,6 +6,7 @@ fitted to its outputs is therefore better than one that is fitted to the targets
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -44,9 +45,26 @@ def fewer_neurons(
     """
     if network.n_neurons <= most:
         return network
+    for smaller in smaller_and_smaller(rows, network, BEGIN_AT * most, tuning):
+        network = smaller
+        if network.n_neurons <= most or limit_reached():
+            break
+    return _cheapest_dropped(rows, network, most)
+
+
+def smaller_and_smaller(
+    rows: Rows, network: Network, most: int, tuning: SearchTuning
+) -> Iterator[Network]:
+    """Networks with nearly the outputs of one, each with a neuron less than the last.
+
+    The first has ``most`` neurons, or all if these are fewer; the last has none.
+    """
     target, size = _with_outputs(rows, network)
-    network = _cheapest_dropped(target, network, BEGIN_AT * most)
-    while network.n_neurons > most and not limit_reached():
+    network = _cheapest_dropped(target, network, most)
+    while True:
+        yield balance(Network.from_parts(network.weights, network.amplitudes * size))
+        if network.n_neurons == 0:
+            return
         trials = [
             descend(target, trial, 0.0, tuning.trial)
             if is_overdetermined(rows, trial)
@@ -54,8 +72,6 @@ def fewer_neurons(
             for trial in _smaller(target, network, tuning)
         ]
         network = min(trials, key=lambda trial: objective_at(target, trial, 0.0)[0])
-    network = _cheapest_dropped(target, network, most)
-    return balance(Network.from_parts(network.weights, network.amplitudes * size))
 
 
 def _cheapest_dropped(rows: Rows, network: Network, most: int) -> Network:
