@@ -10,6 +10,8 @@ from sklearn.utils import column_or_1d
 
 from sklearn_twolayer._checks.data import is_dask
 from sklearn_twolayer._checks.parameters import check_option
+from sklearn_twolayer._runtime.warn import warn_caller
+from sklearn_twolayer.exceptions import SeparableWarning
 
 SQUARES = "squared_error"
 COUNTS = "poisson"
@@ -93,4 +95,18 @@ def _check_counts(targets: np.ndarray, weights: np.ndarray) -> None:
         raise ValueError(
             "y must be positive in a row of positive weight with loss='poisson', but "
             "all such rows are zero: no mean is best for them."
+        )
+
+
+def warn_of_separation(
+    linear_decay: float, *, is_separable: bool, what: str = "classes"
+) -> None:
+    """Warn if a linear function separates classes, or rows without counts."""
+    if is_separable:
+        warn_caller(
+            f"A linear function separates {what} of the data, so that its coefficients "
+            "have no best value. They were shrunk by the decay under which the targets "
+            f"are most likely, linear_decay_ = {linear_decay:.3g}; pass a "
+            "positive linear_decay to choose another.",
+            SeparableWarning,
         )

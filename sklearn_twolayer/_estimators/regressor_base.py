@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 # Logarithms of means are cut off here, so that means are finite and positive
 # (convention).
-LARGEST_LOG = 700.0
+LARGEST_EXPONENT = 700.0
 
 
 class TwoLayerRegressor(RegressorMixin, MultiOutputMixin, TwoLayerModel):
@@ -56,7 +56,9 @@ class TwoLayerRegressor(RegressorMixin, MultiOutputMixin, TwoLayerModel):
         outputs = self.predict_link(X)
         if not self._counts:
             return outputs
-        means: np.ndarray = np.exp(np.clip(outputs, -LARGEST_LOG, LARGEST_LOG))
+        means: np.ndarray = np.exp(
+            np.clip(outputs, -LARGEST_EXPONENT, LARGEST_EXPONENT)
+        )
         return means
 
     def predict_link(self, X: Any) -> np.ndarray:

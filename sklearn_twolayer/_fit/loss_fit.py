@@ -15,7 +15,7 @@ from sklearn_twolayer._fit.loss_problem import (
     loss_path,
     loss_search,
 )
-from sklearn_twolayer._fit.report import Attributes
+from sklearn_twolayer._fit.scales import Attributes
 from sklearn_twolayer._fit.squared_fit import SquaredFit
 from sklearn_twolayer._losses.loss import class_loss, class_targets
 from sklearn_twolayer._losses.numbers import NUMBER_LOSSES

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 
 from sklearn_twolayer._certificate.peaks import QUICK
+from sklearn_twolayer._checks.losses import warn_of_separation
 from sklearn_twolayer._checks.parameters import check_decays, check_sizes
 from sklearn_twolayer._descent import refine
 from sklearn_twolayer._fit.problem import first_neurons, resolve_device
-from sklearn_twolayer._fit.report import Scales, warn_of_separation
+from sklearn_twolayer._fit.scales import Attributes, Scales
 from sklearn_twolayer._losses.certificate import certify_model
 from sklearn_twolayer._losses.linear_decay import with_likely_decay
 from sklearn_twolayer._losses.linear_fit import fit_linear_part
@@ -43,7 +44,7 @@ from sklearn_twolayer._search.tuning import DEFAULT_TUNING
 
 # Linear fits, each for the scale and the dispersion that the one before leaves, at most
 # (convention; two to five are usual).
-MOST_ROUNDS = 10
+MOST_LINEAR_FITS = 10
 # Largest logarithm of a mean over that of all rows in held-out losses, so that their
 # squares are finite (convention).
 LARGEST_LOG_RATIO = 100.0
@@ -227,7 +228,7 @@ class LossProblem:
         losses = self.data.loss.value(inner[:, None], targets[:, None])
         return units.loss * losses.numpy()
 
-    def attributes(self, model: Model) -> dict[str, float | np.ndarray]:
+    def attributes(self, model: Model) -> Attributes:
         """Fitted attributes of the estimator that describe its network."""
         squares = self.rows.spectrum.column_squares()
         squares = squares[: len(self.rows.units.columns.kept)]
@@ -340,7 +341,7 @@ def _settled_linear_model(
 ) -> tuple[LossRows, Model, bool]:
     """The best linear model, and rows that know scale and dispersion beside it."""
     free, model = data.linear_decay, Model.zero(data.rows)
-    for _ in range(MOST_ROUNDS):
+    for _ in range(MOST_LINEAR_FITS):
         before, data = data, adapted(data.decayed(data.linear_decay), model)
         data, model, is_separable = _linear_model(data.decayed(free), model, options)
         if has_settled(before, data):

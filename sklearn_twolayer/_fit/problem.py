@@ -11,7 +11,7 @@ import torch
 
 from sklearn_twolayer._checks.parameters import check_decays, check_sizes
 from sklearn_twolayer._fit.checkpoint import read_checkpoint
-from sklearn_twolayer._fit.report import Scales
+from sklearn_twolayer._fit.scales import Scales
 from sklearn_twolayer._network.importances import input_importances
 from sklearn_twolayer._network.linear_decay import likely_linear_decay
 from sklearn_twolayer._network.network import Network

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +14,6 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_twolayer._runtime.warn import warn_caller
-from sklearn_twolayer.exceptions import SeparableWarning
 
 if TYPE_CHECKING:
     from sklearn_twolayer._fit.loss_problem import LossProblem
@@ -41,19 +39,6 @@ REMEDIES = {
     "stall": "the objective no longer falls, use larger decays, or in place of "
     "solver='gd' the default",
 }
-
-
-# Fitted attributes of an estimator by their names.
-Attributes = dict[str, float | np.ndarray]
-
-
-@dataclass(frozen=True)
-class Scales:
-    """What decays, losses and masses of a fit are multiplied by for the user."""
-
-    decay: float = 1.0
-    loss: float = 1.0
-    mass: float = 1.0
 
 
 def history(
@@ -140,20 +125,6 @@ def followed_masses(networks: Sequence[Network]) -> np.ndarray:
         masses = np.pad(masses, [(0, 0), (0, len(born))])
         masses[k, columns] = network.masses.numpy()
     return masses
-
-
-def warn_of_separation(
-    linear_decay: float, *, is_separable: bool, what: str = "classes"
-) -> None:
-    """Warn if a linear function separates classes, or rows without counts."""
-    if is_separable:
-        warn_caller(
-            f"A linear function separates {what} of the data, so that its coefficients "
-            "have no best value. They were shrunk by the decay under which the targets "
-            f"are most likely, linear_decay_ = {linear_decay:.3g}; pass a "
-            "positive linear_decay to choose another.",
-            SeparableWarning,
-        )
 
 
 def warn_of_convergence(

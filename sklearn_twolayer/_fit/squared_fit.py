@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from sklearn_twolayer._fit import stages as run
 from sklearn_twolayer._fit.linear_decay import problem_of
 from sklearn_twolayer._fit.problem import PathProblem
-from sklearn_twolayer._fit.report import USELESS_START, Attributes
+from sklearn_twolayer._fit.report import USELESS_START
+from sklearn_twolayer._fit.scales import Attributes
 from sklearn_twolayer._runtime.warn import warn_caller
 from sklearn_twolayer.exceptions import WarmStartWarning
 
