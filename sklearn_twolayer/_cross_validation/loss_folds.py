@@ -1,8 +1,9 @@
-"""Held-out log losses of each fold, and the fit of what they choose on all rows."""
+"""Held-out losses of each fold, and the fit of what they choose on all rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from sklearn_twolayer._cross_validation.folds import (
     SHARES,
     Fold,
     HeldOut,
+    RowErrors,
     path_options,
     rows_repeated,
 )
@@ -21,6 +23,7 @@ from sklearn_twolayer._cross_validation.refit import ChosenFit
 from sklearn_twolayer._options.path_options import PathOptions
 from sklearn_twolayer._runtime.limits import step_limit
 from sklearn_twolayer._runtime.threads import fit_threads
+from sklearn_twolayer._search.criterion import DEFAULT_PENALTY
 
 if TYPE_CHECKING:
     from sklearn_twolayer._fit.loss_problem import LossProblem
@@ -37,7 +40,49 @@ def log_losses(number: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return losses
 
 
-def follow_class_fold(
+@dataclass(frozen=True)
+class FoldLoss:
+    """What folds are fitted and compared with.
+
+    Parameters
+    ----------
+    loss : str or None
+        A loss of the regressors; None for the log loss of classes, which are given by
+        their numbers.
+    """
+
+    loss: str | None = None
+
+    @property
+    def label(self) -> str:
+        """What the fitted attributes call the errors."""
+        return "log_loss" if self.loss is None else "loss"
+
+    def problem(
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        sample_weight: np.ndarray,
+        options: PathOptions,
+        penalty: str | float | None,
+    ) -> LossProblem:
+        """The fit to some rows; others have a weight of zero."""
+        from sklearn_twolayer._fit.loss_fit import class_problem, number_problem
+        from sklearn_twolayer._rows.raw import RawRows
+
+        if self.loss is None:
+            return class_problem(X, y, sample_weight, options)
+        raw = RawRows.local(X, y, sample_weight)
+        penalty = DEFAULT_PENALTY if penalty is None else penalty
+        return number_problem(raw, options, self.loss, penalty)
+
+    def row_errors(self, problem: LossProblem) -> RowErrors:
+        """The error of each row, of targets and of outputs of a network."""
+        return log_losses if self.loss is None else problem.row_losses
+
+
+def follow_loss_fold(
+    kind: FoldLoss,
     X: np.ndarray,
     y: np.ndarray,
     sample_weight: np.ndarray,
@@ -47,10 +92,10 @@ def follow_class_fold(
     penalty: str | float | None,
     n_stages: int,
 ) -> Fold:
-    """Fit classifiers on the rows ``train``; compute log losses on the rows ``test``.
+    """Fit networks on the rows ``train``; compute losses on the rows ``test``.
 
-    As :func:`follow_fold`, with numbers of classes as ``y``, one debiased network, and
-    means of scores.
+    As :func:`follow_fold`, with one debiased network, and means of outputs on the scale
+    of the link.
     """
     # Imported here, because predicting and unpickling must not import torch.
     from sklearn_twolayer._fit.loss_problem import find_model, loss_path
@@ -61,7 +106,7 @@ def follow_class_fold(
     squares = errors.copy()
     with fit_threads(X.size), step_limit() as progress:
         weights = rows_repeated(sample_weight, train)
-        problem = class_problem(X, y, weights, options)
+        problem = kind.problem(X, y, weights, options, penalty)
         if problem.linear_decay > 0.0 and problem.rows.n_distinct < FEWEST_ROWS:
             penalty, n_stages = None, 1
         debiased: tuple[FittedNetwork, ...] = ()
@@ -71,7 +116,7 @@ def follow_class_fold(
                 debiased = (problem.fitted(find_model(problem, penalty).model),)
             scores = debiased[0].predict(X[test])
         shares = SHARES if debiased else SHARES[:1]
-        held_out = y[test], sample_weight[test], log_losses
+        held_out = y[test], sample_weight[test], kind.row_errors(problem)
         paths = [HeldOut(*held_out) for _ in shares]
         for index, stage in enumerate(islice(loss_path(problem), n_stages)):
             fitted = problem.fitted(problem.model_of(stage))
@@ -99,7 +144,8 @@ def follow_class_fold(
     )
 
 
-def fit_class_choice(
+def fit_loss_choice(
+    kind: FoldLoss,
     X: np.ndarray,
     y: np.ndarray,
     sample_weight: np.ndarray,
@@ -122,9 +168,8 @@ def fit_class_choice(
     n_stages = None if choice.index is None else choice.index + 1
     share = choice.debiased_share
     with fit_threads(X.size), step_limit() as progress:
-        problem = class_problem(
-            X, y, sample_weight, path_options(options, fractions[:n_stages])
-        )
+        own = path_options(options, fractions[:n_stages])
+        problem = kind.problem(X, y, sample_weight, own, penalty)
         models = []
         if share > 0.0:
             with step_limit(options.max_iter):
@@ -145,30 +190,16 @@ def fit_class_choice(
         stages,
         progress.n_iter,
         n_averaged=int(share > 0.0),
-        is_separable=problem.is_separable,
     )
 
 
-def class_problem(
-    X: np.ndarray, y: np.ndarray, sample_weight: np.ndarray, options: PathOptions
-) -> LossProblem:
-    """The fit of a classifier to numbers of classes."""
-    from sklearn_twolayer._fit.loss_problem import LossProblem
-    from sklearn_twolayer._losses.loss import class_loss, class_targets
-    from sklearn_twolayer._rows.raw import RawRows
-
-    n_classes = int(y.max()) + 1
-    raw = RawRows.local(X, class_targets(y, n_classes), sample_weight)
-    return LossProblem.of(raw, class_loss(n_classes), options)
-
-
-def class_fold_attributes(folds: Sequence[Fold]) -> dict[str, object]:
-    """Fitted attributes of the estimator with the log losses of the folds."""
-    errors = np.stack([fold.errors for fold in folds], axis=1)
+def loss_fold_attributes(kind: FoldLoss, folds: Sequence[Fold]) -> dict[str, object]:
+    """Fitted attributes of the estimator with the losses of the folds."""
+    errors, label = np.stack([fold.errors for fold in folds], axis=1), kind.label
     return {
-        "log_loss_path_": errors[:, :, 0],
+        f"{label}_path_": errors[:, :, 0],
         "n_features_path_": np.stack([fold.n_features for fold in folds], axis=1),
-        "blended_log_loss_path_": errors[:, :, 1:],
-        "debiased_log_loss_": np.array([fold.debiased_error for fold in folds]),
+        f"blended_{label}_path_": errors[:, :, 1:],
+        f"debiased_{label}_": np.array([fold.debiased_error for fold in folds]),
         "debiased_n_features_": np.array([f.debiased_n_features for f in folds]),
     }

@@ -37,8 +37,6 @@ class ChosenFit:
         Number of evaluations of the fit.
     n_averaged : int
         Number of networks in the mean; 0 for a regularised one of all rows alone.
-    is_separable : bool, default=False
-        Whether a linear function separates classes.
     """
 
     attributes: dict[str, float | np.ndarray]
@@ -46,7 +44,6 @@ class ChosenFit:
     stages: list[Stage]
     n_iter: int
     n_averaged: int
-    is_separable: bool = False
 
 
 def fit_choice(

@@ -15,7 +15,6 @@ from sklearn_twolayer._fit.report import (
     fit_attributes,
     progress_line,
     warn_of_convergence,
-    warn_of_separation,
 )
 from sklearn_twolayer._options.path_options import check_path_options
 from sklearn_twolayer._runtime.limits import time_limit
@@ -278,32 +277,26 @@ class RegularizedTwoLayerClassifier(TwoLayerClassifier):
         self._check_feature_output()
         X, classes, index, weights = self._labelled_rows(X, y, sample_weight)
         # Imported here, because predicting and unpickling must not import torch.
-        from sklearn_twolayer._fit import loss_problem as run
-        from sklearn_twolayer._losses.loss import class_loss, class_targets
-        from sklearn_twolayer._rows.raw import RawRows
+        from sklearn_twolayer._fit.loss_fit import LossFit, class_problem
 
-        targets = class_targets(index, len(classes))
         with fit_threads(X.size), time_limit(options.max_time):
-            problem = run.LossProblem.of(
-                RawRows.local(X, targets, weights), class_loss(len(classes)), options
-            )
+            fit = LossFit(class_problem(X, index, weights, options))
+            problem = fit.problem
             warn_of_far_columns(self, problem.rows.far_columns)
+            path = fit.path()
             if self.schedule is None:
-                penalty = DEFAULT_PENALTY if criterion is None else criterion
-                path = run.loss_search(problem, penalty)
-            else:
-                path = run.loss_path(problem)
+                path = fit.search(DEFAULT_PENALTY if criterion is None else criterion)
             stages: list[Stage] = []
             for stage in path:
                 stages.append(stage)
                 if verbose:
                     print(progress_line(problem, stage, of_variance=False))
-            kept = run.keep_loss_stage(problem, stages, criterion)
-            attributes = problem.attributes(problem.model_of(kept))
+            kept = fit.keep(stages, criterion)
+            attributes = fit.attributes(kept)
         self.classes_ = classes
         self.__dict__.update(attributes)
         self.__dict__.update(fit_attributes(problem, stages, kept))
-        warn_of_separation(self.linear_decay_, is_separable=problem.is_separable)
+        problem.warn(self.linear_decay_)
         warn_of_convergence(kept, self.lambda_, options.tol)
 
     @property

@@ -2,49 +2,22 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import TYPE_CHECKING, Any, Self
 
-from sklearn.utils import check_scalar
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
-
-from sklearn_twolayer._checks.data import check_splits, warn_of_far_columns
 from sklearn_twolayer._checks.labels import check_class_splits
-from sklearn_twolayer._checks.parameters import (
-    check_criterion,
-    check_debias,
-    check_flag,
-    check_fractions,
-)
 from sklearn_twolayer._checks.state import unchanged_on_error
-from sklearn_twolayer._cross_validation.choice import choose
-from sklearn_twolayer._cross_validation.folds import (
-    check_folds,
-    follow_folds,
-    path_options,
-    split_params,
-)
-from sklearn_twolayer._cross_validation.loss_folds import (
-    class_fold_attributes,
-    fit_class_choice,
-    follow_class_fold,
-)
+from sklearn_twolayer._cross_validation.loss_folds import FoldLoss
 from sklearn_twolayer._estimators.classifier_base import TwoLayerClassifier
-from sklearn_twolayer._fit.report import (
-    fit_attributes,
-    progress_line,
-    warn_of_convergence,
-    warn_of_separation,
-)
+from sklearn_twolayer._estimators.loss_folds import fit_by_folds
+from sklearn_twolayer._estimators.routing import SplitsRows
 from sklearn_twolayer._options.path_options import check_path_options
 from sklearn_twolayer._runtime.settings import own_settings
-from sklearn_twolayer._search.criterion import DEFAULT_PENALTY
 
 if TYPE_CHECKING:
     from sklearn_twolayer._options.path_options import PathOptions
 
 
-class RegularizedTwoLayerClassifierCV(TwoLayerClassifier):
+class RegularizedTwoLayerClassifierCV(SplitsRows, TwoLayerClassifier):
     """Two-layer network for classes whose weight decay is chosen by cross-validation.
 
     The model and the objective are those of :class:`RegularizedTwoLayerClassifier`::
@@ -177,6 +150,8 @@ class RegularizedTwoLayerClassifierCV(TwoLayerClassifier):
     (16, 5)
     """
 
+    _is_stratified = True
+
     def __init__(
         self,
         *,
@@ -262,47 +237,12 @@ class RegularizedTwoLayerClassifierCV(TwoLayerClassifier):
         self, X: Any, y: Any, sample_weight: Any, params: dict[str, object]
     ) -> None:
         options = self._check_options()
-        fractions = check_fractions(self.lambdas, self.eps)
-        may_debias = check_debias(self.debias)
-        one_standard_error = check_flag("one_standard_error", self.one_standard_error)
-        criterion = check_criterion(self.criterion)
-        verbose = check_scalar(self.verbose, "verbose", Integral, min_val=0)
         self._check_feature_output()
         X, classes, number, weights = self._labelled_rows(X, y, sample_weight)
-        penalty = DEFAULT_PENALTY if criterion is None else criterion
-        splitter = check_folds(self.cv, options.seed, stratified=True)
-        splits = list(splitter.split(X, number, **split_params(self, params)))
-        check_splits(splits, weights)
+        splits = self._splits(X, number, weights, options.seed, params)
         check_class_splits(splits, classes, number, weights)
-
-        folds = follow_folds(
-            X,
-            number,
-            weights,
-            splits,
-            [path_options(options, fractions)] * len(splits),
-            penalty if may_debias else None,
-            self.n_jobs,
-            follow_class_fold,
-        )
-        choice = choose(folds, 0.0, one_standard_error)
-        refit = fit_class_choice(
-            X, number, weights, options, fractions, choice, penalty
-        )
-        if verbose:
-            for stage in refit.stages:
-                print(progress_line(refit.problem, stage, of_variance=False))
-        warn_of_far_columns(self, refit.problem.rows.far_columns)
-        kept = refit.stages[-1]
+        fit_by_folds(self, FoldLoss(), X, number, weights, splits, options)
         self.classes_ = classes
-        self.__dict__.update(refit.attributes)
-        self.__dict__.update(fit_attributes(refit.problem, refit.stages, kept))
-        self.__dict__.update(class_fold_attributes(folds))
-        self.lambdas_ = self.lambda_max_ * fractions
-        self.debiased_share_ = choice.debiased_share
-        self.n_iter_ = refit.n_iter + sum(fold.n_iter for fold in folds)
-        warn_of_separation(self.linear_decay_, is_separable=refit.is_separable)
-        warn_of_convergence(kept, self.lambda_, None)
 
     def _check_options(self) -> PathOptions:
         names = (
@@ -318,21 +258,4 @@ class RegularizedTwoLayerClassifierCV(TwoLayerClassifier):
             prune_tol=0.0,
             merge_angle=0.0,
             checkpoint=None,
-        )
-
-    def get_metadata_routing(self) -> MetadataRouter:
-        """Metadata routing of this estimator, which passes metadata to its splitter.
-
-        Returns
-        -------
-        routing : MetadataRouter
-            Requests of this estimator and of `cv`.
-        """
-        return (
-            MetadataRouter(owner=self)
-            .add_self_request(self)
-            .add(
-                splitter=check_folds(self.cv, 0, stratified=True),
-                method_mapping=MethodMapping().add(caller="fit", callee="split"),
-            )
         )

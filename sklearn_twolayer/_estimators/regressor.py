@@ -10,6 +10,7 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import check_scalar
 
 from sklearn_twolayer._checks.data import warn_of_far_columns
+from sklearn_twolayer._checks.losses import SQUARES, check_loss
 from sklearn_twolayer._checks.parameters import (
     check_criterion,
     check_flag,
@@ -20,7 +21,6 @@ from sklearn_twolayer._checks.state import unchanged_on_error
 from sklearn_twolayer._estimators.callbacks import followed
 from sklearn_twolayer._estimators.regressor_base import TwoLayerRegressor
 from sklearn_twolayer._fit.report import (
-    USELESS_START,
     fit_attributes,
     progress_line,
     warn_of_convergence,
@@ -30,15 +30,15 @@ from sklearn_twolayer._rows.units import check_continues
 from sklearn_twolayer._runtime.limits import time_limit
 from sklearn_twolayer._runtime.settings import own_settings
 from sklearn_twolayer._runtime.threads import fit_threads
-from sklearn_twolayer._runtime.warn import warn_caller
 from sklearn_twolayer._search.criterion import DEFAULT_PENALTY
-from sklearn_twolayer.exceptions import WarmStartWarning
 
 if TYPE_CHECKING:
     from sklearn_twolayer._path.stage import Stage
 
 # Names of the parameters that two_layer_path has, too.
 PATH_PARAMETERS = tuple(inspect.signature(check_path_options).parameters)
+# Names of the parameters that some losses cannot be fitted with.
+REFUSED = ("solver", "debias", "warm_start", "checkpoint", "max_features")
 
 
 class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
@@ -91,12 +91,10 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
     criterion : {"aic", "bic"}, float or None, default=None
         Penalty per parameter of the information criterion ``n log(loss) + criterion *
         n_parameters``; "aic" stands for 2 and "bic" for ``log(n_samples)``. Without a
-        schedule it chooses the neurons, and None stands for 3.5, which most often found
-        their number. With one it chooses the stage, and None keeps the last. ``n`` is
-        the number of rows times that of outputs. With weights, an effective sample size
-        replaces the number of rows: their number if the weights are inverse variances,
-        Kish's size if all rows are equally noisy. Where noise is uneven or rows few, a
-        neuron counts as more parameters, as residuals with random signs ask for.
+        schedule it chooses the neurons, and None stands for 3.5. With a schedule it
+        chooses the stage to keep, and None keeps the last. ``n`` is the number of rows
+        times that of outputs, with weights an effective number. Where noise is uneven
+        or rows are few, a neuron counts as more, as residuals of random signs ask for.
     debias : bool, default=False
         Whether to refit the kept network of a schedule without decay, as in the
         relaxed Lasso: as the search without a schedule, but not shrunk.
@@ -112,8 +110,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
         a line search may take a few more. Each search and `debias` are stages, too.
     max_time : float, default=None
         Seconds after which the fit ends with what it has reached, a usable model; None
-        for no limit. Standardising the data, early features and the last certificate
-        take their time in any case.
+        for no limit. Preparations and the last certificate take their time in any case.
     tol : float, default=1e-3
         "newton" solves each stage to a duality gap of at most `tol` times the
         objective, which is stricter than `tol` of :class:`sklearn.linear_model.Lasso`,
@@ -145,16 +142,22 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
         If positive, print one line for each stage.
     linear_decay : "auto" or float, default="auto"
         Decay ``rho`` of the linear part, a penalty ``rho / 2 ||linear_coef||^2`` in
-        scaled columns; 0 for none. "auto" has none from ten rows an input on. Below, it
-        is the one under which the targets are most likely, or none if a network without
-        it fits exactly.
+        scaled columns; 0 for none. "auto" has none from ten rows an input on, or if a
+        network fits exactly without; else that of the largest likelihood.
     max_features : int, default=None
         Most features of the result, at least 1. A larger network is replaced by one of
         so many features with nearly its predictions; `dual_gap_` is of the larger one.
     n_searches : int, default=4
-        Most searches without a schedule, at least 1. If the first has to add features,
-        others begin anew: if they end elsewhere, a small network with the features that
-        their mean has replaces them. It is steadier, and takes that many times longer.
+        Most searches without a schedule, at least 1. If the first, of squares, adds
+        features, others begin anew; a small network that is fitted to their mean, with
+        steadier features, replaces them if they differ. Its fit takes longer.
+    loss : {"squared_error", "huber", "poisson"}, default="squared_error"
+        What is minimised in place of half the squared residual. "huber" is linear from
+        1.345 times a robust scale of the residuals on, so that outliers hardly count.
+        "poisson" is half the deviance of counts, whose mean is the exponential of the
+        network (`predict_link`); for exposures pass counts over exposures as `y` and
+        the exposures as `sample_weight`. Both are for one target, and without other
+        solvers, `debias`, `warm_start`, `checkpoint`, `max_features` and Dask.
 
     Attributes
     ----------
@@ -173,8 +176,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
     feature_importances_ : ndarray of shape (n_features_in,)
         Importance of each column of `X`: the root of the mean square of ``df/dx_j``
         over the rows of the fit, by their weights, times the standard deviation of the
-        column, scaled to a sum of one; zeros if the model is constant. Squares are
-        added over targets, so that each counts by its variance.
+        column, scaled to a sum of one. Squares are added over targets.
     feature_scales_ : ndarray of shape (n_features_in,)
         Weighted standard deviations of the columns, 0 of those left out, for loadings.
     feature_ranges_ : ndarray of shape (3, n_features_out)
@@ -188,6 +190,9 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
         Decay of the kept stage.
     linear_decay_ : float
         Decay of the linear part, for scaled columns.
+    scale_, dispersion_ : float
+        With "huber" a robust scale of the residuals; with "poisson" their variance over
+        the mean, times the weight: 1 for Poisson counts.
     lambdas_ : ndarray of shape (n_stages,)
         Decays of the stages that were run.
     certificate_ : float
@@ -221,13 +226,11 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
     The prediction is, to rounding, ``linear_intercept_ + X @ linear_coef_.T + relu(X @
     features_.T + feature_intercepts_) @ amplitudes_``. All these are NumPy arrays.
 
-    `feature_importances_` describes the fitted function, as does
-    :func:`~sklearn.inspection.permutation_importance`. Correlated inputs share what
+    `feature_importances_` describes the fitted function. Correlated inputs share what
     they have in common, or one has it all, of copies the first. Only fits without an
     input tell if it is needed, as in :class:`~sklearn.feature_selection.RFECV`.
 
-    If no direction helps, `features_` has shape ``(0, n_features_in_)``, the model is
-    linear, and `transform` warns and returns no columns.
+    If no direction helps, the model is linear, and `features_` has no rows.
 
     References
     ----------
@@ -273,6 +276,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
         linear_decay: str | float = "auto",
         max_features: int | None = None,
         n_searches: int = 4,
+        loss: str = "squared_error",
     ) -> None:
         self.n_neurons = n_neurons
         self.schedule = schedule
@@ -296,6 +300,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
         self.linear_decay = linear_decay
         self.max_features = max_features
         self.n_searches = n_searches
+        self.loss = loss
 
     def fit(self, X: object, y: object, sample_weight: object = None) -> Self:
         """Fit the network.
@@ -338,8 +343,8 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
             `max_iter` or `max_time` ended the fit early. The message states the gap.
         UncentredWarning
             If columns are far from zero with `hidden_bias=False`.
-        WarmStartWarning
-            If `warm_start` has begun anew.
+        WarmStartWarning, SeparableWarning
+            If `warm_start` has begun anew; if a linear function separates zero counts.
         """
         with unchanged_on_error(self), own_settings():
             self._fit(X, y, sample_weight)
@@ -357,44 +362,38 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
         warm_start = check_flag("warm_start", self.warm_start)
         verbose = check_scalar(self.verbose, "verbose", Integral, min_val=0)
         self._check_feature_output()
-        continues = warm_start and hasattr(self, "features_")
-        initial = self._fitted_network() if continues else None
+        loss = check_loss(self.loss, {name: getattr(self, name) for name in REFUSED})
+        initial = None
+        if warm_start and hasattr(self, "features_"):
+            initial = self._fitted_network()
         # Imported here, because predicting and unpickling must not import torch.
-        from sklearn_twolayer._fit import stages as run
-        from sklearn_twolayer._fit.linear_decay import problem_of
+        from sklearn_twolayer._fit.loss_fit import fit_of_loss
 
-        X, data = self._raw_rows(X, y, sample_weight)
+        X, data = self._raw_rows(X, y, sample_weight, loss)
         if initial is not None:
             check_continues(initial, self.n_features_in_, data.target_shape)
         metadata = {"sample_weight": sample_weight}
         task = {"estimator": self, "X": X, "y": y, "metadata": metadata}
         with fit_threads(data.n_entries), time_limit(options.max_time):
-            problem = problem_of(data, options)
+            penalty = DEFAULT_PENALTY if criterion is None else criterion
+            fit = fit_of_loss(loss, data, options, initial, penalty)
+            problem = fit.problem
             warn_of_far_columns(self, problem.rows.far_columns)
-            if initial is not None and run.is_useless_start(problem, initial):
-                initial = None
-                warn_caller(USELESS_START, WarmStartWarning)
+            path, most_stages = fit.path(), len(problem.lambdas)
             if self.schedule is None and options.solver == "newton":
-                penalty = DEFAULT_PENALTY if criterion is None else criterion
-                path = run.search_stage(problem, penalty, initial, n_searches)
-                most_stages = 1
-            else:
-                path = run.path_stages(problem, initial)
-                most_stages = len(problem.lambdas)  # the data may end the path earlier
+                path, most_stages = fit.search(penalty, n_searches), 1
             context = self._init_callback_context(max_subtasks=most_stages)
             context.call_on_fit_task_begin(**task)
             stages: list[Stage] = []
-            for stage in followed(path, context, problem.attributes, task):
+            for stage in followed(path, context, fit.attributes, task):
                 stages.append(stage)
                 if verbose:
-                    print(progress_line(problem, stage))
-            kept = run.keep_stage(problem, stages, criterion)
-            network, debiased_by = kept.result, None
-            if debias:
-                network, debiased_by = run.debias(problem, kept)
-            attributes = problem.attributes(run.reduced(problem, network, max_features))
+                    print(progress_line(problem, stage, of_variance=loss == SQUARES))
+            kept = fit.keep(stages, criterion)
+            attributes, debiased_by = fit.finished(kept, max_features, debias=debias)
         self.__dict__.update(attributes)
         self.__dict__.update(fit_attributes(problem, stages, kept))
+        problem.warn(self.linear_decay_)
         warn_of_convergence(kept, self.lambda_, options.tol, debiased_by)
         context.call_on_fit_task_end(
             **task, reconstruction_attributes=lambda: attributes

@@ -7,15 +7,9 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from sklearn.utils import check_scalar
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
-from sklearn_twolayer._checks.data import (
-    check_inputs,
-    check_splits,
-    check_targets,
-    check_weights,
-    warn_of_far_columns,
-)
+from sklearn_twolayer._checks.data import warn_of_far_columns
+from sklearn_twolayer._checks.losses import SQUARES, check_loss, check_loss_splits
 from sklearn_twolayer._checks.parameters import (
     check_column_transform,
     check_criterion,
@@ -28,15 +22,13 @@ from sklearn_twolayer._checks.parameters import (
 from sklearn_twolayer._checks.state import unchanged_on_error
 from sklearn_twolayer._cross_validation.bagging import with_mean_of_folds
 from sklearn_twolayer._cross_validation.compare import compare
-from sklearn_twolayer._cross_validation.folds import (
-    check_folds,
-    fold_attributes,
-    path_options,
-    split_params,
-)
+from sklearn_twolayer._cross_validation.folds import fold_attributes, path_options
+from sklearn_twolayer._cross_validation.loss_folds import FoldLoss
 from sklearn_twolayer._cross_validation.refit import fit_choice
 from sklearn_twolayer._cross_validation.transforms import chosen_transform
+from sklearn_twolayer._estimators.loss_folds import fit_by_folds
 from sklearn_twolayer._estimators.regressor_base import TwoLayerRegressor
+from sklearn_twolayer._estimators.routing import SplitsRows
 from sklearn_twolayer._fit.report import (
     fit_attributes,
     progress_line,
@@ -50,7 +42,11 @@ if TYPE_CHECKING:
     from sklearn_twolayer._options.path_options import PathOptions
 
 
-class RegularizedTwoLayerRegressorCV(TwoLayerRegressor):
+# Names of the parameters that some losses cannot be fitted with.
+REFUSED_BY_FOLDS = ("tol", "direction_penalty", "column_transform", "max_features")
+
+
+class RegularizedTwoLayerRegressorCV(SplitsRows, TwoLayerRegressor):
     """Two-layer network whose weight decay is chosen by cross-validation.
 
     The model and the objective are those of :class:`RegularizedTwoLayerRegressor`::
@@ -131,6 +127,10 @@ class RegularizedTwoLayerRegressorCV(TwoLayerRegressor):
         that the folds choose, if it is larger, is replaced by a network of so many
         features with nearly its predictions. Errors, shares, decays, certificate and
         gap are those of what the folds choose.
+    loss : {"squared_error", "huber", "poisson"}, default="squared_error"
+        As in :class:`RegularizedTwoLayerRegressor`. With other losses than the squared
+        one `tol`, `max_features`, transforms and weights of columns are not available,
+        and only one debiased network is compared.
 
     Attributes
     ----------
@@ -174,6 +174,9 @@ class RegularizedTwoLayerRegressorCV(TwoLayerRegressor):
         Mean squared errors of the mean of debiased networks, less `ambiguity_`.
     averaged_n_features_ : ndarray of shape (n_folds,)
         Its number of features in each fold, before it is averaged over the folds.
+    loss_path_, blended_loss_path_, debiased_loss_ : ndarray
+        Mean losses in place of the mean squared errors and of what belongs to means of
+        networks, with other losses than the squared one.
     ambiguity_ : float
         Mean variance of the predictions of the folds' debiased networks: the error of
         their mean is lower by this. 0 if the linear part is shrunk.
@@ -255,6 +258,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerRegressor):
         direction_penalty: str = "auto",
         column_transform: str | None = "auto",
         max_features: int | None = None,
+        loss: str = "squared_error",
     ) -> None:
         self.lambdas = lambdas
         self.eps = eps
@@ -277,6 +281,7 @@ class RegularizedTwoLayerRegressorCV(TwoLayerRegressor):
         self.direction_penalty = direction_penalty
         self.column_transform = column_transform
         self.max_features = max_features
+        self.loss = loss
 
     def fit(
         self, X: object, y: object, sample_weight: object = None, **params: object
@@ -319,6 +324,14 @@ class RegularizedTwoLayerRegressorCV(TwoLayerRegressor):
         self, X: object, y: object, sample_weight: object, params: dict[str, object]
     ) -> Self:
         options = self._check_options()
+        loss = check_loss(self.loss, {n: getattr(self, n) for n in REFUSED_BY_FOLDS})
+        if loss != SQUARES:
+            self._check_feature_output()
+            data = self._checked_rows(X, y, sample_weight, loss)
+            splits = self._splits(*data, options.seed, params)
+            check_loss_splits(loss, *data[1:], splits)
+            fit_by_folds(self, FoldLoss(loss), *data, splits, options)
+            return self
         fractions = check_fractions(self.lambdas, self.eps)
         may_debias = check_debias(self.debias)
         one_standard_error = check_flag("one_standard_error", self.one_standard_error)
@@ -329,14 +342,10 @@ class RegularizedTwoLayerRegressorCV(TwoLayerRegressor):
             "direction_penalty", self.direction_penalty, ["auto", "l2", "adaptive"]
         )
         self._check_feature_output()
-        X = check_inputs(self, X, y)
+        X, targets, weights = self._checked_rows(X, y, sample_weight, loss)
         column_transform = check_column_transform(self.column_transform, X)
-        targets = check_targets(y, X.shape[0])
-        weights = check_weights(sample_weight, X.shape[0])
         penalty = DEFAULT_PENALTY if criterion is None else criterion
-        splitter = check_folds(self.cv, options.seed)
-        splits = list(splitter.split(X, targets, **split_params(self, params)))
-        check_splits(splits, weights)
+        splits = self._splits(X, targets, weights, options.seed, params)
 
         transform, n_tried = chosen_transform(
             column_transform, X, targets, weights, splits, options, self.n_jobs
@@ -382,20 +391,3 @@ class RegularizedTwoLayerRegressorCV(TwoLayerRegressor):
             schedule=None, solver="auto", max_time=None, checkpoint=None, prune_tol=0.0,
             merge_angle=0.0, tol=1e-3 if self.tol is None else self.tol,
         )  # fmt: skip
-
-    def get_metadata_routing(self) -> MetadataRouter:
-        """Metadata routing of this estimator, which passes metadata to its splitter.
-
-        Returns
-        -------
-        routing : MetadataRouter
-            Requests of this estimator and of `cv`.
-        """
-        return (
-            MetadataRouter(owner=self)
-            .add_self_request(self)
-            .add(
-                splitter=check_folds(self.cv, 0),
-                method_mapping=MethodMapping().add(caller="fit", callee="split"),
-            )
-        )

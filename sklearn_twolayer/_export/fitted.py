@@ -83,6 +83,11 @@ FIT = {
     "dual_gap_": Entry(),
     "n_iter_": Entry(dtype="int64", least=0),
 }
+# What the residuals of some losses have.
+NOISE = {
+    "scale_": Entry(least=0.0, is_optional=True),
+    "dispersion_": Entry(least=0.0, is_optional=True),
+}
 CLASSES = {"classes_": Entry(("classes",), dtype="any")}
 CLASS_FOLDS = {
     "lambdas_": Entry(("lambdas",), least=0.0),
@@ -93,20 +98,30 @@ CLASS_FOLDS = {
     "debiased_n_features_": Entry(("folds",), may_be_odd=True),
     "debiased_share_": Entry(least=0.0),
 }
-# Stages that were not run, and networks that were not asked for, have no error.
+# Stages that were not run, and networks that were not asked for, have no error. Which
+# errors there are depends on the loss, and so they are optional.
+ERRORS = {
+    "mse_path_": ("lambdas", "folds"),
+    "blended_mse_path_": ("lambdas", "folds", "shares"),
+    "debiased_mse_": ("folds",),
+    "averaged_mse_": ("folds",),
+    "loss_path_": ("lambdas", "folds"),
+    "blended_loss_path_": ("lambdas", "folds", "shares"),
+    "debiased_loss_": ("folds",),
+}
 FOLDS = {
     "lambdas_": Entry(("lambdas",), least=0.0),
-    "mse_path_": Entry(("lambdas", "folds"), may_be_odd=True),
     "n_features_path_": Entry(("lambdas", "folds"), may_be_odd=True),
-    "blended_mse_path_": Entry(("lambdas", "folds", "shares"), may_be_odd=True),
-    "debiased_mse_": Entry(("folds",), may_be_odd=True),
     "debiased_n_features_": Entry(("folds",), may_be_odd=True),
-    "averaged_mse_": Entry(("folds",), may_be_odd=True),
     "averaged_n_features_": Entry(("folds",), may_be_odd=True, is_optional=True),
-    "ambiguity_": Entry(),
+    "ambiguity_": Entry(is_optional=True),
     "column_weights_": Entry(("inputs",), least=0.0, is_optional=True),
     "debiased_share_": Entry(least=0.0),
-    "n_averaged_": Entry(dtype="int64", least=0),
+    "n_averaged_": Entry(dtype="int64", least=0, is_optional=True),
+    **{
+        name: Entry(shape, may_be_odd=True, is_optional=True)
+        for name, shape in ERRORS.items()
+    },
 }
 # Arrays that make a transform of the columns. A column's scale is divided by. Only
 # clipped columns have a range.
@@ -121,9 +136,9 @@ COLUMN_TRANSFORM = {
 # The attributes of each class; that of a class derived from one of these is its own.
 ENTRIES: dict[str, dict[str, Entry]] = {
     "RegularizedTwoLayerRegressor": {
-        **NETWORK, **FIT, "lambdas_": Entry(("stages",), least=0.0),
+        **NETWORK, **FIT, **NOISE, "lambdas_": Entry(("stages",), least=0.0),
     },
-    "RegularizedTwoLayerRegressorCV": {**NETWORK, **FIT, **FOLDS},
+    "RegularizedTwoLayerRegressorCV": {**NETWORK, **FIT, **NOISE, **FOLDS},
     "RegularizedTwoLayerClassifier": {
         **NETWORK, **FIT, **CLASSES, "lambdas_": Entry(("stages",), least=0.0),
     },

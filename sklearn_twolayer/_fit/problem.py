@@ -11,6 +11,7 @@ import torch
 
 from sklearn_twolayer._checks.parameters import check_decays, check_sizes
 from sklearn_twolayer._fit.checkpoint import read_checkpoint
+from sklearn_twolayer._fit.scales import Scales
 from sklearn_twolayer._network.importances import input_importances
 from sklearn_twolayer._network.linear_decay import likely_linear_decay
 from sklearn_twolayer._network.network import Network
@@ -99,6 +100,12 @@ class PathProblem:
         return cls(raw, rows, start, lambdas, options, generator, tuning)
 
     @property
+    def scales(self) -> Scales:
+        """What decays, losses and masses are multiplied by for the user."""
+        scale = self.rows.units.target_scale
+        return Scales(decay=scale, loss=scale**2, mass=scale)
+
+    @property
     def lambda_max(self) -> float:
         """``lambda_max`` in the units of the targets."""
         return self.start.lambda_max * self.rows.units.target_scale
@@ -132,6 +139,9 @@ class PathProblem:
             "feature_importances_": importances,
             "feature_scales_": self.rows.units.deviations(squares),
         }
+
+    def warn(self, linear_decay: float) -> None:
+        """Warn of nothing: squares always have a best linear part."""
 
     def fitted(self, network: Network) -> FittedNetwork:
         """The network with its linear part, in the units of the data."""

@@ -14,7 +14,6 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_twolayer._runtime.warn import warn_caller
-from sklearn_twolayer.exceptions import SeparableWarning
 
 if TYPE_CHECKING:
     from sklearn_twolayer._fit.loss_problem import LossProblem
@@ -46,17 +45,17 @@ def history(
     problem: PathProblem | LossProblem, stages: Sequence[Stage]
 ) -> dict[str, np.ndarray]:
     """Measures of the stages in the units of the data, one entry for each stage."""
-    scale = problem.rows.units.target_scale
+    scales = problem.scales
     return {
-        "lambda_": np.array([stage.lambda_ * scale for stage in stages]),
-        "loss": np.array([stage.loss * scale**2 for stage in stages]),
-        "objective": np.array([stage.objective * scale**2 for stage in stages]),
+        "lambda_": np.array([stage.lambda_ * scales.decay for stage in stages]),
+        "loss": np.array([stage.loss * scales.loss for stage in stages]),
+        "objective": np.array([stage.objective * scales.loss for stage in stages]),
         "n_neurons": np.array([stage.network.n_neurons for stage in stages]),
         "certificate": np.array([stage.certificate for stage in stages]),
-        "dual_gap": np.array([stage.dual_gap * scale**2 for stage in stages]),
+        "dual_gap": np.array([stage.dual_gap * scales.loss for stage in stages]),
         "n_iter": np.array([stage.n_iter for stage in stages]),
         "seconds": np.array([stage.seconds for stage in stages]),
-        "masses": scale * followed_masses([stage.network for stage in stages]),
+        "masses": scales.mass * followed_masses([stage.network for stage in stages]),
     }
 
 
@@ -85,7 +84,9 @@ def progress_line(
 
     The loss is shown as a share of the variance, or as it is.
     """
-    loss = f"{2 * stage.loss:8.2e} of variance" if of_variance else f"{stage.loss:8.5f}"
+    loss = f"{stage.loss * problem.scales.loss:8.5g}"
+    if of_variance:
+        loss = f"{2 * stage.loss:8.2e} of variance"
     fraction = stage.lambda_ / problem.start.lambda_max if stage.lambda_ else 0.0
     return (
         f"lambda/lambda_max {fraction:8.2e}  "
@@ -124,18 +125,6 @@ def followed_masses(networks: Sequence[Network]) -> np.ndarray:
         masses = np.pad(masses, [(0, 0), (0, len(born))])
         masses[k, columns] = network.masses.numpy()
     return masses
-
-
-def warn_of_separation(linear_decay: float, *, is_separable: bool) -> None:
-    """Warn if a linear function separates classes."""
-    if is_separable:
-        warn_caller(
-            "A linear function separates classes of the data, so that its coefficients "
-            "have no best value. They were shrunk by the decay under which the classes "
-            f"are most likely, linear_decay_ = {linear_decay:.3g}; pass a "
-            "positive linear_decay to choose another.",
-            SeparableWarning,
-        )
 
 
 def warn_of_convergence(

@@ -61,6 +61,5 @@ def _surprise(data: LossRows, model: Model) -> float:
     rows = data.rows
     working = working_rows(data, outputs_of(data, model))
     ratios = working.rows.spectrum.squares * working.mean_weight / data.linear_decay
-    dispersion = data.loss.dispersion
-    fit = 2.0 * rows.n_effective * objective_of(data, model, 0.0) / dispersion
+    fit = 2.0 * rows.n_effective * objective_of(data, model, 0.0) / data.dispersion
     return fit + rows.n_outputs * float(np.log1p(ratios).sum())

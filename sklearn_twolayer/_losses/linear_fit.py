@@ -38,9 +38,9 @@ ROUGH_PROMISE = 1e-6
 # (convention).
 LEAST_SHARE_OF_PROMISE = 1e-4
 # The loss has no minimum if the last step changed an output by this much, in units of
-# the link, or if the mean loss is below LEAST_LOSS (convention). On separable classes
-# each step changes outputs by about one, and divides the loss by about three; near a
-# minimum the last steps hardly change anything.
+# the link, or if a loss that vanishes far away is below LEAST_LOSS (convention). On
+# separable classes each step changes outputs by about one, and divides the loss by
+# about three; near a minimum the last steps hardly change anything.
 STILL_MOVES = 0.05
 LEAST_LOSS = 1e-6
 
@@ -70,7 +70,7 @@ def fit_linear_part(
     outputs = outputs_of(data, model)
     objective, change = objective_of(data, model, 0.0), 0.0
     for _ in range(MOST_NEWTON_STEPS):
-        if objective < LEAST_LOSS:
+        if data.loss.vanishes_far_away and objective < LEAST_LOSS:
             return LinearFit(model, has_minimum=False)
         working = working_rows(data, outputs)
         gradient = linear_gradient(data, model.linear, outputs)

@@ -32,7 +32,8 @@ class Loss:
     gradient : callable
         Its derivative by the outputs, of shape (n_rows, n_outputs).
     curvature : callable
-        The mean eigenvalue of its second derivative, of shape (n_rows,).
+        The mean eigenvalue of its second derivative, of shape (n_rows,), or a bound of
+        it from above where that may be zero.
     product : callable
         The second derivative, of ``(outputs, targets)``, times changes of the outputs,
         the third argument.
@@ -40,9 +41,15 @@ class Loss:
         Of ``(slopes, targets)``, the supremum over outputs of ``slopes . outputs`` less
         the loss, of shape (n_rows,). Slopes are derivatives of the loss, or between
         zero and these.
-    dispersion : float
+    dispersion : float or None
         The variance of the derivative over the expected second derivative, which is one
-        if the loss is minus a logarithm of a likelihood.
+        if the loss is minus a logarithm of a likelihood. None if it is estimated, for
+        one output only.
+    vanishes_far_away : bool, default=False
+        Whether the loss of a row falls to zero only as its outputs grow beyond bounds.
+    at_scale : callable, default=None
+        For a scale of the residuals, the loss that belongs to it; None if the loss
+        depends on none.
     basis : callable, default=None
         For a number of outputs, the matrix whose products with them are what users see;
         None if that is the outputs themselves.
@@ -53,7 +60,9 @@ class Loss:
     curvature: OfRows
     product: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
     conjugate: OfRows
-    dispersion: float
+    dispersion: float | None
+    vanishes_far_away: bool = False
+    at_scale: Callable[[float], Loss] | None = None
     basis: Callable[[int], torch.Tensor] | None = None
 
     def working(
@@ -107,6 +116,7 @@ LOGISTIC = Loss(
     product=_logistic_product,
     conjugate=_logistic_conjugate,
     dispersion=1.0,
+    vanishes_far_away=True,
 )
 
 # The logistic loss of K classes (softmax). A constant that is added to the scores of
@@ -168,6 +178,7 @@ SOFTMAX = Loss(
     product=_softmax_product,
     conjugate=_softmax_conjugate,
     dispersion=1.0,
+    vanishes_far_away=True,
     basis=scores_basis,
 )
 

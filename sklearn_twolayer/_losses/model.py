@@ -40,6 +40,10 @@ class LossRows:
         The decay of the linear part; zero for none.
     device, dtype : torch.device, torch.dtype
         Where, and in which precision, the least-squares problems are solved.
+    dispersion : float, default=1.0
+        That of the loss, or what has been estimated in its place.
+    scale : float, default=1.0
+        The scale of the residuals that the loss is for, if it depends on one.
     """
 
     rows: Rows
@@ -48,6 +52,8 @@ class LossRows:
     linear_decay: float
     device: torch.device
     dtype: torch.dtype
+    dispersion: float = 1.0
+    scale: float = 1.0
 
     def decayed(self, linear_decay: float) -> LossRows:
         """The same with another decay of the linear part."""

@@ -44,8 +44,8 @@ HALVINGS = 12
 # or to FIRST_TOL at the first step (convention).
 SHARE_OF_GAP = 0.2
 FIRST_TOL = 0.1
-# A descent on the loss of several outputs ends when a step lowers the objective by
-# this, in tolerances (convention).
+# A descent on a loss that the least-squares problem does not model exactly ends when a
+# step lowers the objective by this, in tolerances (convention).
 LEAST_FALL_OF_LOSS = 1e-4
 # A descent on the least-squares problem of one step.
 Method = Callable[[Rows, Network, float, PathOptions, torch.Generator], Descent]
@@ -82,6 +82,7 @@ def minimize_at(
     tol, gap = options.tol, FIRST_TOL / SHARE_OF_GAP
     peaks: Peaks | None = None
     least_promise = ROUGH_PROMISE if effort is QUICK else LEAST_PROMISE
+    is_exact = data.rows.n_outputs == 1 and data.loss.at_scale is None
     for number in range(most_steps):
         working = working_rows(data, outputs_of(data, model))
         descent = method(
@@ -98,7 +99,7 @@ def minimize_at(
         model = better or model
         if effort is QUICK and not is_last:
             continue
-        if effort is not QUICK and data.rows.n_outputs > 1:
+        if effort is not QUICK and not is_exact:
             model, has_fallen = _descended(data, model, lambda_, tol, peaks)
             is_last = is_last and not has_fallen
         model = fit_linear_part(data, model, least_promise).model
@@ -120,7 +121,8 @@ def _descended(
     """The model after descent on the loss itself, and whether the objective fell.
 
     The least-squares problem has one weight for all outputs of a row, so that its steps
-    are too long for some outputs and too short for others. Neurons at the ``peaks`` of
+    are too long for some outputs and too short for others, or a bound of the weight.
+    Neurons at the ``peaks`` of
     the certificate of the loss are added first.
     """
     before = objective_of(data, model, lambda_)

@@ -23,6 +23,7 @@ from sklearn_twolayer._losses.model import (
     outputs_of,
 )
 from sklearn_twolayer._losses.newton import MOST_STEPS, Minimum, minimize_at
+from sklearn_twolayer._losses.noise import measured
 from sklearn_twolayer._losses.search import noise_level_of
 from sklearn_twolayer._path.pace import STILL_FALLS, next_index
 from sklearn_twolayer._path.path import DECAY_ROUNDING, LEAST_LAMBDA_MAX
@@ -59,7 +60,6 @@ def follow_loss_path(
     generator: torch.Generator,
 ) -> Iterator[Stage]:
     """Minimise at each decay, from the model of the decay before."""
-    level = noise_level_of(data, linear)
     stages: list[Stage] = []
     model = linear
     index: int | None = 0
@@ -75,7 +75,7 @@ def follow_loss_path(
             model = minimum.model
             stage = stage_of_model(lambda_, minimum, progress.n_iter, progress.seconds)
         stages.append(stage)
-        ends = partial(_noise_ends_path, data, level)
+        ends = partial(_noise_ends_path, measured(data, model), linear)
         index = next_index(data.rows, lambdas, stages, options, ends)
         yield replace(stage, is_last=index is None)
 
@@ -114,8 +114,8 @@ def _minimum(
 ) -> Minimum:
     if lambda_ == 0.0:
         raise ValueError(
-            "schedule has a decay of zero, at which the loss of classes that a network "
-            "separates has no minimum: end it above zero, or leave schedule=None."
+            "schedule has a decay of zero, which only loss='squared_error' can be "
+            "fitted at: end it above zero, or leave schedule=None."
         )
     is_fast = options.solver == "fast"
     minimum = minimize_at(
@@ -134,12 +134,12 @@ def _minimum(
 
 
 def _noise_ends_path(
-    data: LossRows, level: float, previous: Stage | None, stage: Stage, lambda_: float
+    data: LossRows, linear: Model, previous: Stage | None, stage: Stage, lambda_: float
 ) -> bool:
-    """Whether a stage at this decay would fit noise, of known dispersion."""
-    if previous is None or lambda_ >= level:
+    """Whether a stage at this decay would fit noise, of the dispersion of the rows."""
+    if previous is None or lambda_ >= noise_level_of(data, linear):
         return False
     rows = data.rows
     n_parameters = stage.network.n_neurons * rows.rank * rows.n_outputs
-    of_noise = 0.5 * data.loss.dispersion * n_parameters / rows.n_effective
+    of_noise = 0.5 * data.dispersion * n_parameters / rows.n_effective
     return previous.loss - stage.loss <= STILL_FALLS * of_noise

@@ -44,7 +44,7 @@ def polish(data: LossRows, model: Model, decay_of: Callable[[Model], float]) -> 
     theory eq. (19), on the loss itself.
     """
     # The unit of the tolerances: a deviance of one.
-    unit = 0.5 * data.loss.dispersion / data.rows.n_effective
+    unit = 0.5 * data.dispersion / data.rows.n_effective
     for _ in range(MOST_DESCENTS):
         model = replace(model, network=prune(model.network, LEAST_SHARE_OF_MASS))
         if model.network.n_neurons == 0 or limit_reached():

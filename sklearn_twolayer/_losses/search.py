@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from sklearn_twolayer._losses.model import (
     working_rows,
 )
 from sklearn_twolayer._losses.newton import minimize_at
+from sklearn_twolayer._losses.noise import adapted, has_settled, measured
 from sklearn_twolayer._losses.polish import polish
 from sklearn_twolayer._network.noise import noise_level
 from sklearn_twolayer._path.stage import PathStart
@@ -53,6 +55,9 @@ class LossSearchResult:
 
     Parameters
     ----------
+    data : LossRows
+        The rows, with the scale and the dispersion of the residuals of the model where
+        the loss does not know them.
     model : Model
         The model.
     value : float
@@ -65,11 +70,21 @@ class LossSearchResult:
         What ended the search, as in ``Stage.stopped_by``.
     """
 
+    data: LossRows
     model: Model
     value: float
     lambda_: float
     price: float = 0.0
     stopped_by: str = "tol"
+
+    @property
+    def n_neurons(self) -> int:
+        return self.model.network.n_neurons
+
+    def valued(self, data: LossRows) -> LossSearchResult:
+        """The same with its criterion on these rows."""
+        value = deviance(data, self.model) + self.price * self.n_neurons
+        return replace(self, data=data, value=value)
 
 
 def search_model(
@@ -86,9 +101,10 @@ def search_model(
     A search on the least-squares problem around a model proposes neurons, and the
     proposed network is polished on the loss itself. This is done around the linear
     model, ``linear``, around a rough minimum with decay, and then around the best model
-    as long as its criterion falls.
+    as long as its criterion falls. A loss that depends on the scale of the residuals
+    gets that of the best model each time.
     """
-    best = LossSearchResult(linear, deviance(data, linear), start.lambda_max)
+    best = LossSearchResult(data, linear, 0.0, start.lambda_max).valued(data)
     if start.lambda_max == 0.0:
         return best
     task = _Task(data, start, penalty, options, generator, tuning)
@@ -100,17 +116,45 @@ def search_model(
             data, linear, level, fast_descent, options, generator, ROUGH_STEPS, QUICK
         )
         proposed.append(task.proposal(rough.model, level))
-    best = min(proposed, key=lambda result: result.value)
+    best = _best(data, proposed)
     for _ in range(MOST_SEARCHES):
-        if best.model.network.n_neurons == 0 or limit_reached():
+        if best.n_neurons == 0 or limit_reached():
             break
-        again = task.proposal(best.model, None)
-        gain = best.value - again.value
-        if gain > 0.0:
-            best = again
-        if gain < LEAST_GAIN * best.price:
+        before, data = data, adapted(data, best.model)
+        again = replace(task, data=data).proposal(best.model, None)
+        old, new = _compared(data, [best, again])
+        best = min(old, new, key=lambda result: result.value)
+        gain = old.value - new.value
+        if gain < LEAST_GAIN * best.price and has_settled(before, data):
             break
+    best = _settled(data, best)
     return replace(best, stopped_by=limit_reached() or "tol")
+
+
+def _compared(
+    data: LossRows, results: list[LossSearchResult]
+) -> list[LossSearchResult]:
+    """The results with criteria for the dispersion that the largest model leaves."""
+    largest = max(results, key=lambda result: result.n_neurons)
+    data = measured(data, largest.model)
+    return [result.valued(data) for result in results]
+
+
+def _best(data: LossRows, results: list[LossSearchResult]) -> LossSearchResult:
+    return min(_compared(data, results), key=lambda result: result.value)
+
+
+def _settled(data: LossRows, result: LossSearchResult) -> LossSearchResult:
+    """The model descended until the scale of its residuals is that of the loss."""
+    if data.loss.dispersion is not None:
+        return result
+    for _ in range(MOST_SEARCHES):
+        before, data = data, adapted(data, result.model)
+        if has_settled(before, data) or limit_reached():
+            break
+        model = polish(data, result.model, partial(likely_decay, data))
+        result = replace(result, model=model)
+    return result.valued(data)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +169,7 @@ class _Task:
     tuning: SearchTuning
 
     def proposal(self, around: Model, level: float | None) -> LossSearchResult:
-        """The polished result of a search around a model.
+        """The polished result of a search around a model, whose criterion is not set.
 
         With a ``level``, the decay that it was found at, its neurons are first merged
         and dropped; without neurons the search has a bold start.
@@ -148,26 +192,25 @@ class _Task:
             self.tuning,
             most_neurons=self.options.n_neurons,
         )
-        model = polish(
-            self.data,
-            from_working_units(working, result.network),
-            partial(likely_decay, self.data),
-        )
+        proposed = from_working_units(working, result.network)
+        data = measured(self.data, proposed)
+        model = polish(data, proposed, partial(likely_decay, data))
         price = Criterion.of(rows, self.penalty).price
-        value = deviance(self.data, model) + price * model.network.n_neurons
-        return LossSearchResult(model, value, result.lambda_ / unit, price)
+        return LossSearchResult(data, model, math.inf, result.lambda_ / unit, price)
 
 
 def noise_level_of(data: LossRows, linear: Model) -> float:
     """The decay below which neurons fit noise, in the units of the loss."""
     working = working_rows(data, outputs_of(data, linear))
-    return noise_level(working.rows, 1.0) / working.decay_of(1.0)
+    noise = working.dispersion_of(data.dispersion)
+    level = noise_level(replace(working.rows, dispersion=noise), 1.0)
+    return level / working.decay_of(1.0)
 
 
 def deviance(data: LossRows, model: Model) -> float:
     """Twice the loss of all rows, in units of the dispersion."""
     loss = mean_loss(data, outputs_of(data, model))
-    return 2.0 * data.rows.n_effective * loss / data.loss.dispersion
+    return 2.0 * data.rows.n_effective * loss / data.dispersion
 
 
 def likely_decay(data: LossRows, model: Model) -> float:
@@ -178,4 +221,4 @@ def likely_decay(data: LossRows, model: Model) -> float:
     rows = data.rows
     masses = float(model.network.masses.sum())
     n_parameters = model.network.n_neurons * (rows.rank + rows.n_outputs - 1)
-    return data.loss.dispersion * n_parameters / (rows.n_effective * masses)
+    return data.dispersion * n_parameters / (rows.n_effective * masses)

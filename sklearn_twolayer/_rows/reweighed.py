@@ -51,6 +51,10 @@ class Reweighed:
         """The decay of neurons in the coordinates of the rows."""
         return lambda_ / (self.mean_weight * self.rows.units.target_scale)
 
+    def dispersion_of(self, dispersion: float) -> float:
+        """The variance of the noise in the coordinates of the rows."""
+        return dispersion / (self.mean_weight * self.rows.units.target_scale**2)
+
 
 def with_other_targets(rows: Rows, parts: Parts[Part]) -> tuple[Rows, float]:
     """The rows with the targets of these parts, and what they were divided by.
@@ -73,7 +77,7 @@ def reweighed(
     targets: Kept[torch.Tensor],
     *,
     linear_decay: float,
-    dispersion: float,
+    dispersion: float | None,
     device: torch.device,
     dtype: torch.dtype,
 ) -> Reweighed:
@@ -81,7 +85,7 @@ def reweighed(
 
     ``rows`` are in double precision on the CPU. ``linear_decay`` is the decay of the
     linear part beside the mean of the weighted losses. ``dispersion`` is the variance
-    of the targets' noise times the weight.
+    of the targets' noise times the weight; None if it is not known.
     """
     mean_weight = float(rows.total(_weight, weights))
     parts = rows.parts.made(rows.keep(_reweighed, weights, targets, mean_weight))
@@ -115,8 +119,11 @@ def reweighed(
     )
     if linear_decay > 0.0:
         made = made.decayed(linear_decay / mean_weight)
-    noise = dispersion / (mean_weight * made.units.target_scale**2)
-    return Reweighed(replace(made, dispersion=noise), mean_weight)
+    working = Reweighed(made, mean_weight)
+    if dispersion is None:
+        return working
+    noise = working.dispersion_of(dispersion)
+    return replace(working, rows=replace(made, dispersion=noise))
 
 
 def _offset(rows: Rows) -> np.ndarray:
