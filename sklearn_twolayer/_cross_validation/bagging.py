@@ -22,6 +22,7 @@ from sklearn_twolayer._cross_validation.folds import (
 )
 from sklearn_twolayer._runtime.limits import step_limit
 from sklearn_twolayer._runtime.threads import fit_threads
+from sklearn_twolayer._runtime.watch import watched
 
 if TYPE_CHECKING:
     from sklearn_twolayer._options.path_options import PathOptions
@@ -79,10 +80,11 @@ def with_mean_of_folds(
         return compared
     known = [replace(options, column_weights=own) for own in compared.column_weights]
     known += [options] * (len(splits) - len(known))
-    paths = Parallel(n_jobs=n_jobs)(
+    results = Parallel(n_jobs=n_jobs, return_as="generator")(
         delayed(follow_regularised)(X, y, sample_weight, *split, own, fractions, choice)
         for split, own in zip(splits, known, strict=True)
     )
+    paths = list(watched("repeated folds", len(splits), results))
     errors = errors_of_means(
         [path.residuals for path in paths], tests, sample_weight, X, y, compared
     )

@@ -28,6 +28,7 @@ from sklearn_twolayer._options.path_options import PathOptions
 from sklearn_twolayer._options.schedule import StagedSchedule
 from sklearn_twolayer._runtime.limits import step_limit
 from sklearn_twolayer._runtime.threads import fit_threads
+from sklearn_twolayer._runtime.watch import watched
 
 if TYPE_CHECKING:
     from sklearn_twolayer._rows.units import FittedNetwork
@@ -200,19 +201,24 @@ def follow_folds(
     in for :func:`follow_fold`.
     """
     follow = follow or follow_fold
-    n_stages = np.size(options[0].schedule.stages(1.0))
+    data, n_stages = (X, y, sample_weight), np.size(options[0].schedule.stages(1.0))
     folds: list[Fold] = []
     if effective_n_jobs(n_jobs) == 1:
-        for split, own in zip(splits, options, strict=True):
-            fold = follow(X, y, sample_weight, *split, own, penalty, n_stages)
-            folds.append(fold)
-            n_stages = fold.n_stages
-    else:
-        folds = Parallel(n_jobs=n_jobs)(
-            delayed(follow)(X, y, sample_weight, *split, own, penalty, n_stages)
+        # A job is made when it is to be done, after the fold before it has ended.
+        results = (
+            follow(
+                *data, *split, own, penalty, folds[-1].n_stages if folds else n_stages
+            )
             for split, own in zip(splits, options, strict=True)
         )
-        n_stages = min(fold.n_stages for fold in folds)
+    else:
+        results = Parallel(n_jobs=n_jobs, return_as="generator")(
+            delayed(follow)(*data, *split, own, penalty, n_stages)
+            for split, own in zip(splits, options, strict=True)
+        )
+    for fold in watched("folds", len(splits), results):
+        folds.append(fold)
+    n_stages = min(fold.n_stages for fold in folds)
     return [fold.until(n_stages) for fold in folds]
 
 

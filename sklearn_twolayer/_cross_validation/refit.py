@@ -12,6 +12,7 @@ from sklearn_twolayer._cross_validation.column_weights import column_weights
 from sklearn_twolayer._cross_validation.folds import PENALTIES, path_options
 from sklearn_twolayer._runtime.limits import step_limit
 from sklearn_twolayer._runtime.threads import fit_threads
+from sklearn_twolayer._runtime.watch import watched
 
 if TYPE_CHECKING:
     from sklearn_twolayer._fit.loss_problem import LossProblem
@@ -122,7 +123,8 @@ def _fit_one(
             )
             stages = [stage]
         else:
-            stages = list(path_stages(problem))
+            n_decays = len(problem.lambdas)
+            stages = list(watched("stages", n_decays, path_stages(problem)))
             stages[-1] = improve(problem, stages[-1], to_tolerance=to_tolerance)
             regularised = stages[-1].network
             if choice.regularised:

@@ -16,6 +16,7 @@ from sklearn_twolayer._options.schedule import StagedSchedule
 from sklearn_twolayer._rows.column_transform import ColumnTransform, scaled
 from sklearn_twolayer._runtime.limits import step_limit
 from sklearn_twolayer._runtime.threads import fit_threads
+from sklearn_twolayer._runtime.watch import watched
 
 if TYPE_CHECKING:
     from sklearn_twolayer._options.path_options import PathOptions
@@ -76,11 +77,12 @@ def chosen_transform(
     n_iter = 0
     for part in (splits[:FIRST_FOLDS], splits[FIRST_FOLDS:]):
         jobs = [(kind, split) for kind in (None, *paths) for split in part]
-        results = Parallel(n_jobs=n_jobs)(
+        results = Parallel(n_jobs=n_jobs, return_as="generator")(
             delayed(held_out_squares)(kind, X, y, sample_weight, *split, short)
             for kind, split in jobs
         )
-        for (kind, _), (squares, n_evaluations) in zip(jobs, results, strict=True):
+        done = watched("folds of transforms", len(jobs), results)
+        for (kind, _), (squares, n_evaluations) in zip(jobs, done, strict=True):
             (raw if kind is None else paths[kind]).append(squares)
             n_iter += n_evaluations
         error = mean_of(least(raw, weights), weights)

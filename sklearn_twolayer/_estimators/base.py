@@ -258,6 +258,8 @@ class TwoLayerModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
                 "certificate": f"{self.certificate_:.4f} (duality gap "
                 f"{self.dual_gap_:.2e})",
             }
+        if hasattr(self, "kept_"):
+            facts["kept"] = self.kept_
         transform = network.column_transform
         if transform is not None:
             facts["transformed"] = f"{transform.n_changed} of the inputs"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+from sklearn.callback import with_callbacks
+
 from sklearn_twolayer._checks.labels import check_class_splits
 from sklearn_twolayer._checks.state import unchanged_on_error
 from sklearn_twolayer._cross_validation.loss_folds import FoldLoss
+from sklearn_twolayer._estimators.callbacks import tasks_told
 from sklearn_twolayer._estimators.classifier_base import TwoLayerClassifier
 from sklearn_twolayer._estimators.loss_folds import fit_by_folds
 from sklearn_twolayer._estimators.routing import SplitsRows
@@ -89,9 +92,11 @@ class RegularizedTwoLayerClassifierCV(SplitsRows, TwoLayerClassifier):
     lambda_ : float
         The decay chosen, for all rows; for the debiased network, the noise level that
         its search began at.
+    kept_ : str
+        In words, what the folds have chosen: the linear model, one network or a mean.
     debiased_share_ : float
-        Share of the debiased network in the one kept, chosen by the folds: 0 for the
-        regularised network alone, 0.25, 0.5 or 0.75 for a mean, 1 for debiased alone.
+        Share of the debiased network in it: 0 for the regularised network alone, 0.25,
+        0.5 or 0.75 for a mean, 1 for debiased alone.
     lambdas_ : ndarray of shape (n_lambdas,)
         The grid of decays for all rows.
     log_loss_path_ : ndarray of shape (n_lambdas, n_folds)
@@ -233,8 +238,13 @@ class RegularizedTwoLayerClassifierCV(SplitsRows, TwoLayerClassifier):
             self._fit(X, y, sample_weight, params)
         return self
 
-    def _fit(
-        self, X: Any, y: Any, sample_weight: Any, params: dict[str, object]
+    @with_callbacks
+    def _fit(self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any]) -> None:
+        with tasks_told(self, X, y, sample_weight):
+            self._fit_by_folds(X, y, sample_weight, params)
+
+    def _fit_by_folds(
+        self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any]
     ) -> None:
         options = self._check_options()
         self._check_feature_output()

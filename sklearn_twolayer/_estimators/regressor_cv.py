@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from numbers import Integral
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from sklearn.utils import check_scalar
+from sklearn.callback import with_callbacks
 
 from sklearn_twolayer._checks.data import warn_of_far_columns
 from sklearn_twolayer._checks.losses import SQUARES, check_loss, check_loss_splits
@@ -26,6 +25,7 @@ from sklearn_twolayer._cross_validation.folds import fold_attributes, path_optio
 from sklearn_twolayer._cross_validation.loss_folds import FoldLoss
 from sklearn_twolayer._cross_validation.refit import fit_choice
 from sklearn_twolayer._cross_validation.transforms import chosen_transform
+from sklearn_twolayer._estimators.callbacks import tasks_told
 from sklearn_twolayer._estimators.loss_folds import fit_by_folds
 from sklearn_twolayer._estimators.regressor_base import TwoLayerRegressor
 from sklearn_twolayer._estimators.routing import SplitsRows
@@ -107,7 +107,8 @@ class RegularizedTwoLayerRegressorCV(SplitsRows, TwoLayerRegressor):
         Seeds folds, directions and the search for the certificate's peak. Pass an int
         for repeatable results; None takes a new seed each time.
     verbose : int, default=0
-        If positive, print one line for each stage of the path on all rows.
+        If positive, print a line for each fold and stage, and at last for each stage of
+        the path on all rows what it has found.
     linear_decay : "auto" or float, default="auto"
         Decay of the linear part, as in :class:`RegularizedTwoLayerRegressor`. Where
         "auto" has one, the folds compare it with ten times as much.
@@ -149,9 +150,11 @@ class RegularizedTwoLayerRegressorCV(SplitsRows, TwoLayerRegressor):
     lambda_ : float
         The decay chosen, for all rows; for debiased networks, the noise level that
         their search began at.
+    kept_ : str
+        In words, what the folds have chosen: the linear model, one network or a mean.
     debiased_share_ : float
-        Share of debiased networks in the one kept, chosen by the folds: 0 for the
-        regularised network alone, 0.25, 0.5 or 0.75 for a mean, 1 for debiased alone.
+        Share of debiased networks in it: 0 for the regularised network alone, 0.25, 0.5
+        or 0.75 for a mean, 1 for debiased alone.
     n_averaged_ : int
         Number of networks in the mean: 0 for one regularised network, 1 for the
         debiased one of all rows. Otherwise two or three debiased ones of each fold and
@@ -318,11 +321,17 @@ class RegularizedTwoLayerRegressorCV(SplitsRows, TwoLayerRegressor):
             If columns are far from zero with `hidden_bias=False`.
         """
         with unchanged_on_error(self), own_settings():
-            return self._fit(X, y, sample_weight, params)
+            self._fit(X, y, sample_weight, params)
+        return self
 
-    def _fit(
-        self, X: object, y: object, sample_weight: object, params: dict[str, object]
-    ) -> Self:
+    @with_callbacks
+    def _fit(self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any]) -> None:
+        with tasks_told(self, X, y, sample_weight):
+            self._fit_by_folds(X, y, sample_weight, params)
+
+    def _fit_by_folds(
+        self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any]
+    ) -> None:
         options = self._check_options()
         loss = check_loss(self.loss, {n: getattr(self, n) for n in REFUSED_BY_FOLDS})
         if loss != SQUARES:
@@ -331,13 +340,12 @@ class RegularizedTwoLayerRegressorCV(SplitsRows, TwoLayerRegressor):
             splits = self._splits(*data, options.seed, params)
             check_loss_splits(loss, *data[1:], splits)
             fit_by_folds(self, FoldLoss(loss), *data, splits, options)
-            return self
+            return
         fractions = check_fractions(self.lambdas, self.eps)
         may_debias = check_debias(self.debias)
         one_standard_error = check_flag("one_standard_error", self.one_standard_error)
         criterion = check_criterion(self.criterion)
         max_features = check_max_features(self.max_features)
-        verbose = check_scalar(self.verbose, "verbose", Integral, min_val=0)
         direction_penalty = check_option(
             "direction_penalty", self.direction_penalty, ["auto", "l2", "adaptive"]
         )
@@ -364,7 +372,7 @@ class RegularizedTwoLayerRegressorCV(SplitsRows, TwoLayerRegressor):
             *data, options, fractions, compared.choice, penalty,
             to_tolerance=self.tol is not None, max_features=max_features,
         )  # fmt: skip
-        for stage in refit.stages if verbose else ():
+        for stage in refit.stages if self.verbose else ():
             print(progress_line(refit.problem, stage))
         kept, problem = refit.stages[-1], refit.problem
         warn_of_far_columns(self, problem.rows.far_columns)
@@ -379,7 +387,6 @@ class RegularizedTwoLayerRegressorCV(SplitsRows, TwoLayerRegressor):
         own = problem.options.column_weights
         self.column_weights_ = np.ones(X.shape[1]) if own is None else own
         warn_of_convergence(kept, self.lambda_, self.tol)
-        return self
 
     def _check_options(self) -> PathOptions:
         names = (

@@ -5,17 +5,34 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from sklearn.callback import CallbackSupportMixin
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
 from sklearn_twolayer._checks.data import check_splits
 from sklearn_twolayer._cross_validation.folds import check_folds, split_params
 
 
-class SplitsRows:
+class SplitsRows(CallbackSupportMixin):
     """An estimator with a splitter, `cv`; put before the other base classes."""
 
     cv: Any
+    debiased_share_: float
+    features_: np.ndarray
     _is_stratified = False
+
+    @property
+    def kept_(self) -> str:
+        """What the folds have chosen, in words."""
+        share, number = self.debiased_share_, getattr(self, "n_averaged_", 1)
+        if len(self.features_) == 0:
+            return "the linear model"
+        if share == 1.0:
+            many = f"the mean of {number} debiased networks"
+            return "the debiased network" if number == 1 else many
+        if share == 0.0:
+            many = f"the mean of {number} networks with decay"
+            return many if number > 1 else "the network with decay"
+        return f"a mean, with a share of {share:g} of debiased networks"
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Metadata routing of this estimator, which passes metadata to its splitter.

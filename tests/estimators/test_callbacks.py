@@ -11,7 +11,9 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_twolayer import (
     GeometricSchedule,
+    RegularizedTwoLayerClassifierCV,
     RegularizedTwoLayerRegressor,
+    RegularizedTwoLayerRegressorCV,
     StagedSchedule,
 )
 from sklearn_twolayer.datasets import make_two_layer_regression
@@ -151,3 +153,39 @@ def test_scoring_monitor_through_grid_search_and_pipeline():
     fits = scores_of(monitor)
     assert [len(scores) for scores in fits] == 5 * [3]  # two by two, and the refit
     assert all(scores == sorted(scores) for scores in fits)
+
+
+@pytest.mark.parametrize(
+    ("kind", "n_jobs"),
+    [
+        (RegularizedTwoLayerRegressorCV, None),
+        (RegularizedTwoLayerRegressorCV, 2),
+        (RegularizedTwoLayerClassifierCV, None),
+    ],
+)
+def test_folds_are_told_and_printed(kind, n_jobs, capsys):
+    recorder = Recorder()
+    model = kind(cv=3, lambdas=2, eps=0.3, verbose=1, n_jobs=n_jobs, random_state=0)
+    y = Y if kind is RegularizedTwoLayerRegressorCV else Y.argsort() % 2
+    model.set_callbacks(recorder, ProgressBar()).fit(X, y)
+    events = recorder.events
+    assert (events[:2], events[-2:]) == (
+        ["setup", "begin fit"],
+        ["end fit", "teardown"],
+    )
+    assert events.count("begin fold") == events.count("end fold") >= 3
+    begin, end = events.index("begin folds"), events.index("end folds")
+    assert events[begin + 1 : end] == ["begin fold", "end fold"] * 3
+    assert "folds: 3 of 3" in capsys.readouterr().out
+    plain = kind(cv=3, lambdas=2, eps=0.3, random_state=0).fit(X, y)
+    np.testing.assert_array_equal(plain.features_, model.features_)
+    last = recorder.models[-1]
+    np.testing.assert_array_equal(last.predict(X), model.predict(X))
+
+
+def test_a_fit_by_folds_that_fails_tears_down():
+    recorder = Recorder()
+    model = RegularizedTwoLayerRegressorCV(cv=3, lambdas=-1).set_callbacks(recorder)
+    with pytest.raises(ValueError, match="lambdas"):
+        model.fit(X, Y)
+    assert recorder.events[-1] == "teardown"

@@ -269,7 +269,8 @@ def test_verbose_prints_a_line_a_stage(capsys):
     X, y = noisy()
     model = quick(verbose=1, debias=False).fit(X, y)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == len(model.history_["lambda_"])
+    stages = [line for line in lines if line.startswith("lambda/lambda_max")]
+    assert len(stages) == len(model.history_["lambda_"])
 
 
 BAD = [
