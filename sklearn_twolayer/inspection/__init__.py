@@ -6,6 +6,7 @@ from sklearn_twolayer.inspection._active_subspace import (
 )
 from sklearn_twolayer.inspection._count import DirectionCount, count_directions
 from sklearn_twolayer.inspection._direction_errors import direction_errors
+from sklearn_twolayer.inspection._direction_pvalue import direction_pvalue
 from sklearn_twolayer.inspection._error_record import DirectionErrors
 from sklearn_twolayer.inspection._path_display import TwoLayerPathDisplay
 from sklearn_twolayer.inspection._prediction_errors import (
@@ -29,6 +30,7 @@ __all__ = [
     "active_subspace",
     "count_directions",
     "direction_errors",
+    "direction_pvalue",
     "direction_stability",
     "prediction_errors",
 ]

@@ -131,26 +131,23 @@ def _in_units(estimate: Estimate, confidence: float) -> DirectionErrors:
     network, standardised = estimate.network, estimate.standardised
     basis, covariance, free = estimate.basis, estimate.covariance, estimate.free
     scales = estimate.scales
-    origin, size = standardised.columns.origin, standardised.columns.size
-    n_turned = standardised.directions.shape[1] - 1
+    origin = standardised.columns.origin
     amplitudes = np.zeros_like(standardised.amplitudes)
     features = np.zeros_like(network.features)
     intercepts = np.zeros_like(network.feature_intercepts)
     angles, loading_angles = np.zeros((2, network.n_features))
-    loadings, multiples = standardised_loadings(network.features, scales)
+    loadings, _ = standardised_loadings(network.features, scales)
     loading_errors = np.zeros_like(loadings)
     for j, (direction, length) in enumerate(
         zip(network.features, standardised.lengths, strict=True)
     ):
         change = basis.direction_map(standardised, j)
-        relative = length / size[:, np.newaxis] * standardised.tangents[j]
-        moved = relative @ change[:n_turned]  # of the direction, before it is unit
+        moved = _moved(estimate, j)
         stretched = direction @ moved
         turned = _beside(direction) @ moved
         features[j] = _deviations(turned, covariance)
         angles[j] = _radius(turned, covariance, confidence, free)
-        moved *= (scales / multiples[j])[:, np.newaxis]
-        turned_loadings = _beside(loadings[j]) @ moved
+        turned_loadings = loading_map(estimate, j)
         loading_errors[j] = _deviations(turned_loadings, covariance)
         loading_angles[j] = _radius(turned_loadings, covariance, confidence, free)
         # What stretches the direction to a unit vector is taken from the amplitude.
@@ -183,6 +180,23 @@ def _in_units(estimate: Estimate, confidence: float) -> DirectionErrors:
         input_pvalues=input_pvalues(estimate),
         feature_names=estimate.names,
     )
+
+
+def _moved(estimate: Estimate, j: int) -> np.ndarray:
+    """How a direction moves with the coordinates in the basis, before it is unit."""
+    network = estimate.standardised
+    n_turned = network.directions.shape[1] - 1
+    lengths = network.lengths[j] / network.columns.size[:, np.newaxis]
+    change = estimate.basis.direction_map(network, j)
+    return np.asarray(lengths * network.tangents[j] @ change[:n_turned])
+
+
+def loading_map(estimate: Estimate, j: int) -> np.ndarray:
+    """How the loadings of a feature move with the coordinates in the basis."""
+    features, scales = estimate.network.features[[j]], estimate.scales
+    loadings, multiples = standardised_loadings(features, scales)
+    moved = _moved(estimate, j) * (scales / multiples[0])[:, np.newaxis]
+    return np.asarray(_beside(loadings[0]) @ moved)
 
 
 def _pvalues(values: np.ndarray, errors: np.ndarray, free: float) -> np.ndarray:

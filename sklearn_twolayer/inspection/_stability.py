@@ -165,6 +165,7 @@ def direction_stability(
         subspace_directions=subspace.directions,
         matched_subspace_directions=_aligned(turned, subspace.directions),
         subspace_angles=_turns(subspace.directions, turned),
+        importances=np.array([refit.feature_importances_ for refit in refits]),
         max_angle=max_angle,
         max_samples=fraction,
         feature_names=names,

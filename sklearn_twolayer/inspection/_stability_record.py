@@ -44,6 +44,9 @@ class DirectionStability:
     subspace_angles : ndarray of shape (n_repeats, n_directions)
         For each refit the largest principal angle, in radians, between the span of the
         first direction and its own, then of the first two, and so on.
+    importances : ndarray of shape (n_repeats, n_features_in)
+        `feature_importances_` of each refit. On halves of the rows their spread
+        estimates the standard errors of those of all rows.
     max_angle : float
         Angle within which a feature recurs.
     max_samples : float
@@ -59,6 +62,7 @@ class DirectionStability:
     subspace_directions: np.ndarray
     matched_subspace_directions: np.ndarray
     subspace_angles: np.ndarray
+    importances: np.ndarray
     max_angle: float
     max_samples: float
     feature_names: list[str]

@@ -1,4 +1,4 @@
-"""Wald tests of whether a network uses an input."""
+"""Wald tests of inputs and of directions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def input_pvalues(estimate: Estimate) -> np.ndarray:
     columns = estimate.standardised.columns
     result = np.full(len(columns.seen), np.nan)
     for j in np.flatnonzero(columns.seen).tolist():
-        result[j] = _pvalue(*_restrictions(estimate, j))
+        result[j] = wald_pvalue(*_restrictions(estimate, j))
     return result
 
 
@@ -39,8 +39,11 @@ def _restrictions(
     return values, stacked @ estimate.covariance @ stacked.T, estimate.free
 
 
-def _pvalue(values: np.ndarray, covariance: np.ndarray, free: float) -> float:
-    """Of Wald's statistic, by an F distribution; NaN if nothing has errors."""
+def wald_pvalue(values: np.ndarray, covariance: np.ndarray, free: float) -> float:
+    """Of the hypothesis that the values are zero, by an F distribution.
+
+    NaN if none of them has an error.
+    """
     deviations = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     varies = deviations > 0
     if not varies.any():
