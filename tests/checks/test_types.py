@@ -264,6 +264,7 @@ for model in (RegularizedTwoLayerRegressor(random_state=0),
 """
 
 
+@pytest.mark.slow
 def test_dispatch_to_other_arrays_changes_nothing():
     settings = {**os.environ, "SCIPY_ARRAY_API": "1"}
     subprocess.run([sys.executable, "-c", DISPATCH], env=settings, check=True)

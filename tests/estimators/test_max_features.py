@@ -85,6 +85,7 @@ def test_the_linear_part_is_the_best_for_the_features(noisy):
     )
 
 
+@pytest.mark.slow
 def test_several_targets_share_the_features():
     X, y = make_two_layer_regression(
         300, 4, n_directions=5, n_targets=2, noise=0.2, random_state=0

@@ -154,7 +154,10 @@ def test_transformed_targets_come_back(data):
     assert ranked.fit(X, y).score(X, y) > 0.9
 
 
-@pytest.mark.parametrize("estimator", ["one target", "two targets", "cv"])
+@pytest.mark.parametrize(
+    "estimator",
+    ["one target", "two targets", pytest.param("cv", marks=pytest.mark.slow)],
+)
 def test_selectors_keep_the_columns_that_matter(data, estimator):
     X, y, Y = data
     model = regressor()

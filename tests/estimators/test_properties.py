@@ -254,6 +254,7 @@ def test_single_precision(problem):
     assert (loss <= linear * 1.001 + 1e-6 * spread).all()
 
 
+@pytest.mark.slow
 @given(problem=problems())
 def test_cross_validation(problem):
     assume(len(problem.X) >= 10)
@@ -281,6 +282,7 @@ def check_same(problem, model, other):
     assert change <= allowed + 1e-6 * spread + error
 
 
+@pytest.mark.slow
 @given(problem=problems(), seed=st.integers(0, 1000))
 def test_rows_in_another_order(problem, seed):
     order = np.random.default_rng(seed).permutation(len(problem.X))

@@ -391,6 +391,7 @@ def test_two_seeds_give_the_same_features():
     assert match.angles.max() < 1e-6
 
 
+@pytest.mark.slow
 def test_searches_in_processes_give_the_serial_result():
     X, y = data()
     grid = {"schedule__value": [0.5, 0.2, 0.1]}

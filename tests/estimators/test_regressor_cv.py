@@ -117,6 +117,7 @@ def test_the_kept_network_is_the_one_that_the_errors_speak_for():
     assert strict.certificate_ < 1.02
 
 
+@pytest.mark.slow
 def test_the_mean_with_the_least_error_has_the_neurons_of_all():
     shares = set()
     for noise, seed in [(0.5, 0), (1.0, 0), (1.0, 1), (1.0, 2)]:

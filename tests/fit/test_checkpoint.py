@@ -272,7 +272,8 @@ def run_in_one_go(tmp_path):
         return dict(found)
 
 
-@pytest.mark.parametrize("most_kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("most_kills", [2, 20])
 def test_killed_fits_end_as_if_they_had_not_been(tmp_path, most_kills):
     expected = run_in_one_go(tmp_path)
     found, n_kills = kill_until_done(tmp_path, most_kills, longest=1.0)

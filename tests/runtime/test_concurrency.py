@@ -97,6 +97,7 @@ def test_fits_in_four_threads_are_the_serial_ones():
     assert pools() == before
 
 
+@pytest.mark.slow
 def test_fits_in_four_processes_are_the_serial_ones():
     expected = [fitted(model) for model in MODELS]
     found = joblib.Parallel(n_jobs=4, backend="loky")(

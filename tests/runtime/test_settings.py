@@ -135,7 +135,10 @@ except MemoryError:
     "model",
     [
         "RegularizedTwoLayerRegressor(random_state=0)",
-        "RegularizedTwoLayerRegressor(solver='gd', n_neurons=400, max_iter=5)",
+        pytest.param(
+            "RegularizedTwoLayerRegressor(solver='gd', n_neurons=400, max_iter=5)",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_limit_of_memory_is_a_memory_error(model):
