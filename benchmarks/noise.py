@@ -2,6 +2,7 @@
 
     python benchmarks/noise.py --seeds 20           # our estimators and the oracle
     python benchmarks/noise.py --seeds 20 --peers   # and MLPRegressor over a grid
+    python benchmarks/noise.py --default            # ours without cross-validation
     python benchmarks/noise.py --penalties          # the criterion's penalty
     python benchmarks/noise.py --problem 4          # one of the problems only
 
@@ -48,10 +49,14 @@ MLP_TIMED = 5
 SEARCHED = 5
 
 
-def ours(hidden_bias):
+def ours(hidden_bias, only_default):
     parameters = {"hidden_bias": hidden_bias, "random_state": 0}
     yield "two-layer", RegularizedTwoLayerRegressor(**parameters)
-    yield "two-layer, CV", RegularizedTwoLayerRegressorCV(**parameters)
+    if only_default:
+        one = RegularizedTwoLayerRegressor(n_searches=1, **parameters)
+        yield "two-layer, one search", one
+    else:
+        yield "two-layer, CV", RegularizedTwoLayerRegressorCV(**parameters)
 
 
 def draw_problem(problem, seed):
@@ -63,10 +68,10 @@ def draw_problem(problem, seed):
     return draw(parameters, seed, noise=noise)
 
 
-def nothing_to_find(name, draw_targets, n_seeds):
+def nothing_to_find(name, draw_targets, n_seeds, only_default):
     """How often an estimator finds features where there are none."""
     cells = []
-    for _, model in ours(True):
+    for _, model in ours(True, only_default):
         n_features = []
         for seed in range(n_seeds):
             generator = np.random.default_rng(seed)
@@ -112,7 +117,7 @@ def peers(data_sets, oracle, wide):
         yield summary(name, scores, oracle[: len(scores)], wide, 0)
 
 
-def problem_table(problem, n_seeds, with_peers):
+def problem_table(problem, n_seeds, with_peers, only_default):
     n_directions = problem[3]
     data_sets = [draw_problem(problem, seed) for seed in range(n_seeds)]
     wide = [wide_seconds(data) for data in data_sets[:MLP_TIMED]]
@@ -121,7 +126,7 @@ def problem_table(problem, n_seeds, with_peers):
         oracle = [oracle_score(data, hidden_bias) for data in data_sets]
         if hidden_bias and with_peers:
             lines += peers(data_sets, oracle, wide)
-        for name, model in ours(hidden_bias):
+        for name, model in ours(hidden_bias, only_default):
             with threadpool_limits(limits=1):
                 scores = [score(model, data, our_directions) for data in data_sets]
             name = f"**{name}, hidden_bias={hidden_bias}**"
@@ -162,6 +167,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--default", action="store_true", help="without CV")
     parser.add_argument("--penalties", action="store_true")
     parser.add_argument("--problem", type=int, help="only this one, from 1")
     arguments = parser.parse_args()
@@ -169,30 +175,30 @@ def main():
         with threadpool_limits(limits=1):
             print(penalties_table(arguments.seeds))
         return
-    for _, model in ours(True):  # imports and first calls
+    only_default = arguments.default
+    for _, model in ours(True, only_default):  # imports and first calls
         score(model, draw({"n_samples": 200, "n_features": 3, "n_directions": 1}, 0))
     for problem in chosen(PROBLEMS, arguments.problem):
         began = time.perf_counter()
         print(", ".join(map(str, problem)), end="\n\n")
-        print(problem_table(problem, arguments.seeds, arguments.peers), end="\n\n")
+        options = arguments.seeds, arguments.peers, only_default
+        print(problem_table(problem, *options), end="\n\n")
         print(f"({time.perf_counter() - began:.0f} s)\n", flush=True)
     if arguments.problem is not None:
         return
+    targets = {
+        "noise": lambda X, g: g.standard_normal(len(X)),
+        "linear": lambda X, g: X @ g.standard_normal(10) + 1.0,
+        "linear and noise": (
+            lambda X, g: X @ g.standard_normal(10) + g.standard_normal(len(X))
+        ),
+    }
     lines = [
-        nothing_to_find(
-            "noise", lambda X, g: g.standard_normal(len(X)), arguments.seeds
-        ),
-        nothing_to_find(
-            "linear", lambda X, g: X @ g.standard_normal(10) + 1.0, arguments.seeds
-        ),
-        nothing_to_find(
-            "linear and noise",
-            lambda X, g: X @ g.standard_normal(10) + g.standard_normal(len(X)),
-            arguments.seeds,
-        ),
+        nothing_to_find(name, draw_targets, arguments.seeds, only_default)
+        for name, draw_targets in targets.items()
     ]
-    header = ["targets (1000 rows, 10 inputs)", *(name for name, _ in ours(True))]
-    print(table(header, lines))
+    names = [name for name, _ in ours(True, only_default)]
+    print(table(["targets (1000 rows, 10 inputs)", *names], lines))
 
 
 if __name__ == "__main__":
