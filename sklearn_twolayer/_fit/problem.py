@@ -172,11 +172,12 @@ def resolve_device(device: Any, dtype: torch.dtype) -> torch.device:
     """The parameter ``device`` as a torch device; the CPU for None."""
     try:
         resolved: torch.device = torch.device("cpu" if device is None else device)
-        torch.zeros(1, dtype=dtype, device=resolved).cpu()
+        tried = torch.zeros(1, dtype=dtype, device=resolved)
+        tried.cpu()
     except (AssertionError, NotImplementedError, RuntimeError, TypeError) as error:
         raise ValueError(
             "device must be None, 'cpu' or a device that torch can use here, such as "
             "'cuda', 'cuda:1' or, with dtype='float32', 'mps', got "
             f"{device!r} with {str(dtype).removeprefix('torch.')}: {error}"
         ) from error
-    return resolved
+    return tried.device  # with its number

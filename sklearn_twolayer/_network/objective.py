@@ -12,6 +12,9 @@ with the block whose activations the first has just computed and kept: data that
 into one block are multiplied by the weights only once, and the activations of only one
 block are kept. Activations are stored with one neuron a row, so that products with the
 residual read the memory in order.
+
+What a function needs between its sweeps stays on the device of the rows: parameters go
+there once, and sums come back once.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from sklearn_twolayer._network.network import Network, unit_rows
-from sklearn_twolayer._rows.sums import add, exact_copy
+from sklearn_twolayer._rows.sums import add, exact_copy, fetched, sum_products
 
 if TYPE_CHECKING:
     from sklearn_twolayer._rows.inputs import DenseBlock, SparseBlock
@@ -93,14 +96,13 @@ class PartResidual:
 
 def evaluate(rows: Rows, network: Network, lambda_: float) -> Evaluation:
     """Objective and gradient at ``network``."""
-    weights, amplitudes = network.weights, network.amplitudes
+    weights, amplitudes = rows.sent(network.weights, network.amplitudes)
     residual = rows.keep(_subtract_neurons, weights, amplitudes)
-    linear = rows.linear_part(rows.total(linear_moments, residual))
-    into_amplitudes, into_weights, squares = rows.total(
-        _pull_back, residual, linear, weights, amplitudes
-    )
+    linear = rows.linear_part(rows.sums(linear_moments, residual))
+    sums = rows.sums(_pull_back, residual, linear, weights, amplitudes)
+    into_amplitudes, into_weights, squares, linear = fetched((*sums, linear))
     pulled = torch.cat([into_amplitudes, into_weights], dim=1)
-    loss = 0.5 * (squares + rows.linear_penalty(linear))
+    loss = 0.5 * (float(squares) + rows.linear_penalty(linear))
     return Evaluation(
         loss=loss,
         objective=loss + 0.5 * lambda_ * network.squared_norm(),
@@ -116,12 +118,14 @@ def objective_at(rows: Rows, network: Network, lambda_: float) -> tuple[float, f
 
 def residual_at(rows: Rows, network: Network) -> Residual:
     """Targets less the network's outputs, best linear part included."""
-    before_linear = rows.keep(_subtract_neurons, network.weights, network.amplitudes)
-    linear = rows.linear_part(rows.total(linear_moments, before_linear))
+    sent = rows.sent(network.weights, network.amplitudes)
+    before_linear = rows.keep(_subtract_neurons, *sent)
+    linear = rows.linear_part(rows.sums(linear_moments, before_linear))
     values = rows.keep(_subtract_linear, before_linear, linear)
-    squares, inner = rows.total(_squares_and_inner, values)
+    sums = rows.sums(_squares_and_inner, values)
+    squares, inner, linear = fetched((*sums, linear))
     penalty = rows.linear_penalty(linear)
-    return Residual(values, squares + penalty, inner, penalty)
+    return Residual(values, float(squares) + penalty, float(inner), penalty)
 
 
 def in_single(rows: Rows, residual: Residual) -> Residual:
@@ -138,13 +142,14 @@ def before_linear_part(
     rows: Rows, network: Network
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """``X'e`` and, for each output, the squares of ``e``, the targets less neurons."""
-    left = rows.keep(_subtract_neurons, network.weights, network.amplitudes)
-    return rows.total(_moments_and_squares, left)
+    sent = rows.sent(network.weights, network.amplitudes)
+    return rows.total(_moments_and_squares, rows.keep(_subtract_neurons, *sent))
 
 
 def linear_part_at(rows: Rows, network: Network) -> torch.Tensor:
     """Coefficients of the best linear part for the given neurons."""
-    residual = rows.keep(_subtract_neurons, network.weights, network.amplitudes)
+    sent = rows.sent(network.weights, network.amplitudes)
+    residual = rows.keep(_subtract_neurons, *sent)
     return rows.linear_part(rows.total(linear_moments, residual))
 
 
@@ -156,25 +161,26 @@ def correlations(
     One row for each direction ``u``. ``v / lambda`` is the dual certificate of theory
     eq. (6). Where ``v`` is zero, the gradient is returned as zero.
     """
+    (directions,) = rows.sent(directions)
     if rows.n_outputs == 1:
         ones = directions.new_ones(len(directions), 1)
-        values, gradient, _ = rows.total(
+        values, gradient = rows.total(
             _pull_back, residual.values, None, directions, ones
         )
         return values, gradient * values.sign()
-    values = rows.total(_correlations, residual.values, directions)
-    _, gradient, _ = rows.total(
+    values = rows.sums(_correlations, residual.values, directions)
+    _, gradient = rows.sums(
         _pull_back, residual.values, None, directions, unit_rows(values)
     )
+    values, gradient = fetched((values, gradient))
     return values, gradient
 
 
 def pulled_back(rows: Rows, residual: Residual, network: Network) -> torch.Tensor:
     """``mean r f`` of a residual and the network, derived by its parameters."""
-    into_amplitudes, into_weights, _ = rows.total(
-        _pull_back, residual.values, None, network.weights, network.amplitudes
-    )
-    return torch.cat([into_amplitudes, into_weights], dim=1)
+    sent = rows.sent(network.weights, network.amplitudes)
+    pulled = rows.total(_pull_back, residual.values, None, *sent)
+    return torch.cat(pulled, dim=1)
 
 
 def relu_activations(
@@ -226,13 +232,12 @@ def _in_single(part: Part, residual: PartResidual) -> PartResidual:
     return PartResidual(residual.values.float(), None, None)
 
 
-def _squares_and_inner(part: Part, residual: PartResidual) -> tuple[float, float]:
+def _squares_and_inner(
+    part: Part, residual: PartResidual
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Sum of squares, and inner product with the targets."""
-    values = exact_copy(residual.values)
-    return (
-        float(values.square().sum()),
-        float((values * exact_copy(part.targets)).sum()),
-    )
+    values = residual.values
+    return sum_products(values, values), sum_products(values, part.targets)
 
 
 def _pull_back(
@@ -241,24 +246,25 @@ def _pull_back(
     linear: torch.Tensor | None,
     weights: torch.Tensor,
     amplitudes: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor, float]:
+) -> tuple[torch.Tensor, ...]:
     """``sum relu(w_j.x) r``, ``sum relu'(w_j.x) (r.a_j) x`` and ``sum ||r||^2``.
 
     If ``linear`` is given, it is first subtracted from the residual. Otherwise ``r`` is
-    the residual as it is, and the sum of squares is not computed but returned as zero.
+    the residual as it is, and the sum of squares is left out.
     """
     n_neurons, n_inputs = weights.shape
     n_outputs = part.targets.shape[1]
+    weights, amplitudes = part.at_home(weights), part.at_home(amplitudes)
     cast_weights, cast_amplitudes = part.cast(weights), part.cast(amplitudes)
     fit = None if linear is None else part.cast(linear)
     into_amplitudes = into_weights = None
-    squares, kept = 0.0, residual.activations
+    squares, kept = None, residual.activations
     for rows in reversed(part.blocks(n_neurons)):
         block = part.inputs.block(rows)
         values = residual.values[rows]
         if fit is not None:
             values = block.without(values, fit)
-            squares += float(exact_copy(values).square().sum())
+            squares = add(squares, sum_products(values, values))
         if kept is not None:
             activations = kept
         elif n_outputs == 1:
@@ -283,6 +289,8 @@ def _pull_back(
         into_amplitudes = (into_weights * weights).sum(dim=1, keepdim=True)
         into_weights = into_weights * amplitudes
     assert into_amplitudes is not None
+    if squares is None:
+        return into_amplitudes, into_weights
     return into_amplitudes, into_weights, squares
 
 

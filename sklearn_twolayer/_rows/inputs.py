@@ -21,7 +21,15 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from sklearn_twolayer._rows.sums import moved, product
+from sklearn_twolayer._rows.blocks import row_blocks
+from sklearn_twolayer._rows.devices import (
+    CPU,
+    block_entries,
+    has_room,
+    home_of,
+    moved,
+)
+from sklearn_twolayer._rows.sums import gram, product
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,10 +99,14 @@ class DenseBlock:
             return self.values[:, :-1].addr(self.values[:, -1], self.offset)
         return self.values
 
-    def gram(self) -> np.ndarray:
+    def gram(self) -> torch.Tensor:
         """Gram matrix of the inputs, the constant input included."""
-        values = self.values.numpy()
-        return values.T @ values
+        return gram(self.values.T)
+
+    @property
+    def roots(self) -> torch.Tensor:
+        """The constant input of each row, the root of its share of the weight."""
+        return self.values[:, -1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,11 +131,10 @@ class DenseInputs:
 
     def take(self, columns: np.ndarray) -> DenseInputs:
         """Some of the columns, and the constant input."""
-        index = torch.from_numpy(np.append(columns, self.n_columns - 1))
+        every = torch.from_numpy(np.append(columns, self.n_columns - 1))
+        index = moved(every, self.values.device, every.dtype)
         # Transposed, so that the columns stay contiguous in memory.
-        return DenseInputs(
-            self.values.T[index].T, self.offset[torch.from_numpy(columns)]
-        )
+        return DenseInputs(self.values.T[index].T, self.offset[index[:-1]])
 
     def scaled(self, factors: torch.Tensor) -> DenseInputs:
         """The inputs with each row multiplied by its factor."""
@@ -141,15 +152,16 @@ class ArrayInputs:
     """Inputs that are read from an array and standardised each time they are used.
 
     They are for memory maps and for arrays whose standardised copy would be large.
-    ``index`` holds the rows of ``X`` with a positive weight; None means all rows.
+    ``index`` holds the rows of ``X`` with a positive weight; None means all rows. ``X``
+    may also be a tensor on ``device``, of these rows only.
     """
 
-    X: np.ndarray
+    X: np.ndarray | torch.Tensor
     index: np.ndarray | None
     root: np.ndarray
     standardization: Standardization
-    device: torch.device
-    dtype: torch.dtype
+    device: torch.device = CPU
+    dtype: torch.dtype = torch.float64
     columns: np.ndarray | None = None
 
     @property
@@ -161,13 +173,16 @@ class ArrayInputs:
         return self.n_columns
 
     def block(self, rows: slice) -> DenseBlock:
+        home = home_of(self.device)
         values = standardized_block(
-            raw_block(self.X, self.index, rows), self.root[rows], self.standardization
+            raw_rows(self.X, self.index, rows, home),
+            self.root[rows],
+            self.standardization,
         )
         offset = torch.from_numpy(self.standardization.offset)
         if self.columns is not None:
-            index = torch.from_numpy(np.append(self.columns, values.shape[1] - 1))
-            values, offset = values[:, index], offset[index[:-1]]
+            values = values[:, np.append(self.columns, values.shape[1] - 1)]
+            offset = offset[self.columns]
         return DenseBlock(
             moved(values, self.device, self.dtype),
             moved(offset, self.device, self.dtype),
@@ -181,8 +196,22 @@ class ArrayInputs:
         """The inputs with each row multiplied by its factor."""
         return replace(self, root=self.root * factors.numpy())
 
-    def to(self, device: torch.device, dtype: torch.dtype) -> ArrayInputs:
-        return replace(self, device=device, dtype=dtype)
+    def kept(self) -> DenseInputs:
+        """The standardised inputs, column by column in the memory of the device."""
+        shape = self.n_columns, len(self.root)
+        values = torch.empty(shape, dtype=self.dtype, device=self.device).T
+        for rows in row_blocks(*shape[::-1], block_entries(self.device)):
+            block = self.block(rows)
+            values[rows] = block.values
+        return DenseInputs(values, block.offset)
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> ArrayInputs | DenseInputs:
+        """The inputs on a device; on an accelerator they are kept if it has room."""
+        there = replace(self, device=device, dtype=dtype)
+        n_bytes = len(self.root) * self.n_columns * dtype.itemsize
+        if device.type == "cpu" or not has_room(device, n_bytes):
+            return there
+        return there.kept()
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,7 +327,7 @@ class SparseBlock:
         values -= np.outer(self.root, self.offset)
         return torch.from_numpy(np.column_stack([values, self.root]))
 
-    def gram(self) -> np.ndarray:
+    def gram(self) -> torch.Tensor:
         count, n_features = self.root @ self.root, len(self.offset)
         means = self.transposed @ self.root - count * self.offset
         cross = np.outer(means, self.offset)
@@ -308,26 +337,42 @@ class SparseBlock:
         gram[:-1, :-1] -= cross + cross.T + square
         gram[:-1, -1] = gram[-1, :-1] = means
         gram[-1, -1] = count
-        return gram
+        return torch.from_numpy(gram)
+
+    @property
+    def roots(self) -> torch.Tensor:
+        return torch.from_numpy(self.root)
 
 
-def raw_block(X: np.ndarray, index: np.ndarray | None, rows: slice) -> np.ndarray:
-    """Rows of ``X[index]`` as float64."""
+def raw_rows(
+    X: np.ndarray | torch.Tensor,
+    index: np.ndarray | None,
+    rows: slice,
+    device: torch.device,
+) -> torch.Tensor:
+    """Rows of ``X[index]`` as float64 on a device, which may be theirs already."""
+    if isinstance(X, torch.Tensor):
+        return X[rows].double()
     block = X[rows] if index is None else X[index[rows]]
-    return np.asarray(block, dtype=np.float64)
+    is_single = block.dtype == np.float32 and device.type != "cpu"
+    # Copied, since torch cannot read arrays that must not be written to.
+    tensor = torch.from_numpy(np.array(block, np.float32 if is_single else np.float64))
+    return moved(tensor, device, tensor.dtype).double()
 
 
 def standardized_block(
-    block: np.ndarray, root: np.ndarray, standardization: Standardization
+    block: torch.Tensor, root: np.ndarray, standardization: Standardization
 ) -> torch.Tensor:
     """Standardised rows with the constant input, multiplied by their ``root``.
 
     This uses torch because NumPy takes twice as long where rows are short.
     """
-    values = np.empty((block.shape[0], block.shape[1] + 1))
-    values[:, :-1] = block
+
+    def there(values: np.ndarray) -> torch.Tensor:
+        return moved(torch.from_numpy(values), block.device, torch.float64)
+
+    values = block.new_empty(block.shape[0], block.shape[1] + 1)
+    torch.sub(block, there(standardization.shift), out=values[:, :-1])
+    values[:, :-1].div_(there(standardization.scale))
     values[:, -1] = 1.0
-    tensor = torch.from_numpy(values)
-    tensor[:, :-1].sub_(torch.from_numpy(standardization.shift))
-    tensor[:, :-1].div_(torch.from_numpy(standardization.scale))
-    return tensor.mul_(torch.from_numpy(root)[:, None])
+    return values.mul_(there(root)[:, None])
