@@ -100,7 +100,7 @@ class LossProblem:
             raw.parts.keep(_targets),
             loss,
             options.linear_decay or 0.0,
-            resolve_device(options.device, dtype),
+            resolve_device(options.device, dtype, raw),
             dtype,
         )
         data, linear, is_separable = _linear_model(data, options)

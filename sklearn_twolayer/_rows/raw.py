@@ -119,6 +119,11 @@ def sizes(raw: RawPart) -> tuple[int, int, int]:
     return len(raw.y), raw.X.shape[1], raw.y.shape[1]
 
 
+def dense_entries(raw: RawPart) -> int:
+    """Number of entries of ``X``; zero if it is sparse."""
+    return 0 if sparse.issparse(raw.X) else len(raw.y) * raw.X.shape[1]
+
+
 def weight_facts(raw: RawPart) -> tuple[float, int]:
     """The largest weight and the number of rows."""
     return raw.sample_weight.max(initial=0.0), len(raw.sample_weight)

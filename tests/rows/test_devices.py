@@ -5,6 +5,7 @@ import inspect
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_map
 
@@ -15,10 +16,12 @@ from sklearn_twolayer import (
 )
 from sklearn_twolayer._descent.gauss_newton import gauss_newton_matrix
 from sklearn_twolayer._descent.hessian_product import curvature_product
+from sklearn_twolayer._fit.problem import resolve_device
 from sklearn_twolayer._network.network import Network
 from sklearn_twolayer._network.objective import correlations, evaluate, residual_at
 from sklearn_twolayer._rows.devices import block_entries, has_room, home_of, moved
 from sklearn_twolayer._rows.inputs import ArrayInputs, DenseInputs
+from sklearn_twolayer._rows.raw import RawRows
 from sklearn_twolayer._rows.rows import Rows
 from sklearn_twolayer.datasets import make_two_layer_regression
 
@@ -349,3 +352,34 @@ def test_sums_of_dask_parts_leave_the_device_where_they_are_made(rng):
         model.fit(da.from_array(X, chunks=(80, 3)), da.from_array(y, chunks=80))
     assert mode.n_operations > 100
     np.testing.assert_allclose(model.predict(X), expected, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("found", "shape", "dtype", "expected"),
+    [
+        ("xpu", (1000, 2000), torch.float64, "xpu"),
+        ("xpu", (1000, 1999), torch.float64, "cpu"),
+        (None, (1000, 2000), torch.float64, "cpu"),
+        ("mps", (1000, 2000), torch.float64, "cpu"),
+        ("mps", (1000, 2000), torch.float32, "mps"),
+    ],
+)
+def test_auto_takes_an_accelerator_for_many_entries(
+    monkeypatch, found, shape, dtype, expected
+):
+    device = None if found is None else torch.device(found)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: device)
+    weights = np.ones(shape[0])
+    dense = RawRows.local(np.zeros(shape), weights, weights)
+    empty = RawRows.local(sparse.csr_array(shape), weights, weights)
+    with Imitated(found or "xpu", has_float64=found == "xpu"):
+        assert resolve_device("auto", dtype, dense) == torch.device(expected)
+        assert resolve_device("auto", dtype, empty) == torch.device("cpu")
+        assert resolve_device(None, dtype, dense) == torch.device("cpu")
+
+
+def test_auto_without_an_accelerator_is_the_cpu():
+    X, y = make_two_layer_regression(60, 3, n_directions=2, random_state=0)
+    expected = RegularizedTwoLayerRegressor(random_state=0).fit(X, y)
+    found = RegularizedTwoLayerRegressor(device="auto", random_state=0).fit(X, y)
+    np.testing.assert_array_equal(found.features_, expected.features_)
