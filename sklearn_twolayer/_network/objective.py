@@ -8,10 +8,11 @@ part (envelope theorem).
 Each derivative takes two sweeps over the blocks of rows. The first computes the targets
 less the neurons' outputs, whose moments give the linear part; the second computes the
 sums that depend on the residual. The second sweep runs backwards, so that it starts
-with the block whose activations the first has just computed and kept: data that fit
-into one block are multiplied by the weights only once, and the activations of only one
-block are kept. Activations are stored with one neuron a row, so that products with the
-residual read the memory in order.
+with the block whose activations the first has just computed and kept. Of the other
+blocks, those with one output need to know in the second sweep only where neurons are
+active, which takes an eighth of the memory in double precision: it is kept for up to as
+many neurons as take the memory of the inputs. Activations of kept inputs are stored
+with one neuron a row, so that products with the residual read the memory in order.
 
 What a function needs between its sweeps stays on the device of the rows: parameters go
 there once, and sums come back once.
@@ -19,7 +20,7 @@ there once, and sums come back once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -28,10 +29,14 @@ from sklearn_twolayer._network.network import Network, unit_rows
 from sklearn_twolayer._rows.sums import add, exact_copy, fetched, sum_products
 
 if TYPE_CHECKING:
-    from sklearn_twolayer._rows.inputs import DenseBlock, SparseBlock
+    from sklearn_twolayer._rows.inputs import Block
     from sklearn_twolayer._rows.part import Part
     from sklearn_twolayer._rows.parts import Kept
     from sklearn_twolayer._rows.rows import Rows
+
+# Neurons for each input up to which it is kept where they are active (counted: a byte
+# for each, against eight for an input).
+ACTIVE_PER_INPUT = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,17 +92,20 @@ class PartResidual:
         ``inputs.T @ values``, which gives the linear part; None once it is subtracted.
     activations : torch.Tensor or None
         Activations of the part's last block of rows, if they have been kept.
+    active : list of torch.Tensor
+        Where neurons are active in the blocks before, if this has been kept.
     """
 
     values: torch.Tensor
     moments: torch.Tensor | None
     activations: torch.Tensor | None
+    active: list[torch.Tensor] = field(default_factory=list)
 
 
 def evaluate(rows: Rows, network: Network, lambda_: float) -> Evaluation:
     """Objective and gradient at ``network``."""
     weights, amplitudes = rows.sent(network.weights, network.amplitudes)
-    residual = rows.keep(_subtract_neurons, weights, amplitudes)
+    residual = rows.keep(_subtract_neurons, weights, amplitudes, True)
     linear = rows.linear_part(rows.sums(linear_moments, residual))
     sums = rows.sums(_pull_back, residual, linear, weights, amplitudes)
     into_amplitudes, into_weights, squares, linear = fetched((*sums, linear))
@@ -183,26 +191,34 @@ def pulled_back(rows: Rows, residual: Residual, network: Network) -> torch.Tenso
     return torch.cat(pulled, dim=1)
 
 
-def relu_activations(
-    block: DenseBlock | SparseBlock, weights: torch.Tensor
-) -> torch.Tensor:
+def relu_activations(block: Block, weights: torch.Tensor) -> torch.Tensor:
     """``relu(w_j.x)`` for the block's rows ``x``; one row for each neuron ``j``."""
     return block.project(weights).clamp_min_(0.0)
 
 
 def _subtract_neurons(
-    part: Part, weights: torch.Tensor, amplitudes: torch.Tensor
+    part: Part,
+    weights: torch.Tensor,
+    amplitudes: torch.Tensor,
+    is_followed: bool = False,
 ) -> PartResidual:
-    """Targets less the neurons' outputs, and the moments of the difference."""
+    """Targets less the neurons' outputs, and the moments of the difference.
+
+    If a second sweep follows, what it needs of the activations is kept.
+    """
     weights, amplitudes = part.cast(weights), part.cast(amplitudes)
     values, activations = part.targets.clone(), None
-    moments = None
+    moments, active = None, []
+    is_kept = is_followed and values.shape[1] == 1
+    is_kept &= len(weights) <= ACTIVE_PER_INPUT * part.inputs.row_entries
     for rows in part.blocks(len(weights)):
+        if is_kept and activations is not None:
+            active.append(activations > 0.0)
         block = part.inputs.block(rows)
         activations = relu_activations(block, weights)
         values[rows].addmm_(activations.T, amplitudes, alpha=-1.0)
         moments = add(moments, block.moments(values[rows]))
-    return PartResidual(values, moments, activations)
+    return PartResidual(values, moments, activations, active)
 
 
 def linear_moments(part: Part, residual: PartResidual) -> torch.Tensor:
@@ -258,32 +274,32 @@ def _pull_back(
     cast_weights, cast_amplitudes = part.cast(weights), part.cast(amplitudes)
     fit = None if linear is None else part.cast(linear)
     into_amplitudes = into_weights = None
-    squares, kept = None, residual.activations
+    squares, kept, active = None, residual.activations, list(residual.active)
     for rows in reversed(part.blocks(n_neurons)):
         block = part.inputs.block(rows)
         values = residual.values[rows]
         if fit is not None:
             values = block.without(values, fit)
             squares = add(squares, sum_products(values, values))
-        if kept is not None:
-            activations = kept
-        elif n_outputs == 1:
-            # With one output only the sign of the projection is used, so the ReLU is
-            # skipped.
-            activations = block.project(cast_weights)
-        else:
-            activations = relu_activations(block, cast_weights)
+        if kept is None and n_outputs == 1:
+            # Only the sign of the projection is used, so the ReLU is skipped.
+            kept = block.project(cast_weights)
+        elif kept is None:
+            kept = relu_activations(block, cast_weights)
         if n_outputs == 1:
             # The amplitude is the same for all rows, so it is multiplied in at the end.
             outer = values.T
         else:
-            into_amplitudes = add(into_amplitudes, activations @ values)
+            into_amplitudes = add(into_amplitudes, kept @ values)
             outer = cast_amplitudes @ values.T
         # Kept activations belong to the residual and must not be overwritten.
-        slopes = activations if kept is None else torch.empty_like(activations)
-        torch.gt(activations, 0.0, out=slopes).mul_(outer)
+        if kept.dtype == torch.bool:
+            slopes = kept.to(values.dtype)
+        else:
+            slopes = torch.gt(kept, 0.0, out=torch.empty_like(kept))
+        slopes.mul_(outer)
         into_weights = add(into_weights, block.pull_back(slopes, n_inputs))
-        kept = None  # only the last block of rows, the first here, has been kept
+        kept = active.pop() if active else None
     assert into_weights is not None  # there is at least one block
     if n_outputs == 1:  # relu(z) = relu'(z) z
         into_amplitudes = (into_weights * weights).sum(dim=1, keepdim=True)

@@ -15,13 +15,19 @@ which is therefore exact also for columns that are far from zero.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
 from scipy import sparse
 
 from sklearn_twolayer._rows.blocks import row_blocks
+from sklearn_twolayer._rows.dense import (
+    DenseBlock,
+    Standardization,
+    raw_rows,
+    standardized_block,
+)
 from sklearn_twolayer._rows.devices import (
     CPU,
     block_entries,
@@ -29,84 +35,7 @@ from sklearn_twolayer._rows.devices import (
     home_of,
     moved,
 )
-from sklearn_twolayer._rows.sums import gram, product
-
-
-@dataclass(frozen=True, eq=False)
-class Standardization:
-    """Shift and scale of the columns of ``X``: the fit sees ``(X - shift) / scale``.
-
-    Parameters
-    ----------
-    shift, scale : ndarray of shape (n_features,)
-        The weighted means of the columns, and the divisors.
-    """
-
-    shift: np.ndarray
-    scale: np.ndarray
-
-    @property
-    def offset(self) -> np.ndarray:
-        return self.shift / self.scale
-
-    def weighted(self, weights: np.ndarray) -> Standardization:
-        """The same for columns times ``weights``; a column of weight 0 is zero."""
-        scale = np.full(len(self.scale), np.inf)
-        np.divide(self.scale, weights, out=scale, where=weights > 0.0)
-        return replace(self, scale=scale)
-
-    @property
-    def finite_scale(self) -> np.ndarray:
-        """The divisors, with one for columns of weight 0, which the fit leaves out."""
-        return np.where(np.isinf(self.scale), 1.0, self.scale)
-
-
-@dataclass(frozen=True, eq=False)
-class DenseBlock:
-    """Some rows of the inputs, as a tensor of shape (n_rows, n_features + 1)."""
-
-    values: torch.Tensor
-    offset: torch.Tensor
-
-    def project(self, weights: torch.Tensor) -> torch.Tensor:
-        """``weights @ inputs.T``; without biases ``weights`` has one column less."""
-        if weights.shape[1] < self.values.shape[1]:
-            constant = weights @ self.offset
-            weights = torch.cat([weights, constant[:, None]], dim=1)
-        return product(weights, self.values.T)
-
-    def pull_back(self, values: torch.Tensor, n_columns: int) -> torch.Tensor:
-        """``values @ inputs``; ``values`` has one row for each neuron.
-
-        ``n_columns`` tells whether the neurons have biases, as in :meth:`dense`.
-        """
-        pulled = product(values, self.values)
-        if n_columns < pulled.shape[1]:
-            return pulled[:, :-1].addr(pulled[:, -1], self.offset)
-        return pulled
-
-    def moments(self, values: torch.Tensor) -> torch.Tensor:
-        """``inputs.T @ values``; ``values`` has one row for each sample."""
-        return self.values.T @ values
-
-    def without(self, values: torch.Tensor, linear: torch.Tensor) -> torch.Tensor:
-        """``values - inputs @ linear``."""
-        return torch.addmm(values, self.values, linear, alpha=-1.0)
-
-    def dense(self, n_columns: int) -> torch.Tensor:
-        """The inputs; with one column less, those of neurons without biases."""
-        if n_columns < self.values.shape[1]:
-            return self.values[:, :-1].addr(self.values[:, -1], self.offset)
-        return self.values
-
-    def gram(self) -> torch.Tensor:
-        """Gram matrix of the inputs, the constant input included."""
-        return gram(self.values.T)
-
-    @property
-    def roots(self) -> torch.Tensor:
-        """The constant input of each row, the root of its share of the weight."""
-        return self.values[:, -1]
+from sklearn_twolayer._rows.folded import FoldedBlock, may_fold, numbers_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,11 +78,12 @@ class DenseInputs:
 
 @dataclass(frozen=True, eq=False)
 class ArrayInputs:
-    """Inputs that are read from an array and standardised each time they are used.
+    """Inputs that are read from an array each time they are used.
 
     They are for memory maps and for arrays whose standardised copy would be large.
     ``index`` holds the rows of ``X`` with a positive weight; None means all rows. ``X``
-    may also be a tensor on ``device``, of these rows only.
+    may also be a tensor on ``device``, of these rows only. Blocks of rows are
+    standardised, or used as they are if the inputs are folded (:mod:`_rows.folded`).
     """
 
     X: np.ndarray | torch.Tensor
@@ -163,6 +93,7 @@ class ArrayInputs:
     device: torch.device = CPU
     dtype: torch.dtype = torch.float64
     columns: np.ndarray | None = None
+    is_folded: bool = False
 
     @property
     def n_columns(self) -> int:
@@ -172,7 +103,37 @@ class ArrayInputs:
     def row_entries(self) -> int:
         return self.n_columns
 
-    def block(self, rows: slice) -> DenseBlock:
+    def block(self, rows: slice) -> DenseBlock | FoldedBlock:
+        if not self.is_folded:
+            return self._standardised(rows)
+        X = np.asarray(self.X)
+        block = X[rows] if self.index is None else X[self.index[rows]]
+        shift = None if self.standardization.is_near else self.standardization.shift
+        return FoldedBlock(
+            numbers_of(block, self.dtype, shift),
+            self.root[rows] if self._common_root is None else self._common_root,
+            *self._columns,
+            partial(self._standardised, rows),
+        )
+
+    @cached_property
+    def _columns(
+        self,
+    ) -> tuple[np.ndarray | slice, np.ndarray, np.ndarray, np.ndarray]:
+        """Index of the columns that are inputs, their offsets, shifts and scales."""
+        columns = slice(None) if self.columns is None else self.columns
+        own = self.standardization
+        offset, none = own.offset[columns], np.zeros(self.n_columns - 1)
+        means = (offset, none) if own.is_near else (none, offset)
+        return columns, *means, own.scale[columns]
+
+    @cached_property
+    def _common_root(self) -> float | None:
+        """The root of all rows, if it is the same."""
+        least, most = self.root.min(initial=np.inf), self.root.max(initial=0.0)
+        return float(most) if least == most else None
+
+    def _standardised(self, rows: slice) -> DenseBlock:
         home = home_of(self.device)
         values = standardized_block(
             raw_rows(self.X, self.index, rows, home),
@@ -201,17 +162,20 @@ class ArrayInputs:
         shape = self.n_columns, len(self.root)
         values = torch.empty(shape, dtype=self.dtype, device=self.device).T
         for rows in row_blocks(*shape[::-1], block_entries(self.device)):
-            block = self.block(rows)
+            block = self._standardised(rows)
             values[rows] = block.values
         return DenseInputs(values, block.offset)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> ArrayInputs | DenseInputs:
-        """The inputs on a device; on an accelerator they are kept if it has room."""
+        """The inputs on a device, for many products.
+
+        On an accelerator they are kept if it has room, on a CPU folded.
+        """
         there = replace(self, device=device, dtype=dtype)
         n_bytes = len(self.root) * self.n_columns * dtype.itemsize
-        if device.type == "cpu" or not has_room(device, n_bytes):
-            return there
-        return there.kept()
+        if device.type == "cpu":
+            return replace(there, is_folded=may_fold(self.standardization))
+        return there.kept() if has_room(device, n_bytes) else there
 
 
 @dataclass(frozen=True, eq=False)
@@ -344,35 +308,4 @@ class SparseBlock:
         return torch.from_numpy(self.root)
 
 
-def raw_rows(
-    X: np.ndarray | torch.Tensor,
-    index: np.ndarray | None,
-    rows: slice,
-    device: torch.device,
-) -> torch.Tensor:
-    """Rows of ``X[index]`` as float64 on a device, which may be theirs already."""
-    if isinstance(X, torch.Tensor):
-        return X[rows].double()
-    block = X[rows] if index is None else X[index[rows]]
-    is_single = block.dtype == np.float32 and device.type != "cpu"
-    # Copied, since torch cannot read arrays that must not be written to.
-    tensor = torch.from_numpy(np.array(block, np.float32 if is_single else np.float64))
-    return moved(tensor, device, tensor.dtype).double()
-
-
-def standardized_block(
-    block: torch.Tensor, root: np.ndarray, standardization: Standardization
-) -> torch.Tensor:
-    """Standardised rows with the constant input, multiplied by their ``root``.
-
-    This uses torch because NumPy takes twice as long where rows are short.
-    """
-
-    def there(values: np.ndarray) -> torch.Tensor:
-        return moved(torch.from_numpy(values), block.device, torch.float64)
-
-    values = block.new_empty(block.shape[0], block.shape[1] + 1)
-    torch.sub(block, there(standardization.shift), out=values[:, :-1])
-    values[:, :-1].div_(there(standardization.scale))
-    values[:, -1] = 1.0
-    return values.mul_(there(root)[:, None])
+Block = DenseBlock | FoldedBlock | SparseBlock

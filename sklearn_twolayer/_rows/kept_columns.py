@@ -12,7 +12,7 @@ from sklearn_twolayer._rows.spectrum import Spectrum
 from sklearn_twolayer._rows.sums import add, added_up, fetched
 
 if TYPE_CHECKING:
-    from sklearn_twolayer._rows.inputs import Standardization
+    from sklearn_twolayer._rows.dense import Standardization
     from sklearn_twolayer._rows.part import Part
     from sklearn_twolayer._rows.parts import Parts
 

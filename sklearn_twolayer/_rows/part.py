@@ -11,9 +11,8 @@ from sklearn_twolayer._rows.blocks import row_blocks
 from sklearn_twolayer._rows.devices import block_entries, home_of, moved
 from sklearn_twolayer._rows.inputs import (
     ArrayInputs,
-    DenseBlock,
+    Block,
     DenseInputs,
-    SparseBlock,
     SparseInputs,
 )
 
@@ -59,7 +58,7 @@ class Part:
             return tensor
         return moved(tensor, self.home, torch.float64)
 
-    def roots(self, block: DenseBlock | SparseBlock) -> torch.Tensor:
+    def roots(self, block: Block) -> torch.Tensor:
         """The constant input of the block's rows, the root of their share of weight."""
         return block.roots[None]
 

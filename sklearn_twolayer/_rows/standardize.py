@@ -12,13 +12,12 @@ from scipy import sparse
 
 from sklearn_twolayer._checks.data import check_magnitude, check_single
 from sklearn_twolayer._rows.blocks import row_blocks
+from sklearn_twolayer._rows.dense import Standardization, raw_rows
 from sklearn_twolayer._rows.devices import CPU, block_entries, has_room, home_of, moved
 from sklearn_twolayer._rows.inputs import (
     ArrayInputs,
     DenseInputs,
     SparseInputs,
-    Standardization,
-    raw_rows,
 )
 from sklearn_twolayer._rows.linear_basis import CONSTANT
 from sklearn_twolayer._rows.part import Part
@@ -27,10 +26,13 @@ from sklearn_twolayer._rows.raw import RawPart, Shares, is_mapped
 from sklearn_twolayer._rows.sums import add, added_up, as_arrays, product
 
 # Entries of the inputs up to which a standardised copy is kept, of arrays in memory and
-# of memory maps. Of more entries, blocks are standardised each time they are used.
-# Measured: this takes half as long again.
+# of memory maps. Of more entries, standardisation is folded into the products.
+# Measured at 1,000,000 x 20, 5 and 30 neurons: these take 3 to 15 % more time then.
 KEPT_ENTRIES = 2**24
 KEPT_MAPPED_ENTRIES = 2**20
+# Largest mean of a column, in standard deviations, with which products are made of rows
+# that are not shifted (convention: they lose one digit).
+NEAR = 10.0
 
 
 def relative_weight_sums(raw: RawPart, largest: float) -> tuple[float, float]:
@@ -231,6 +233,7 @@ def find_standardization(
     scale = size * np.sqrt(np.maximum(second - np.square(first), 0.0))
     mean = mean + first * size
     scale = np.where(scale > CONSTANT * np.abs(mean), scale, 0.0)
+    is_near = bool(((np.abs(mean) <= NEAR * scale) | (scale == 0.0)).all())
     if not hidden_bias:
         scale = np.hypot(mean, scale)
     if dtype == torch.float32 and not standardize:
@@ -238,7 +241,7 @@ def find_standardization(
             check_single(j, value)
     divisor = np.where(standardize, scale, 1.0)
     divisor = np.where(scale > 0, divisor, np.maximum(size, 1.0))
-    return Standardization(mean, divisor), target_mean
+    return Standardization(mean, divisor, is_near), target_mean
 
 
 def standardized_part(
