@@ -17,8 +17,8 @@ import torch
 
 from sklearn_twolayer._rows.dense import DenseBlock, Standardization
 
-# Largest divisor and mean, and inverse of the least divisor, with which either precision
-# holds the rows, values far out included (convention).
+# Largest divisor and mean, and inverse of the least divisor, with which either
+# precision holds the rows, values far out included (convention).
 FOLDED_SIZE = 1e15
 
 
