@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import make_regression
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
@@ -154,3 +155,12 @@ def test_a_search_keeps_its_best_when_its_time_is_up(benchmark_module):
     whole = methods.Search(Ridge(), {"alpha": [1e-3, 1e6]}).fit(X, y)
     assert not whole.was_cut
     assert whole.best.alpha == 1e-3
+
+
+def test_evaluations_on_the_cpu_copy_nothing_between_devices(benchmark_module):
+    device = benchmark_module("device")
+    X, y = device.draw(500, 3, "float32")
+    cpu = torch.device("cpu")
+    *seconds, n_copies = device.evaluation(X, y, 2, torch.float32, cpu)
+    assert n_copies == 0
+    assert min(seconds) > 0.0

@@ -152,7 +152,8 @@ def gauss_newton_parts(
     The latter, times a change of the parameters, are the coefficients of the linear fit
     to the change of the output.
     """
-    matrix, *linear = rows.total(_moments, network.weights, network.amplitudes)
+    sent = rows.sent(network.weights, network.amplitudes)
+    matrix, *linear = rows.total(_moments, *sent)
     fits = []
     for moments in linear:
         fit = rows.linear_basis.T @ moments

@@ -28,13 +28,12 @@ def curvature_product(
     Theory eq. (11). ``direction`` and the result have the layout of
     ``Network.parameters``.
     """
-    parts = network.weights, network.amplitudes
-    moved = network.moved_to(direction)
-    moves = moved.weights, moved.amplitudes
+    move = network.moved_to(direction)
+    sent = rows.sent(network.weights, network.amplitudes, move.weights, move.amplitudes)
     residual = residual_at(rows, network)
-    change = rows.keep(_change, *parts, *moves)
-    linear = rows.linear_part(rows.total(linear_moments, change))
-    into = rows.total(_curvature, residual.values, change, linear, *parts, *moves)
+    change = rows.keep(_change, *sent)
+    linear = rows.linear_part(rows.sums(linear_moments, change))
+    into = rows.total(_curvature, residual.values, change, linear, *sent)
     return direction * lambda_ + torch.cat(into, dim=1)
 
 

@@ -87,7 +87,8 @@ class RegularizedTwoLayerClassifier(TwoLayerClassifier):
         Duality gap, as a fraction of the objective, to which each stage is solved.
     device : str, torch.device or None, default=None
         Where the least-squares problems of a fit are solved: "cpu" (or None), "cuda",
-        "cuda:1", "mps" (which needs "float32"). The loss itself is computed on the CPU.
+        "cuda:1", "mps" (which needs "float32"), or "auto": an accelerator for dense `X`
+        of 2,000,000 entries or more. The loss itself is computed on the CPU.
     dtype : {"float64", "float32"}, default="float64"
         Precision of the least-squares problems. The loss, its certificate and the
         linear part are float64.

@@ -69,7 +69,8 @@ class RegularizedTwoLayerClassifierCV(SplitsRows, TwoLayerClassifier):
     max_iter : int, default=2000
         About as many evaluations in one stage or search.
     device : str, torch.device or None, default=None
-        Where the least-squares problems of a fit are solved.
+        Where the least-squares problems of a fit are solved; "auto" as for
+        :class:`RegularizedTwoLayerClassifier`.
     dtype : {"float64", "float32"}, default="float64"
         Precision of the least-squares problems.
     random_state : int, RandomState instance or None, default=None

@@ -126,8 +126,8 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
         these fit no better than the linear model, the fit warns and begins anew.
     device : str, torch.device or None, default=None
         Where to compute: "cpu" (or None), "cuda", "cuda:1", "mps" (which needs
-        "float32"). Only the products over the rows go there. Tests have been run on
-        CPUs only. Sparse `X` needs the CPU.
+        "float32"), or "auto": an accelerator for dense `X` of 2,000,000 entries or
+        more. Rows stay there. Run on CPUs only. Sparse `X` needs the CPU.
     dtype : {"float64", "float32"}, default="float64"
         Precision of the rows and of products with them; sums and fitted attributes are
         float64. With "float32", noiseless directions have errors of some 1e-7 rad.

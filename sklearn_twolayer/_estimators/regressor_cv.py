@@ -100,7 +100,7 @@ class RegularizedTwoLayerRegressorCV(SplitsRows, TwoLayerRegressor):
         is solved. None ends after a number of steps, at gaps of a few percent or, at
         small decays, tens of percent; the folds solve theirs more roughly still.
     device : str, torch.device or None, default=None
-        Where to compute: "cpu" (or None), "cuda", "cuda:1", "mps".
+        Where to compute: "cpu" (or None), "cuda", "cuda:1", "mps", "auto".
     dtype : {"float64", "float32"}, default="float64"
         Precision of the computation. The fitted attributes are float64.
     random_state : int, RandomState instance or None, default=None

@@ -115,7 +115,7 @@ def two_layer_path(
     merge_angle : float, default=0.05
         Neurons whose directions are within this angle, in radians, are merged.
     device : str, torch.device or None, default=None
-        Where to compute.
+        Where to compute, as for :class:`RegularizedTwoLayerRegressor`.
     dtype : {"float64", "float32"}, default="float64"
         Precision of the computation.
     random_state : int, RandomState instance or None, default=None

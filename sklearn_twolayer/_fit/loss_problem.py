@@ -137,7 +137,7 @@ class LossProblem:
             raw.parts.keep(_targets, units),
             loss,
             (options.linear_decay or 0.0) / units.linear_decay,
-            resolve_device(options.device, dtype),
+            resolve_device(options.device, dtype, raw),
             dtype,
         )
         data, linear, is_separable = _settled_linear_model(data, options)

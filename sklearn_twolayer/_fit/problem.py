@@ -20,8 +20,9 @@ from sklearn_twolayer._options.path_options import PathOptions
 from sklearn_twolayer._path.path import start_path
 from sklearn_twolayer._path.stage import PathStart
 from sklearn_twolayer._rows.distinct import ROWS_PER_INPUT
+from sklearn_twolayer._rows.parts import LocalParts
 from sklearn_twolayer._rows.ranges import Ranges
-from sklearn_twolayer._rows.raw import RawRows, sizes
+from sklearn_twolayer._rows.raw import RawRows, dense_entries, sizes
 from sklearn_twolayer._rows.rows import Rows
 from sklearn_twolayer._rows.units import FittedNetwork
 from sklearn_twolayer._runtime.files import check_writable
@@ -31,6 +32,9 @@ from sklearn_twolayer._search.tuning import DEFAULT_TUNING, SearchTuning
 # Number of neurons at the start of solvers that can add neurons. Measured: 24 to 48
 # neurons give results as good.
 FEW_NEURONS = 32
+# Entries of X from which on device="auto" takes an accelerator (convention; where it
+# begins to pay has not been measured).
+ACCELERATED_ENTRIES = 2_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +90,7 @@ class PathProblem:
             raw.parts,
             standardize=options.standardize,
             hidden_bias=options.hidden_bias,
-            device=resolve_device(options.device, getattr(torch, options.dtype)),
+            device=resolve_device(options.device, getattr(torch, options.dtype), raw),
             dtype=getattr(torch, options.dtype),
             shrinks=shrinks,
             column_weights=options.column_weights,
@@ -178,15 +182,31 @@ def _with_linear_decay(rows: Rows, options: PathOptions) -> Rows:
     return rows.decayed(rho) if rho > 0.0 else rows
 
 
-def resolve_device(device: Any, dtype: torch.dtype) -> torch.device:
+def resolve_device(device: Any, dtype: torch.dtype, raw: RawRows) -> torch.device:
     """The parameter ``device`` as a torch device; the CPU for None."""
+    if isinstance(device, str) and device == "auto":
+        return _fitting_device(dtype, raw)
     try:
         resolved: torch.device = torch.device("cpu" if device is None else device)
-        torch.zeros(1, dtype=dtype, device=resolved).cpu()
+        tried = torch.zeros(1, dtype=dtype, device=resolved)
+        tried.cpu()
     except (AssertionError, NotImplementedError, RuntimeError, TypeError) as error:
         raise ValueError(
-            "device must be None, 'cpu' or a device that torch can use here, such as "
-            "'cuda', 'cuda:1' or, with dtype='float32', 'mps', got "
+            "device must be None, 'cpu', 'auto' or a device that torch can use here, "
+            "such as 'cuda', 'cuda:1' or, with dtype='float32', 'mps', got "
             f"{device!r} with {str(dtype).removeprefix('torch.')}: {error}"
         ) from error
-    return resolved
+    return tried.device  # with its number
+
+
+def _fitting_device(dtype: torch.dtype, raw: RawRows) -> torch.device:
+    """An accelerator if torch finds one and the rows are dense, here and many."""
+    cpu, found = torch.device("cpu"), torch.accelerator.current_accelerator()
+    if found is None or not isinstance(raw.parts, LocalParts):
+        return cpu
+    if sum(raw.parts.gather(dense_entries)) < ACCELERATED_ENTRIES:
+        return cpu
+    try:
+        return resolve_device(found, dtype, raw)
+    except ValueError:  # It has no such precision.
+        return cpu

@@ -11,7 +11,7 @@ import torch
 from sklearn_twolayer._network.network import Network
 from sklearn_twolayer._network.objective import PartResidual, residual_at
 from sklearn_twolayer._rows.rows import effective_rank
-from sklearn_twolayer._rows.sums import exact_copy
+from sklearn_twolayer._rows.sums import add, exact_copy, sum_products
 
 if TYPE_CHECKING:
     from sklearn_twolayer._rows.part import Part
@@ -34,7 +34,7 @@ def with_effective_size(rows: Rows, network: Network) -> Rows:
     if rows.dispersion is not None:
         return rows
     residual = residual_at(rows, network)
-    weighted = rows.total(_weighted_squares, residual.values)
+    weighted = float(rows.total(_weighted_squares, residual.values))
     if weighted == 0.0:
         return rows
     squares = residual.squares - residual.linear_penalty
@@ -52,13 +52,14 @@ def _target_products(part: Part, residual: PartResidual) -> torch.Tensor:
     return values.T @ values
 
 
-def _weighted_squares(part: Part, residual: PartResidual) -> float:
+def _weighted_squares(part: Part, residual: PartResidual) -> torch.Tensor:
     """Sum over the rows of the squared residual times the row's share of weight."""
-    squares = exact_copy(residual.values).square().sum(dim=1)
-    total = 0.0
+    total = None
     for rows in part.blocks(1):
-        roots = exact_copy(part.roots(part.inputs.block(rows)))
-        total += float(roots.square() @ squares[rows])
+        roots = part.roots(part.inputs.block(rows))
+        weighted = roots.T * residual.values[rows]
+        total = add(total, sum_products(weighted, weighted))
+    assert total is not None  # There is at least one block.
     return total
 
 

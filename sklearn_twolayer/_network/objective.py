@@ -8,27 +8,35 @@ part (envelope theorem).
 Each derivative takes two sweeps over the blocks of rows. The first computes the targets
 less the neurons' outputs, whose moments give the linear part; the second computes the
 sums that depend on the residual. The second sweep runs backwards, so that it starts
-with the block whose activations the first has just computed and kept: data that fit
-into one block are multiplied by the weights only once, and the activations of only one
-block are kept. Activations are stored with one neuron a row, so that products with the
-residual read the memory in order.
+with the block whose activations the first has just computed and kept. Of the other
+blocks, those with one output need to know in the second sweep only where neurons are
+active, which takes an eighth of the memory in double precision: it is kept for up to as
+many neurons as take the memory of the inputs. Activations of kept inputs are stored
+with one neuron a row, so that products with the residual read the memory in order.
+
+What a function needs between its sweeps stays on the device of the rows: parameters go
+there once, and sums come back once.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
 
 from sklearn_twolayer._network.network import Network, unit_rows
-from sklearn_twolayer._rows.sums import add, exact_copy
+from sklearn_twolayer._rows.sums import add, exact_copy, fetched, sum_products
 
 if TYPE_CHECKING:
-    from sklearn_twolayer._rows.inputs import DenseBlock, SparseBlock
+    from sklearn_twolayer._rows.inputs import Block
     from sklearn_twolayer._rows.part import Part
     from sklearn_twolayer._rows.parts import Kept
     from sklearn_twolayer._rows.rows import Rows
+
+# Neurons for each input up to which it is kept where they are active (counted: a byte
+# for each, against eight for an input).
+ACTIVE_PER_INPUT = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,23 +92,25 @@ class PartResidual:
         ``inputs.T @ values``, which gives the linear part; None once it is subtracted.
     activations : torch.Tensor or None
         Activations of the part's last block of rows, if they have been kept.
+    active : list of torch.Tensor
+        Where neurons are active in the blocks before, if this has been kept.
     """
 
     values: torch.Tensor
     moments: torch.Tensor | None
     activations: torch.Tensor | None
+    active: list[torch.Tensor] = field(default_factory=list)
 
 
 def evaluate(rows: Rows, network: Network, lambda_: float) -> Evaluation:
     """Objective and gradient at ``network``."""
-    weights, amplitudes = network.weights, network.amplitudes
-    residual = rows.keep(_subtract_neurons, weights, amplitudes)
-    linear = rows.linear_part(rows.total(linear_moments, residual))
-    into_amplitudes, into_weights, squares = rows.total(
-        _pull_back, residual, linear, weights, amplitudes
-    )
+    weights, amplitudes = rows.sent(network.weights, network.amplitudes)
+    residual = rows.keep(_subtract_neurons, weights, amplitudes, True)
+    linear = rows.linear_part(rows.sums(linear_moments, residual))
+    sums = rows.sums(_pull_back, residual, linear, weights, amplitudes)
+    into_amplitudes, into_weights, squares, linear = fetched((*sums, linear))
     pulled = torch.cat([into_amplitudes, into_weights], dim=1)
-    loss = 0.5 * (squares + rows.linear_penalty(linear))
+    loss = 0.5 * (float(squares) + rows.linear_penalty(linear))
     return Evaluation(
         loss=loss,
         objective=loss + 0.5 * lambda_ * network.squared_norm(),
@@ -116,12 +126,14 @@ def objective_at(rows: Rows, network: Network, lambda_: float) -> tuple[float, f
 
 def residual_at(rows: Rows, network: Network) -> Residual:
     """Targets less the network's outputs, best linear part included."""
-    before_linear = rows.keep(_subtract_neurons, network.weights, network.amplitudes)
-    linear = rows.linear_part(rows.total(linear_moments, before_linear))
+    sent = rows.sent(network.weights, network.amplitudes)
+    before_linear = rows.keep(_subtract_neurons, *sent)
+    linear = rows.linear_part(rows.sums(linear_moments, before_linear))
     values = rows.keep(_subtract_linear, before_linear, linear)
-    squares, inner = rows.total(_squares_and_inner, values)
+    sums = rows.sums(_squares_and_inner, values)
+    squares, inner, linear = fetched((*sums, linear))
     penalty = rows.linear_penalty(linear)
-    return Residual(values, squares + penalty, inner, penalty)
+    return Residual(values, float(squares) + penalty, float(inner), penalty)
 
 
 def in_single(rows: Rows, residual: Residual) -> Residual:
@@ -138,13 +150,14 @@ def before_linear_part(
     rows: Rows, network: Network
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """``X'e`` and, for each output, the squares of ``e``, the targets less neurons."""
-    left = rows.keep(_subtract_neurons, network.weights, network.amplitudes)
-    return rows.total(_moments_and_squares, left)
+    sent = rows.sent(network.weights, network.amplitudes)
+    return rows.total(_moments_and_squares, rows.keep(_subtract_neurons, *sent))
 
 
 def linear_part_at(rows: Rows, network: Network) -> torch.Tensor:
     """Coefficients of the best linear part for the given neurons."""
-    residual = rows.keep(_subtract_neurons, network.weights, network.amplitudes)
+    sent = rows.sent(network.weights, network.amplitudes)
+    residual = rows.keep(_subtract_neurons, *sent)
     return rows.linear_part(rows.total(linear_moments, residual))
 
 
@@ -156,47 +169,56 @@ def correlations(
     One row for each direction ``u``. ``v / lambda`` is the dual certificate of theory
     eq. (6). Where ``v`` is zero, the gradient is returned as zero.
     """
+    (directions,) = rows.sent(directions)
     if rows.n_outputs == 1:
         ones = directions.new_ones(len(directions), 1)
-        values, gradient, _ = rows.total(
+        values, gradient = rows.total(
             _pull_back, residual.values, None, directions, ones
         )
         return values, gradient * values.sign()
-    values = rows.total(_correlations, residual.values, directions)
-    _, gradient, _ = rows.total(
+    values = rows.sums(_correlations, residual.values, directions)
+    _, gradient = rows.sums(
         _pull_back, residual.values, None, directions, unit_rows(values)
     )
+    values, gradient = fetched((values, gradient))
     return values, gradient
 
 
 def pulled_back(rows: Rows, residual: Residual, network: Network) -> torch.Tensor:
     """``mean r f`` of a residual and the network, derived by its parameters."""
-    into_amplitudes, into_weights, _ = rows.total(
-        _pull_back, residual.values, None, network.weights, network.amplitudes
-    )
-    return torch.cat([into_amplitudes, into_weights], dim=1)
+    sent = rows.sent(network.weights, network.amplitudes)
+    pulled = rows.total(_pull_back, residual.values, None, *sent)
+    return torch.cat(pulled, dim=1)
 
 
-def relu_activations(
-    block: DenseBlock | SparseBlock, weights: torch.Tensor
-) -> torch.Tensor:
+def relu_activations(block: Block, weights: torch.Tensor) -> torch.Tensor:
     """``relu(w_j.x)`` for the block's rows ``x``; one row for each neuron ``j``."""
     return block.project(weights).clamp_min_(0.0)
 
 
 def _subtract_neurons(
-    part: Part, weights: torch.Tensor, amplitudes: torch.Tensor
+    part: Part,
+    weights: torch.Tensor,
+    amplitudes: torch.Tensor,
+    is_followed: bool = False,
 ) -> PartResidual:
-    """Targets less the neurons' outputs, and the moments of the difference."""
+    """Targets less the neurons' outputs, and the moments of the difference.
+
+    If a second sweep follows, what it needs of the activations is kept.
+    """
     weights, amplitudes = part.cast(weights), part.cast(amplitudes)
     values, activations = part.targets.clone(), None
-    moments = None
+    moments, active = None, []
+    is_kept = is_followed and values.shape[1] == 1
+    is_kept &= len(weights) <= ACTIVE_PER_INPUT * part.inputs.row_entries
     for rows in part.blocks(len(weights)):
+        if is_kept and activations is not None:
+            active.append(activations > 0.0)
         block = part.inputs.block(rows)
         activations = relu_activations(block, weights)
         values[rows].addmm_(activations.T, amplitudes, alpha=-1.0)
         moments = add(moments, block.moments(values[rows]))
-    return PartResidual(values, moments, activations)
+    return PartResidual(values, moments, activations, active)
 
 
 def linear_moments(part: Part, residual: PartResidual) -> torch.Tensor:
@@ -226,13 +248,12 @@ def _in_single(part: Part, residual: PartResidual) -> PartResidual:
     return PartResidual(residual.values.float(), None, None)
 
 
-def _squares_and_inner(part: Part, residual: PartResidual) -> tuple[float, float]:
+def _squares_and_inner(
+    part: Part, residual: PartResidual
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Sum of squares, and inner product with the targets."""
-    values = exact_copy(residual.values)
-    return (
-        float(values.square().sum()),
-        float((values * exact_copy(part.targets)).sum()),
-    )
+    values = residual.values
+    return sum_products(values, values), sum_products(values, part.targets)
 
 
 def _pull_back(
@@ -241,48 +262,51 @@ def _pull_back(
     linear: torch.Tensor | None,
     weights: torch.Tensor,
     amplitudes: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor, float]:
+) -> tuple[torch.Tensor, ...]:
     """``sum relu(w_j.x) r``, ``sum relu'(w_j.x) (r.a_j) x`` and ``sum ||r||^2``.
 
     If ``linear`` is given, it is first subtracted from the residual. Otherwise ``r`` is
-    the residual as it is, and the sum of squares is not computed but returned as zero.
+    the residual as it is, and the sum of squares is left out.
     """
     n_neurons, n_inputs = weights.shape
     n_outputs = part.targets.shape[1]
+    weights, amplitudes = part.at_home(weights), part.at_home(amplitudes)
     cast_weights, cast_amplitudes = part.cast(weights), part.cast(amplitudes)
     fit = None if linear is None else part.cast(linear)
     into_amplitudes = into_weights = None
-    squares, kept = 0.0, residual.activations
+    squares, kept, active = None, residual.activations, list(residual.active)
     for rows in reversed(part.blocks(n_neurons)):
         block = part.inputs.block(rows)
         values = residual.values[rows]
         if fit is not None:
             values = block.without(values, fit)
-            squares += float(exact_copy(values).square().sum())
-        if kept is not None:
-            activations = kept
-        elif n_outputs == 1:
-            # With one output only the sign of the projection is used, so the ReLU is
-            # skipped.
-            activations = block.project(cast_weights)
-        else:
-            activations = relu_activations(block, cast_weights)
+            squares = add(squares, sum_products(values, values))
+        if kept is None and n_outputs == 1:
+            # Only the sign of the projection is used, so the ReLU is skipped.
+            kept = block.project(cast_weights)
+        elif kept is None:
+            kept = relu_activations(block, cast_weights)
         if n_outputs == 1:
             # The amplitude is the same for all rows, so it is multiplied in at the end.
             outer = values.T
         else:
-            into_amplitudes = add(into_amplitudes, activations @ values)
+            into_amplitudes = add(into_amplitudes, kept @ values)
             outer = cast_amplitudes @ values.T
         # Kept activations belong to the residual and must not be overwritten.
-        slopes = activations if kept is None else torch.empty_like(activations)
-        torch.gt(activations, 0.0, out=slopes).mul_(outer)
+        if kept.dtype == torch.bool:
+            slopes = kept.to(values.dtype)
+        else:
+            slopes = torch.gt(kept, 0.0, out=torch.empty_like(kept))
+        slopes.mul_(outer)
         into_weights = add(into_weights, block.pull_back(slopes, n_inputs))
-        kept = None  # only the last block of rows, the first here, has been kept
+        kept = active.pop() if active else None
     assert into_weights is not None  # there is at least one block
     if n_outputs == 1:  # relu(z) = relu'(z) z
         into_amplitudes = (into_weights * weights).sum(dim=1, keepdim=True)
         into_weights = into_weights * amplitudes
     assert into_amplitudes is not None
+    if squares is None:
+        return into_amplitudes, into_weights
     return into_amplitudes, into_weights, squares
 
 

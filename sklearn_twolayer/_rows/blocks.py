@@ -9,18 +9,21 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-# Entries of one block. Measured: from 2**18 to 2**20 are equally fast at 50,000 rows x
-# 100 neurons, smaller blocks cost overhead, larger ones do not fit into the cache.
+# Entries of one block on a CPU. Measured: from 2**18 to 2**20 are equally fast at
+# 50,000 rows x 100 neurons, smaller blocks cost overhead, larger ones do not fit into
+# the cache.
 BLOCK_ENTRIES = 2**18
 
 
-def row_blocks(n_rows: int, row_entries: int) -> list[slice]:
-    """Slices of nearly equal lengths with at most ``BLOCK_ENTRIES`` entries each.
+def row_blocks(
+    n_rows: int, row_entries: int, block_entries: int | None = None
+) -> list[slice]:
+    """Slices of nearly equal lengths with at most ``block_entries`` entries each.
 
-    A row with more entries than that is a slice of its own. Without rows there is one
-    empty slice.
+    None stands for ``BLOCK_ENTRIES``. A row with more entries than that is a slice of
+    its own. Without rows there is one empty slice.
     """
-    most = BLOCK_ENTRIES // max(1, row_entries)
+    most = (block_entries or BLOCK_ENTRIES) // max(1, row_entries)
     if most >= n_rows:
         return [slice(None)]
     n_slices = -(-n_rows // max(1, most))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from sklearn_twolayer._rows.linear_basis import CONSTANT
-from sklearn_twolayer._rows.sums import added_up
+from sklearn_twolayer._rows.sums import add, added_up, fetched
 
 if TYPE_CHECKING:
     from sklearn_twolayer._rows.part import Part
@@ -21,6 +21,9 @@ COPIED = 1e-13
 # They are copies if they differ by this fraction of their size, means included, which
 # is some rounding errors (convention).
 COPY_ROUNDING = 64 * np.finfo(float).eps
+# Without hidden biases, neurons see columns whose mean is more than this many standard
+# deviations as nearly constant (convention).
+FAR_FROM_ZERO = 5.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,8 +128,17 @@ class Columns:
 
 def _projected_squares(part: Part, weights: np.ndarray) -> np.ndarray:
     """Sum of squares of ``inputs @ weights.T``, column by column."""
-    squares, columns = np.zeros(len(weights)), torch.from_numpy(weights)
+    squares, columns = None, part.cast(torch.from_numpy(weights))
     for rows in part.blocks(len(weights)):
         projected = part.inputs.block(rows).project(columns)
-        squares += projected.square().sum(dim=1).numpy()
-    return squares
+        squares = add(squares, projected.square().sum(dim=1))
+    assert squares is not None  # There is at least one block.
+    return fetched(squares).numpy()
+
+
+def find_far_columns(
+    spread: np.ndarray, mean: np.ndarray, columns: np.ndarray
+) -> list[int]:
+    """The columns with little spread beside their mean, but not constant ones."""
+    ratio = np.divide(spread, np.abs(mean), out=np.ones_like(spread), where=mean != 0)
+    return columns[(ratio > CONSTANT) & (ratio < 1.0 / FAR_FROM_ZERO)].tolist()

@@ -58,9 +58,14 @@ class _Call:
     """
 
     def __init__(
-        self, function: Callable[..., object], arguments: tuple[object, ...]
+        self,
+        function: Callable[..., object],
+        arguments: tuple[object, ...],
+        *,
+        fetches: bool = False,
     ) -> None:
         self.function = function
+        self.fetches = fetches  # whether the result leaves its device
         self.arguments = [
             None if isinstance(argument, KeptParts) else argument
             for argument in arguments
@@ -75,7 +80,12 @@ class _Call:
         arguments = list(self.arguments)
         for index, argument in zip(self.own, own, strict=True):
             arguments[index] = argument
-        return self.function(part, *arguments)
+        result = self.function(part, *arguments)
+        if not self.fetches:
+            return result
+        from sklearn_twolayer._rows.sums import fetched
+
+        return fetched(result)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +106,7 @@ class DaskParts(Parts[PartT]):
     ) -> list[R]:
         import dask
 
-        return list(dask.compute(*self._calls(function, arguments)))
+        return list(dask.compute(*self._calls(function, arguments, fetches=True)))
 
     def numbers(self) -> Kept[int]:
         import dask
@@ -120,11 +130,16 @@ class DaskParts(Parts[PartT]):
         return cast("R", result)
 
     def _calls(
-        self, function: Callable[..., object], arguments: tuple[object, ...]
+        self,
+        function: Callable[..., object],
+        arguments: tuple[object, ...],
+        *,
+        fetches: bool = False,
     ) -> list[Delayed]:
         import dask
 
-        call = dask.delayed(_Call(function, arguments), pure=False, traverse=False)
+        own_call = _Call(function, arguments, fetches=fetches)
+        call = dask.delayed(own_call, pure=False, traverse=False)
         own = [
             argument.results
             for argument in arguments

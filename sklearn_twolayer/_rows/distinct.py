@@ -7,7 +7,6 @@ import hashlib
 import numpy as np
 from scipy import sparse
 
-from sklearn_twolayer._rows.inputs import raw_block
 from sklearn_twolayer._rows.parts import Parts
 from sklearn_twolayer._rows.raw import RawPart, weight_facts
 
@@ -40,7 +39,8 @@ def _weights_by_row(raw: RawPart, largest: float, most: int) -> dict[bytes, floa
         if sparse.issparse(raw.X):
             inputs = sparse.csr_array(raw.X[rows]).toarray().astype(np.float64)
         else:
-            inputs = raw_block(raw.X, raw.index, rows)
+            block = raw.X[rows] if raw.index is None else raw.X[raw.index[rows]]
+            inputs = np.asarray(block, dtype=np.float64)
         # Adding zero makes the two floats that are zero the same one.
         values = np.hstack([inputs, raw.y[rows]]) + 0.0
         for row, weight in zip(values, raw.sample_weight[rows] / largest, strict=True):

@@ -15,86 +15,27 @@ which is therefore exact also for columns that are far from zero.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
 from scipy import sparse
 
-from sklearn_twolayer._rows.sums import moved, product
-
-
-@dataclass(frozen=True, eq=False)
-class Standardization:
-    """Shift and scale of the columns of ``X``: the fit sees ``(X - shift) / scale``.
-
-    Parameters
-    ----------
-    shift, scale : ndarray of shape (n_features,)
-        The weighted means of the columns, and the divisors.
-    """
-
-    shift: np.ndarray
-    scale: np.ndarray
-
-    @property
-    def offset(self) -> np.ndarray:
-        return self.shift / self.scale
-
-    def weighted(self, weights: np.ndarray) -> Standardization:
-        """The same for columns times ``weights``; a column of weight 0 is zero."""
-        scale = np.full(len(self.scale), np.inf)
-        np.divide(self.scale, weights, out=scale, where=weights > 0.0)
-        return replace(self, scale=scale)
-
-    @property
-    def finite_scale(self) -> np.ndarray:
-        """The divisors, with one for columns of weight 0, which the fit leaves out."""
-        return np.where(np.isinf(self.scale), 1.0, self.scale)
-
-
-@dataclass(frozen=True, eq=False)
-class DenseBlock:
-    """Some rows of the inputs, as a tensor of shape (n_rows, n_features + 1)."""
-
-    values: torch.Tensor
-    offset: torch.Tensor
-
-    def project(self, weights: torch.Tensor) -> torch.Tensor:
-        """``weights @ inputs.T``; without biases ``weights`` has one column less."""
-        if weights.shape[1] < self.values.shape[1]:
-            constant = weights @ self.offset
-            weights = torch.cat([weights, constant[:, None]], dim=1)
-        return product(weights, self.values.T)
-
-    def pull_back(self, values: torch.Tensor, n_columns: int) -> torch.Tensor:
-        """``values @ inputs``; ``values`` has one row for each neuron.
-
-        ``n_columns`` tells whether the neurons have biases, as in :meth:`dense`.
-        """
-        pulled = product(values, self.values)
-        if n_columns < pulled.shape[1]:
-            return pulled[:, :-1].addr(pulled[:, -1], self.offset)
-        return pulled
-
-    def moments(self, values: torch.Tensor) -> torch.Tensor:
-        """``inputs.T @ values``; ``values`` has one row for each sample."""
-        return self.values.T @ values
-
-    def without(self, values: torch.Tensor, linear: torch.Tensor) -> torch.Tensor:
-        """``values - inputs @ linear``."""
-        return torch.addmm(values, self.values, linear, alpha=-1.0)
-
-    def dense(self, n_columns: int) -> torch.Tensor:
-        """The inputs; with one column less, those of neurons without biases."""
-        if n_columns < self.values.shape[1]:
-            return self.values[:, :-1].addr(self.values[:, -1], self.offset)
-        return self.values
-
-    def gram(self) -> np.ndarray:
-        """Gram matrix of the inputs, the constant input included."""
-        values = self.values.numpy()
-        return values.T @ values
+from sklearn_twolayer._rows.blocks import row_blocks
+from sklearn_twolayer._rows.dense import (
+    DenseBlock,
+    Standardization,
+    raw_rows,
+    standardized_block,
+)
+from sklearn_twolayer._rows.devices import (
+    CPU,
+    block_entries,
+    has_room,
+    home_of,
+    moved,
+)
+from sklearn_twolayer._rows.folded import FoldedBlock, may_fold, numbers_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,11 +60,10 @@ class DenseInputs:
 
     def take(self, columns: np.ndarray) -> DenseInputs:
         """Some of the columns, and the constant input."""
-        index = torch.from_numpy(np.append(columns, self.n_columns - 1))
+        every = torch.from_numpy(np.append(columns, self.n_columns - 1))
+        index = moved(every, self.values.device, every.dtype)
         # Transposed, so that the columns stay contiguous in memory.
-        return DenseInputs(
-            self.values.T[index].T, self.offset[torch.from_numpy(columns)]
-        )
+        return DenseInputs(self.values.T[index].T, self.offset[index[:-1]])
 
     def scaled(self, factors: torch.Tensor) -> DenseInputs:
         """The inputs with each row multiplied by its factor."""
@@ -138,19 +78,22 @@ class DenseInputs:
 
 @dataclass(frozen=True, eq=False)
 class ArrayInputs:
-    """Inputs that are read from an array and standardised each time they are used.
+    """Inputs that are read from an array each time they are used.
 
     They are for memory maps and for arrays whose standardised copy would be large.
-    ``index`` holds the rows of ``X`` with a positive weight; None means all rows.
+    ``index`` holds the rows of ``X`` with a positive weight; None means all rows. ``X``
+    may also be a tensor on ``device``, of these rows only. Blocks of rows are
+    standardised, or used as they are if the inputs are folded (:mod:`_rows.folded`).
     """
 
-    X: np.ndarray
+    X: np.ndarray | torch.Tensor
     index: np.ndarray | None
     root: np.ndarray
     standardization: Standardization
-    device: torch.device
-    dtype: torch.dtype
+    device: torch.device = CPU
+    dtype: torch.dtype = torch.float64
     columns: np.ndarray | None = None
+    is_folded: bool = False
 
     @property
     def n_columns(self) -> int:
@@ -160,14 +103,47 @@ class ArrayInputs:
     def row_entries(self) -> int:
         return self.n_columns
 
-    def block(self, rows: slice) -> DenseBlock:
+    def block(self, rows: slice) -> DenseBlock | FoldedBlock:
+        if not self.is_folded:
+            return self._standardised(rows)
+        X = np.asarray(self.X)
+        block = X[rows] if self.index is None else X[self.index[rows]]
+        shift = None if self.standardization.is_near else self.standardization.shift
+        return FoldedBlock(
+            numbers_of(block, self.dtype, shift),
+            self.root[rows] if self._common_root is None else self._common_root,
+            *self._columns,
+            partial(self._standardised, rows),
+        )
+
+    @cached_property
+    def _columns(
+        self,
+    ) -> tuple[np.ndarray | slice, np.ndarray, np.ndarray, np.ndarray]:
+        """Index of the columns that are inputs, their offsets, shifts and scales."""
+        columns = slice(None) if self.columns is None else self.columns
+        own = self.standardization
+        offset, none = own.offset[columns], np.zeros(self.n_columns - 1)
+        means = (offset, none) if own.is_near else (none, offset)
+        return columns, *means, own.scale[columns]
+
+    @cached_property
+    def _common_root(self) -> float | None:
+        """The root of all rows, if it is the same."""
+        least, most = self.root.min(initial=np.inf), self.root.max(initial=0.0)
+        return float(most) if least == most else None
+
+    def _standardised(self, rows: slice) -> DenseBlock:
+        home = home_of(self.device)
         values = standardized_block(
-            raw_block(self.X, self.index, rows), self.root[rows], self.standardization
+            raw_rows(self.X, self.index, rows, home),
+            self.root[rows],
+            self.standardization,
         )
         offset = torch.from_numpy(self.standardization.offset)
         if self.columns is not None:
-            index = torch.from_numpy(np.append(self.columns, values.shape[1] - 1))
-            values, offset = values[:, index], offset[index[:-1]]
+            values = values[:, np.append(self.columns, values.shape[1] - 1)]
+            offset = offset[self.columns]
         return DenseBlock(
             moved(values, self.device, self.dtype),
             moved(offset, self.device, self.dtype),
@@ -181,8 +157,25 @@ class ArrayInputs:
         """The inputs with each row multiplied by its factor."""
         return replace(self, root=self.root * factors.numpy())
 
-    def to(self, device: torch.device, dtype: torch.dtype) -> ArrayInputs:
-        return replace(self, device=device, dtype=dtype)
+    def kept(self) -> DenseInputs:
+        """The standardised inputs, column by column in the memory of the device."""
+        shape = self.n_columns, len(self.root)
+        values = torch.empty(shape, dtype=self.dtype, device=self.device).T
+        for rows in row_blocks(*shape[::-1], block_entries(self.device)):
+            block = self._standardised(rows)
+            values[rows] = block.values
+        return DenseInputs(values, block.offset)
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> ArrayInputs | DenseInputs:
+        """The inputs on a device, for many products.
+
+        On an accelerator they are kept if it has room, on a CPU folded.
+        """
+        there = replace(self, device=device, dtype=dtype)
+        n_bytes = len(self.root) * self.n_columns * dtype.itemsize
+        if device.type == "cpu":
+            return replace(there, is_folded=may_fold(self.standardization))
+        return there.kept() if has_room(device, n_bytes) else there
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,7 +291,7 @@ class SparseBlock:
         values -= np.outer(self.root, self.offset)
         return torch.from_numpy(np.column_stack([values, self.root]))
 
-    def gram(self) -> np.ndarray:
+    def gram(self) -> torch.Tensor:
         count, n_features = self.root @ self.root, len(self.offset)
         means = self.transposed @ self.root - count * self.offset
         cross = np.outer(means, self.offset)
@@ -308,26 +301,11 @@ class SparseBlock:
         gram[:-1, :-1] -= cross + cross.T + square
         gram[:-1, -1] = gram[-1, :-1] = means
         gram[-1, -1] = count
-        return gram
+        return torch.from_numpy(gram)
+
+    @property
+    def roots(self) -> torch.Tensor:
+        return torch.from_numpy(self.root)
 
 
-def raw_block(X: np.ndarray, index: np.ndarray | None, rows: slice) -> np.ndarray:
-    """Rows of ``X[index]`` as float64."""
-    block = X[rows] if index is None else X[index[rows]]
-    return np.asarray(block, dtype=np.float64)
-
-
-def standardized_block(
-    block: np.ndarray, root: np.ndarray, standardization: Standardization
-) -> torch.Tensor:
-    """Standardised rows with the constant input, multiplied by their ``root``.
-
-    This uses torch because NumPy takes twice as long where rows are short.
-    """
-    values = np.empty((block.shape[0], block.shape[1] + 1))
-    values[:, :-1] = block
-    values[:, -1] = 1.0
-    tensor = torch.from_numpy(values)
-    tensor[:, :-1].sub_(torch.from_numpy(standardization.shift))
-    tensor[:, :-1].div_(torch.from_numpy(standardization.scale))
-    return tensor.mul_(torch.from_numpy(root)[:, None])
+Block = DenseBlock | FoldedBlock | SparseBlock

@@ -9,10 +9,10 @@ import numpy as np
 
 from sklearn_twolayer._rows.columns import Columns
 from sklearn_twolayer._rows.spectrum import Spectrum
-from sklearn_twolayer._rows.sums import added_up
+from sklearn_twolayer._rows.sums import add, added_up, fetched
 
 if TYPE_CHECKING:
-    from sklearn_twolayer._rows.inputs import Standardization
+    from sklearn_twolayer._rows.dense import Standardization
     from sklearn_twolayer._rows.part import Part
     from sklearn_twolayer._rows.parts import Parts
 
@@ -56,11 +56,11 @@ def by_their_sizes(
 
 
 def inputs_gram(part: Part) -> np.ndarray:
-    n_columns = part.inputs.n_columns
-    gram = np.zeros((n_columns, n_columns))
+    gram = None
     for rows in part.blocks(1):
-        gram += part.inputs.block(rows).gram()
-    return gram
+        gram = add(gram, part.inputs.block(rows).gram())
+    assert gram is not None  # There is at least one block.
+    return fetched(gram).numpy()
 
 
 def _with_columns(part: Part, columns: np.ndarray) -> Part:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from sklearn_twolayer._rows.sums import add, added_up
+from sklearn_twolayer._rows.sums import add, added_up, as_arrays
 
 if TYPE_CHECKING:
     from sklearn_twolayer._rows.part import Part
@@ -99,7 +99,7 @@ def linear_bases(
 def _products(part: Part, basis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """``inputs.T @ (inputs @ basis)`` and the Gram matrix of ``inputs @ basis``."""
     moments = gram = None
-    weights = torch.from_numpy(np.ascontiguousarray(basis.T))
+    weights = part.cast(torch.from_numpy(np.ascontiguousarray(basis.T)))
     for rows in part.blocks(len(weights)):
         block = part.inputs.block(rows)
         columns = block.project(weights)
@@ -107,4 +107,5 @@ def _products(part: Part, basis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         gram = add(gram, columns @ columns.T)
     assert moments is not None  # There is at least one block.
     assert gram is not None
-    return moments.numpy(), gram.numpy()
+    moments_array, gram_array = as_arrays(moments, gram)
+    return moments_array, gram_array

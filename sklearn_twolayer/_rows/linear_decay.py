@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from sklearn_twolayer._rows.sums import add, added_up, exact_copy
+from sklearn_twolayer._rows.sums import add, added_up, fetched, sum_products
 
 if TYPE_CHECKING:
     from sklearn_twolayer._rows.part import Part
@@ -45,10 +45,10 @@ def with_unit_loss(
     parts: Parts[Part], basis: torch.Tensor, rho: float
 ) -> tuple[Parts[Part], LinearDecay, float]:
     """Targets divided by a size that makes ``y'Sy`` one, their decay, and the size."""
-    moments = added_up(parts.gather(_moments))
+    moments = fetched(added_up(parts.gather(_moments)))
     projected = basis.T @ moments
     linear = basis @ projected
-    squares = added_up(parts.gather(_residual_squares, linear))
+    squares = float(fetched(added_up(parts.gather(_residual_squares, linear))))
     squares += LinearDecay(rho, projected).penalty(linear)
     size = math.sqrt(squares) or 1.0
     parts = parts.made(parts.keep(_divided, size))
@@ -74,11 +74,12 @@ def _moments(part: Part) -> torch.Tensor:
     return moments
 
 
-def _residual_squares(part: Part, linear: torch.Tensor) -> float:
-    coefficients, squares = part.cast(linear), 0.0
+def _residual_squares(part: Part, linear: torch.Tensor) -> torch.Tensor:
+    coefficients, squares = part.cast(linear), None
     for rows in part.blocks(1):
         left = part.inputs.block(rows).without(part.targets[rows], coefficients)
-        squares += float(exact_copy(left).square().sum())
+        squares = add(squares, sum_products(left, left))
+    assert squares is not None  # There is at least one block.
     return squares
 
 

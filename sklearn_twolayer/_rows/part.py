@@ -8,14 +8,13 @@ from functools import cached_property
 import torch
 
 from sklearn_twolayer._rows.blocks import row_blocks
+from sklearn_twolayer._rows.devices import block_entries, home_of, moved
 from sklearn_twolayer._rows.inputs import (
     ArrayInputs,
-    DenseBlock,
+    Block,
     DenseInputs,
-    SparseBlock,
     SparseInputs,
 )
-from sklearn_twolayer._rows.sums import moved
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,22 +32,35 @@ class Part:
     inputs: DenseInputs | ArrayInputs | SparseInputs
     targets: torch.Tensor
 
+    @cached_property
+    def home(self) -> torch.device:
+        """Where the sums over the rows are."""
+        return home_of(self.targets.device)
+
     def blocks(self, n_neurons: int) -> list[slice]:
-        """Blocks of rows whose inputs and activations stay within ``BLOCK_ENTRIES``."""
+        """Blocks of rows whose inputs and activations the device works on at once."""
         row_entries = max(n_neurons, self.inputs.row_entries)
-        return row_blocks(len(self.targets), row_entries)
+        return row_blocks(len(self.targets), row_entries, self._block_entries)
+
+    @cached_property
+    def _block_entries(self) -> int | None:
+        return block_entries(self.targets.device)
 
     def cast(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Parameters (float64, CPU) on the device and in the precision of the rows."""
+        """Parameters on the device and in the precision of the rows."""
         if tensor.dtype == self.targets.dtype and tensor.device == self.targets.device:
             return tensor
         return moved(tensor, self.targets.device, self.targets.dtype)
 
-    def roots(self, block: DenseBlock | SparseBlock) -> torch.Tensor:
+    def at_home(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Parameters where the sums over the rows are, in double precision."""
+        if tensor.dtype == torch.float64 and tensor.device == self.home:
+            return tensor
+        return moved(tensor, self.home, torch.float64)
+
+    def roots(self, block: Block) -> torch.Tensor:
         """The constant input of the block's rows, the root of their share of weight."""
-        constant = torch.zeros(1, self.inputs.n_columns, device="cpu")
-        constant[:, -1] = 1.0
-        return block.project(self.cast(constant))
+        return block.roots[None]
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Part:
         """The part on a device and in a precision."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import mmap
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
 
 from sklearn_twolayer._rows.blocks import row_blocks
 from sklearn_twolayer._rows.parts import LocalParts, Parts
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -35,12 +39,12 @@ class Shares:
 class RawPart:
     """Rows of positive weight in one place.
 
-    ``X`` is a real array, a memory map or a sparse CSR array. ``index`` holds its rows
-    with a positive weight; None means all rows. ``y`` of shape (n_rows, n_outputs) and
-    ``sample_weight`` have these rows only.
+    ``X`` is a real array, a memory map, a sparse CSR array or a tensor on an
+    accelerator. ``index`` holds its rows with a positive weight; None means all rows.
+    ``y`` of shape (n_rows, n_outputs) and ``sample_weight`` have these rows only.
     """
 
-    X: np.ndarray | sparse.csr_array
+    X: np.ndarray | sparse.csr_array | torch.Tensor
     index: np.ndarray | None
     y: np.ndarray
     sample_weight: np.ndarray
@@ -113,6 +117,11 @@ def is_mapped(X: np.ndarray) -> bool:
 def sizes(raw: RawPart) -> tuple[int, int, int]:
     """Numbers of rows, of inputs and of targets."""
     return len(raw.y), raw.X.shape[1], raw.y.shape[1]
+
+
+def dense_entries(raw: RawPart) -> int:
+    """Number of entries of ``X``; zero if it is sparse."""
+    return 0 if sparse.issparse(raw.X) else len(raw.y) * raw.X.shape[1]
 
 
 def weight_facts(raw: RawPart) -> tuple[float, int]:

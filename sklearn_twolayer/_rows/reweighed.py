@@ -12,16 +12,18 @@ import torch
 from sklearn_twolayer._rows.kept_columns import inputs_gram
 from sklearn_twolayer._rows.linear_basis import linear_bases
 from sklearn_twolayer._rows.linear_decay import with_targets, with_unit_loss
+from sklearn_twolayer._rows.linear_fit import (
+    constant_alone,
+    target_moments,
+    without_linear_fit,
+)
 from sklearn_twolayer._rows.part import Part
 from sklearn_twolayer._rows.rows import (
     EXACT,
     Rows,
-    constant_alone,
     effective_rank,
     finished,
-    target_moments,
     target_products,
-    without_linear_fit,
 )
 from sklearn_twolayer._rows.spectrum import Spectrum
 from sklearn_twolayer._rows.sums import added_up

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Concatenate, TypeVar
 
 import numpy as np
@@ -12,26 +13,30 @@ import torch
 from scipy import sparse
 
 from sklearn_twolayer._checks.data import SINGLE
+from sklearn_twolayer._rows.columns import find_far_columns
+from sklearn_twolayer._rows.devices import CPU, moved, moved_together
 from sklearn_twolayer._rows.distinct import distinct_weights
 from sklearn_twolayer._rows.inputs import DenseInputs
 from sklearn_twolayer._rows.kept_columns import by_their_gram, by_their_sizes
-from sklearn_twolayer._rows.linear_basis import CONSTANT, linear_bases
+from sklearn_twolayer._rows.linear_basis import linear_bases
 from sklearn_twolayer._rows.linear_decay import (
     LinearDecay,
     with_targets,
     with_unit_loss,
 )
+from sklearn_twolayer._rows.linear_fit import constant_alone, without_linear_fit
 from sklearn_twolayer._rows.part import Part
 from sklearn_twolayer._rows.parts import Kept, LocalParts, Parts
 from sklearn_twolayer._rows.raw import RawPart, Shares, weight_facts
 from sklearn_twolayer._rows.spectrum import Spectrum
 from sklearn_twolayer._rows.standardize import (
     find_standardization,
+    on_device,
     relative_weight_sums,
     spread_and_spacing,
     standardized_part,
 )
-from sklearn_twolayer._rows.sums import add, added_up
+from sklearn_twolayer._rows.sums import added_up, as_arrays, fetched
 from sklearn_twolayer._rows.units import Units
 
 R = TypeVar("R")
@@ -40,10 +45,6 @@ R = TypeVar("R")
 # fraction of its spread, or the spacing of its floats (convention). Its distance from
 # zero does not matter: a mean costs no more digits than the floats have lost to it.
 LINEAR_TARGET = 1e-12
-
-# Without hidden biases, neurons see columns whose mean is more than this many standard
-# deviations as nearly constant (convention).
-FAR_FROM_ZERO = 5.0
 
 # A mean squared residual up to this fraction of that of the linear fit is rounding
 # (convention).
@@ -58,7 +59,8 @@ class Rows:
     the unweighted row multiplied by ``sqrt(s_i / sum(s))``, constant input included.
     Therefore no other part of the package uses the weights, and weighted means over
     rows become plain sums. Sums and parameters are float64 on the CPU, whatever the
-    precision and device of the rows.
+    precision and device of the rows, except that :meth:`sent` and :meth:`sums` leave
+    them where the rows are.
 
     Parameters
     ----------
@@ -175,8 +177,11 @@ class Rows:
         total, squares = added_up(raw.gather(relative_weight_sums, max(largest)))
         shares = Shares(max(largest), total)
         n_distinct = sum(counts)
+        there = raw
+        if device.type != "cpu":
+            there = raw.made(raw.keep(on_device, device))
         standardization, target_mean = find_standardization(
-            raw, shares, dtype, standardize=standardize, hidden_bias=hidden_bias
+            there, shares, dtype, standardize=standardize, hidden_bias=hidden_bias
         )
         if column_weights is not None:
             standardization = standardization.weighted(column_weights)
@@ -184,8 +189,8 @@ class Rows:
             weights = distinct_weights(raw, len(standardization.shift))
             if weights is not None:
                 n_distinct, squares = len(weights), np.square(weights).sum()
-        parts = raw.made(
-            raw.keep(standardized_part, shares, standardization, target_mean)
+        parts = there.made(
+            there.keep(standardized_part, shares, standardization, target_mean)
         )
         if shrinks and sum(counts) < len(standardization.shift):
             parts, columns, spectrum = by_their_sizes(
@@ -212,7 +217,7 @@ class Rows:
         sizes = np.sqrt(np.maximum(spectrum.column_squares(), 0.0))
         far_columns: list[int] = []
         if not hidden_bias:  # Not centred, a nonzero constant column is not zero.
-            far_columns = _far_columns(sizes[:-1], offset, columns.kept)
+            far_columns = find_far_columns(sizes[:-1], offset, columns.kept)
             sizes = np.hypot(sizes[:-1], offset)
         return cls(
             parts=parts.made(parts.keep(finished, size, device, dtype)),
@@ -251,8 +256,30 @@ class Rows:
     def total(
         self, function: Callable[Concatenate[Part, ...], R], *arguments: object
     ) -> R:
-        """Call the function for each part and add up the results, tuples by entry."""
+        """The same as :meth:`sums`, on the CPU: one copy between devices in all."""
+        return fetched(self.sums(function, *arguments))
+
+    def sums(
+        self, function: Callable[Concatenate[Part, ...], R], *arguments: object
+    ) -> R:
+        """Call the function for each part and add up the results, tuples by entry.
+
+        Tensors stay on the device if all rows are there.
+        """
         return added_up(self.parts.gather(function, *arguments))
+
+    @cached_property
+    def home(self) -> torch.device:
+        """The device of all rows, if it has float64; otherwise the CPU."""
+        return self.parts.part.home if isinstance(self.parts, LocalParts) else CPU
+
+    def sent(self, *tensors: torch.Tensor) -> list[torch.Tensor]:
+        """Parameters at home, where the parts need no other copy of them."""
+        return moved_together(tensors, self.home, torch.float64)
+
+    @cached_property
+    def _basis_at_home(self) -> torch.Tensor:
+        return moved(self.linear_basis, self.home, torch.float64)
 
     def projected(self, basis: torch.Tensor) -> Rows:
         """The rows with ``inputs @ basis.T`` as inputs of the neurons."""
@@ -311,62 +338,21 @@ class Rows:
 
     def linear_part(self, moments: torch.Tensor) -> torch.Tensor:
         """Coefficients of the linear fit to values, from ``inputs.T @ values``."""
-        return self.linear_basis @ (self.linear_basis.T @ moments)
-
-
-def without_linear_fit(
-    parts: Parts[Part], basis: np.ndarray, n_outputs: int
-) -> tuple[Parts[Part], np.ndarray]:
-    """The parts with targets less their linear fit, and its coefficients."""
-    linear = np.zeros((len(basis), n_outputs))
-    for _ in range(2):  # one step of iterative refinement
-        moments = added_up(parts.gather(target_moments))
-        change = basis @ (basis.T @ moments)
-        linear = linear + change
-        parts = parts.made(parts.keep(_without_linear, change))
-    return parts, linear
-
-
-def constant_alone(n_columns: int) -> np.ndarray:
-    """The basis of a linear part that is a constant."""
-    return np.eye(n_columns, 1, 1 - n_columns)
-
-
-def target_moments(part: Part) -> np.ndarray:
-    moments = None
-    for rows in part.blocks(1):
-        block = part.inputs.block(rows)
-        moments = add(moments, block.moments(part.targets[rows]))
-    assert moments is not None  # There is at least one block.
-    return moments.numpy()
-
-
-def _without_linear(part: Part, linear: np.ndarray) -> Part:
-    coefficients = torch.from_numpy(linear)
-    targets = torch.empty_like(part.targets)
-    for rows in part.blocks(1):
-        block = part.inputs.block(rows)
-        targets[rows] = block.without(part.targets[rows], coefficients)
-    return replace(part, targets=targets)
+        basis = self.linear_basis if moments.device == CPU else self._basis_at_home
+        return basis @ (basis.T @ moments)
 
 
 def target_products(part: Part) -> tuple[float, np.ndarray]:
     """Sum of squares of all targets, and their Gram matrix."""
-    squares = float(part.targets.square().sum())
-    return squares, (part.targets.T @ part.targets).numpy()
+    squares, products = as_arrays(
+        part.targets.square().sum(), part.targets.T @ part.targets
+    )
+    return float(squares), products
 
 
 def _only_bent_targets(part: Part, is_bent: np.ndarray) -> Part:
     """The part with zeros for the targets that are linear up to rounding."""
-    return replace(part, targets=part.targets * torch.from_numpy(is_bent))
-
-
-def _far_columns(
-    spread: np.ndarray, mean: np.ndarray, columns: np.ndarray
-) -> list[int]:
-    """The columns with little spread beside their mean, but not constant ones."""
-    ratio = np.divide(spread, np.abs(mean), out=np.ones_like(spread), where=mean != 0)
-    return columns[(ratio > CONSTANT) & (ratio < 1.0 / FAR_FROM_ZERO)].tolist()
+    return replace(part, targets=part.targets * part.cast(torch.from_numpy(is_bent)))
 
 
 def effective_rank(products: np.ndarray) -> float:

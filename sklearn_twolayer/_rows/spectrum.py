@@ -7,6 +7,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+
+from sklearn_twolayer._rows.sums import fetched
 
 if TYPE_CHECKING:
     from sklearn_twolayer._rows.part import Part
@@ -114,7 +117,5 @@ class Spectrum:
 
 def _dense(part: Part) -> np.ndarray:
     n_columns = part.inputs.n_columns
-    blocks = [
-        part.inputs.block(rows).dense(n_columns).numpy() for rows in part.blocks(1)
-    ]
-    return np.concatenate(blocks)
+    blocks = [part.inputs.block(rows).dense(n_columns) for rows in part.blocks(1)]
+    return fetched(torch.cat(blocks)).numpy()

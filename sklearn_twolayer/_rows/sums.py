@@ -1,16 +1,25 @@
-"""Sums over blocks and parts of the rows: float64, on the CPU, in a fixed order."""
+"""Sums over blocks and parts of the rows: in float64, in a fixed order.
+
+They are added where the rows are, if float64 exists there, and otherwise on the CPU.
+"""
 
 from __future__ import annotations
 
 from typing import Any, TypeVar, cast
 
+import numpy as np
 import torch
 
+from sklearn_twolayer._rows.devices import CPU, home_of, moved, moved_together
+
 R = TypeVar("R")
+# Sums in the precision of the rows of which a sum is made where the device has no
+# float64 (convention).
+N_SUMS = 256
 
 
 def add(total: torch.Tensor | None, more: torch.Tensor) -> torch.Tensor:
-    """Add the term of one block to a sum over blocks: float64, on the CPU.
+    """Add the term of one block to a sum over blocks.
 
     The first term may itself become the sum, so callers must not use it again.
     """
@@ -19,23 +28,45 @@ def add(total: torch.Tensor | None, more: torch.Tensor) -> torch.Tensor:
 
 
 def exact_copy(tensor: torch.Tensor) -> torch.Tensor:
-    """The tensor in float64 on the CPU; the tensor itself if it is that already."""
-    if tensor.dtype == torch.float64 and tensor.device.type == "cpu":
-        return tensor
-    return moved(tensor, torch.device("cpu"), torch.float64)
+    """The tensor in float64, where sums are; the tensor itself if it is that already.
 
-
-def moved(
-    tensor: torch.Tensor, device: torch.device, dtype: torch.dtype
-) -> torch.Tensor:
-    """The tensor on a device, in a precision; every copy between devices is made here.
-
-    The precision changes on the CPU, since Apple's MPS has no float64, not even for a
-    moment.
+    Without float64 on the device, this copies the whole tensor to the CPU.
     """
-    if device.type == "cpu":
-        return tensor.to(device=device).to(dtype=dtype)
-    return tensor.to(dtype=dtype).to(device=device)
+    if tensor.dtype == torch.float64:
+        return tensor
+    return moved(tensor, home_of(tensor.device), torch.float64)
+
+
+def sum_products(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """The sum of the products of all entries.
+
+    Without float64 on the device, only sums of some products are copied to the CPU.
+    """
+    if first.dtype == torch.float64:
+        return (first * second).sum()
+    if home_of(first.device) == first.device:
+        return (exact_copy(first) * exact_copy(second)).sum()
+    products = (first * second).reshape(-1)
+    whole = len(products) // N_SUMS * N_SUMS
+    sums = products[:whole].reshape(N_SUMS, -1).sum(dim=1)
+    return exact_copy(torch.cat([sums, products[whole:]])).sum()
+
+
+def fetched(sums: R) -> R:
+    """Sums on the CPU; those of a tuple are copied together.
+
+    What is not a tensor is returned as it is.
+    """
+    if isinstance(sums, torch.Tensor):
+        return cast("R", moved(sums, CPU, sums.dtype))
+    if isinstance(sums, tuple) and isinstance(sums[0], torch.Tensor):
+        return cast("R", tuple(moved_together(sums, CPU, torch.float64)))
+    return sums
+
+
+def as_arrays(*sums: torch.Tensor) -> tuple[np.ndarray, ...]:
+    """Sums in float64 as NumPy arrays, copied to the CPU together."""
+    return tuple(one.numpy() for one in fetched(sums))
 
 
 def product(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

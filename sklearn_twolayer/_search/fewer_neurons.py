@@ -97,7 +97,8 @@ def _smaller(rows: Rows, network: Network, tuning: SearchTuning) -> list[Network
 
 def _with_outputs(rows: Rows, network: Network) -> tuple[Rows, float]:
     """The rows with a network's outputs as targets, and what they were divided by."""
-    outputs = rows.keep(_outputs, network.weights, network.amplitudes)
+    sent = rows.sent(network.weights, network.amplitudes)
+    outputs = rows.keep(_outputs, *sent)
     return with_other_targets(rows, rows.parts.made(outputs))
 
 

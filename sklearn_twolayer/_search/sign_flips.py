@@ -19,7 +19,7 @@ import torch
 from sklearn_twolayer._certificate.ascent import BfgsAscent
 from sklearn_twolayer._network.network import unit_rows
 from sklearn_twolayer._network.objective import residual_at
-from sklearn_twolayer._rows.sums import add, exact_copy
+from sklearn_twolayer._rows.sums import add, exact_copy, fetched
 
 if TYPE_CHECKING:
     from sklearn_twolayer._network.network import Network
@@ -91,8 +91,8 @@ def gains_on_noise(
     )
     linear = rows.linear_part(rows.total(_moments, flipped))
     flipped = rows.keep(_without_linear, flipped, linear)
-    squares = rows.total(_squares, flipped) + rows.linear_penalties(linear).numpy()
-    squares = squares.reshape(flips.n_flips, -1).sum(axis=1)
+    sums = rows.total(_squares, flipped) + rows.linear_penalties(linear)
+    squares = sums.numpy().reshape(flips.n_flips, -1).sum(axis=1)
     squares = np.maximum(squares, np.finfo(float).tiny)
     scales = np.repeat(squares**-0.5, rows.n_outputs)
     flipped = rows.keep(_in_single, flipped, scales, flips.n_flips)
@@ -166,7 +166,7 @@ def _flipped(
         leverage = part.inputs.block(rows).project(basis).square().sum(dim=0)
         errors[rows] = values[rows] / (1.0 - leverage.clamp_max(MOST_LEVERAGE))[:, None]
     # All parts get the same seed; a row of their own makes their signs differ.
-    first = exact_copy(values[:1]).sum().numpy().view(np.uint64)
+    first = fetched(exact_copy(values[:1]).sum()).numpy().view(np.uint64)
     generator = np.random.default_rng([seed, int(first)])
     signs = generator.integers(2, size=(n_rows, n_flips, 1), dtype=np.int8) * 2 - 1
     flipped = part.cast(torch.from_numpy(signs)) * errors[:, None, :]
@@ -191,8 +191,8 @@ def _without_linear(
     return values
 
 
-def _squares(part: Part, flipped: torch.Tensor) -> np.ndarray:
-    return exact_copy(flipped).square().sum(dim=0).numpy()
+def _squares(part: Part, flipped: torch.Tensor) -> torch.Tensor:
+    return exact_copy(flipped).square().sum(dim=0)
 
 
 def _in_single(

@@ -250,7 +250,7 @@ def _shares_active(
     import torch
 
     from sklearn_twolayer._network.importances import active_together
-    from sklearn_twolayer._rows.inputs import Standardization
+    from sklearn_twolayer._rows.dense import Standardization
     from sklearn_twolayer._rows.part import Part
     from sklearn_twolayer._rows.raw import RawPart, Shares
     from sklearn_twolayer._rows.standardize import standardized_inputs

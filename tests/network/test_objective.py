@@ -208,3 +208,17 @@ def test_correlated_and_unequal_targets_count_less():
         rows = make_rows(X, targets)
         n_outputs = with_effective_size(rows, Network.empty(rows)).n_effective_outputs
         assert n_outputs == pytest.approx(expected, abs=0.02)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_what_is_kept_between_the_sweeps_changes_nothing(rng, monkeypatch, kind):
+    X, y = rng.standard_normal((200, 3)), rng.standard_normal(200)
+    monkeypatch.setattr("sklearn_twolayer._rows.blocks.BLOCK_ENTRIES", 90)
+    rows = make_rows(kind(X), y)
+    network = Network.from_parts(
+        torch.from_numpy(rng.standard_normal((5, 4))),
+        torch.from_numpy(rng.standard_normal((5, 1))),
+    )
+    expected = evaluate(rows, network, 0.1).gradient
+    monkeypatch.setattr("sklearn_twolayer._network.objective.ACTIVE_PER_INPUT", 0)
+    assert torch.equal(evaluate(rows, network, 0.1).gradient, expected)

@@ -6,7 +6,11 @@ import torch
 from conftest import Definition, inputs_of, make_rows, neuron_inputs_of, targets_of
 from scipy import sparse
 
+from sklearn_twolayer._network.network import Network
+from sklearn_twolayer._network.objective import evaluate
 from sklearn_twolayer._rows import blocks, standardize
+from sklearn_twolayer._rows.dense import DenseBlock
+from sklearn_twolayer._rows.folded import FoldedBlock
 from sklearn_twolayer._rows.inputs import ArrayInputs, DenseInputs, SparseInputs
 
 
@@ -93,7 +97,7 @@ def test_methods_of_blocks_are_products_with_the_inputs(rng, small_blocks, kind,
     same(block.moments(right), values[7].T @ right.double())
     same(block.without(right, linear), right.double() - values[7] @ linear.double())
     if dtype == "float64":  # before the rows go to the precision of the fit
-        same(torch.from_numpy(block.gram()), values[7].T @ values[7])
+        same(block.gram(), values[7].T @ values[7])
 
 
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
@@ -153,3 +157,84 @@ def test_columns_far_from_zero_are_told_from_near_and_constant_ones(
     rows = make_rows(kind(X), y, hidden_bias=False, **options)
     assert rows.far_columns == [1, 2, 4]
     assert make_rows(kind(X), y, **options).far_columns == []
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("hidden_bias", [False, True])
+@pytest.mark.parametrize("left_out", [False, True])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_folded_rows_are_the_standardised_ones(
+    rng, small_blocks, monkeypatch, dtype, left_out, hidden_bias, weighted
+):
+    X = rng.standard_normal((50, 5)) * [1.0, 1e6, 1e-6, 1.0, 1.0] + [0, 3e6, 0, 5.0, 0]
+    if left_out:
+        X[:, 1] = 2.0 * X[:, 0]
+    X, y = X.astype(dtype), rng.standard_normal(50)
+    weights = rng.uniform(0.5, 2.0, 50) if weighted else None
+    options = {"hidden_bias": hidden_bias, "dtype": dtype}
+    inputs = make_rows(X, y, weights, **options).parts.part.inputs
+    monkeypatch.setattr(standardize, "KEPT_ENTRIES", 100_000)
+    kept = make_rows(X, y, weights, **options).parts.part.inputs
+    block, other = inputs.block(slice(10, 30)), kept.block(slice(10, 30))
+    assert (type(block), type(other)) == (FoldedBlock, DenseBlock)
+    assert np.shares_memory(block.X, X)
+    tolerance = {"rtol": 0, "atol": 1e-12 if dtype == "float64" else 1e-4}
+
+    def tensor(*shape):
+        return torch.from_numpy(rng.standard_normal(shape).astype(dtype))
+
+    def same(result, expected):
+        torch.testing.assert_close(result.double(), expected.double(), **tolerance)
+
+    n_inputs = inputs.n_columns
+    assert n_inputs == 6 - left_out
+    for n_columns in (n_inputs - 1, n_inputs):
+        same(block.dense(n_columns), other.dense(n_columns))
+        one, more = tensor(4, n_columns), tensor(4, 20)
+        same(block.project(one), other.project(one))
+        same(block.pull_back(more, n_columns), other.pull_back(more, n_columns))
+    right, linear = tensor(20, 2), tensor(n_inputs, 2)
+    same(block.moments(right), other.moments(right))
+    same(block.without(right, linear), other.without(right, linear))
+    same(block.gram(), other.gram())
+    same(block.roots, other.roots)
+
+
+@pytest.mark.parametrize("hidden_bias", [False, True])
+@pytest.mark.parametrize("offset", [9.0, 11.0, 1e6, -1e9])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_columns_far_from_zero_are_shifted_first(
+    rng, small_blocks, monkeypatch, dtype, offset, hidden_bias
+):
+    X, y = rng.standard_normal((300, 3)), rng.standard_normal(300)
+    X[:, 1] += offset
+    options = {"dtype": dtype, "hidden_bias": hidden_bias}
+    rows = make_rows(X, y, **options)
+    block = rows.parts.part.inputs.block(slice(None))
+    assert type(block) is FoldedBlock
+    monkeypatch.setattr(standardize, "KEPT_ENTRIES", 10_000)
+    kept = make_rows(X, y, **options)
+    network = Network.from_parts(
+        torch.from_numpy(rng.standard_normal((3, rows.n_inputs))),
+        torch.from_numpy(rng.standard_normal((3, 1))),
+    )
+    found, expected = evaluate(rows, network, 0.1), evaluate(kept, network, 0.1)
+    atol = 2e-14 if dtype == "float64" else 1e-5
+    torch.testing.assert_close(found.gradient, expected.gradient, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("scale", [1e-20, 1e20])
+def test_columns_that_single_precision_cannot_hold_are_not_folded(
+    rng, small_blocks, scale
+):
+    X, y = scale * rng.standard_normal((50, 3)), rng.standard_normal(50)
+    block = make_rows(X, y, dtype="float32").parts.part.inputs.block(slice(None))
+    assert type(block) is DenseBlock
+
+
+def test_memory_maps_are_folded_and_not_written_to(rng, small_blocks, tmp_path):
+    X, y = rng.standard_normal((40, 3)), rng.standard_normal(40)
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    block = make_rows(mapped, y).parts.part.inputs.block(slice(0, 10))
+    assert np.shares_memory(block.X, mapped)
