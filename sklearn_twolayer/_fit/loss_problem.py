@@ -21,7 +21,12 @@ from sklearn_twolayer._losses.linear_fit import fit_linear_part
 from sklearn_twolayer._losses.loss import Loss
 from sklearn_twolayer._losses.model import LossRows, Model
 from sklearn_twolayer._losses.newton import Minimum, minimize_at
-from sklearn_twolayer._losses.noise import adapted, has_settled, measured, pearson_dispersion
+from sklearn_twolayer._losses.noise import (
+    adapted,
+    has_settled,
+    measured,
+    pearson_dispersion,
+)
 from sklearn_twolayer._losses.path import (
     follow_loss_path,
     stage_of_model,

@@ -42,7 +42,7 @@ def rescaled(data: LossRows, model: Model) -> LossRows:
     """The rows with the loss for the scale of the residuals of the model.
 
     The scale is the median of their absolute values, over that of a standard Gaussian
-    number, with the correction for the parameters of the model (theory eq. 36).
+    number, with the correction for the parameters of the model (theory eq. 39).
     """
     if data.loss.at_scale is None:
         return data
@@ -57,7 +57,7 @@ def rescaled(data: LossRows, model: Model) -> LossRows:
 
 
 def measured(data: LossRows, model: Model) -> LossRows:
-    """The rows with the dispersion of the residuals of the model (theory eq. 35)."""
+    """The rows with the dispersion of the residuals of the model (theory eq. 38)."""
     if data.loss.dispersion is not None:
         return data
     rows, outputs = data.rows, outputs_of(data, model)

@@ -12,8 +12,9 @@ from sklearn_twolayer._losses.loss import Loss
 # where these are Gaussian (the usual choice).
 THRESHOLD = 1.345
 
-# Half the Poisson deviance: outputs are logarithms of means, targets are not negative.
-# Where a target has an exposure as its weight, it is the count over the exposure.
+# Half the Poisson deviance (theory eq. 36): outputs are logarithms of means, targets
+# are not negative. Where a target has an exposure as its weight, it is the count over
+# the exposure.
 
 
 def _poisson_value(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -51,10 +52,10 @@ POISSON = Loss(
     dispersion=None,
 )
 
-# Huber's loss: half the square of a residual up to the threshold, linear beyond. The
-# least-squares problems have weights of one, which bound the second derivative: each
-# residual is then cut off at the threshold, so that outliers do not add to the noise
-# that the searches measure.
+# Huber's loss (theory eq. 37): half the square of a residual up to the threshold,
+# linear beyond. The least-squares problems have weights of one, which bound the second
+# derivative: each residual is then cut off at the threshold, so that outliers do not
+# add to the noise that the searches measure.
 
 
 def _huber_gradient(
