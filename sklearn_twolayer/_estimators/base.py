@@ -258,6 +258,7 @@ class TwoLayerModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
                 "certificate": f"{self.certificate_:.4f} (duality gap "
                 f"{self.dual_gap_:.2e})",
             }
+        facts |= self._facts_of_loss()
         transform = network.column_transform
         if transform is not None:
             facts["transformed"] = f"{transform.n_changed} of the inputs"
@@ -278,7 +279,8 @@ class TwoLayerModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         module : torch.nn.Module
             Module in double precision with the parameters `features`,
             `feature_intercepts`, `amplitudes`, `linear_coef` and `linear_intercept`,
-            which can be trained further.
+            which can be trained further. It returns scores of classes, and logarithms
+            of the means of counts.
         """
         check_is_fitted(self, FITTED)
         from sklearn_twolayer._export.torch_module import TwoLayerModule
@@ -340,6 +342,10 @@ class TwoLayerModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             return bool(self.debiased_share_ < 1.0)
         follows = self.schedule is not None or str(self.solver) in ("fast", "gd")
         return follows and str(self.debias) != "True"
+
+    def _facts_of_loss(self) -> dict[str, str]:
+        """What the summary says of the loss."""
+        return {}
 
     def _input_names(self) -> list[object]:
         """Names of the inputs; by their number if they have none."""

@@ -7,10 +7,7 @@ from functools import partial
 import torch
 
 from sklearn_twolayer._losses.loss import Loss
-
-# Huber's threshold in units of the scale of the residuals: 95 % as efficient as squares
-# where these are Gaussian (the usual choice).
-THRESHOLD = 1.345
+from sklearn_twolayer._losses.units import THRESHOLD
 
 # Half the Poisson deviance (theory eq. 36): outputs are logarithms of means, targets
 # are not negative. Where a target has an exposure as its weight, it is the count over

@@ -14,8 +14,9 @@ from sklearn_twolayer._losses.certificate import certify_model
 from sklearn_twolayer._losses.linear_fit import fit_linear_part
 from sklearn_twolayer._losses.model import Model
 from sklearn_twolayer._losses.noise import measured, rescaled
-from sklearn_twolayer._losses.numbers import THRESHOLD, huber_loss
+from sklearn_twolayer._losses.numbers import huber_loss
 from sklearn_twolayer._losses.search import deviance
+from sklearn_twolayer._losses.units import THRESHOLD
 from sklearn_twolayer._options.path_options import check_path_options
 from sklearn_twolayer._options.schedule import ConstantSchedule
 from sklearn_twolayer._rows.raw import RawRows

@@ -6,8 +6,8 @@ import torch
 from scipy.special import huber
 from sklearn.metrics import mean_poisson_deviance
 
-from sklearn_twolayer._losses.numbers import POISSON, THRESHOLD, huber_loss
-from sklearn_twolayer._losses.units import LossUnits, weighted_median
+from sklearn_twolayer._losses.numbers import POISSON, huber_loss
+from sklearn_twolayer._losses.units import THRESHOLD, LossUnits, weighted_median
 
 SCALE = 0.7
 LOSSES = pytest.mark.parametrize("name", ["poisson", "huber"])
