@@ -1,7 +1,8 @@
-"""Classes: teachers through a logistic link, nothing to find, and real tables.
+"""Classes, counts and outliers: teachers, nothing to find, and real tables.
 
-    python benchmarks/losses.py --seeds 10            # teachers and null data
-    python benchmarks/losses.py --real                # tables of scikit-learn
+    python benchmarks/losses.py --seeds 10            # classes of teachers, null data
+    python benchmarks/losses.py --numbers             # counts and outliers
+    python benchmarks/losses.py --real                # classes of scikit-learn's tables
     python benchmarks/losses.py --only 1              # one of the teachers, from 1
 
 Markdown tables. Classes of the teachers are drawn with the probabilities that the
@@ -11,6 +12,15 @@ that of the truth; "right" counts the data sets on which as many features are fo
 there are directions. The perceptrons have 20 units and are fitted by L-BFGS, with alpha
 chosen by cross-validation. Of real tables the log loss and the accuracy are means over
 three folds, with the folds' time.
+
+Counts are of Poisson's distribution, and the logarithm of their mean is a teacher's
+output of standard deviation one. "to truth" is the median of the deviance on fresh rows
+of the predicted means from the true ones, and "ratio" the median over data sets of that
+over the deviance of the oracle: a descent on the same loss that starts at the teacher.
+Outliers are one of twenty targets, of a teacher's output of standard deviation one with
+noise of 0.3; their noise is 30 times as large. "to truth" is the mean squared distance
+to the teacher on fresh rows, and "ratio" that over the distance of the squared loss on
+the same rows without outliers.
 """
 
 import argparse
@@ -18,11 +28,15 @@ import time
 import warnings
 
 import numpy as np
+import torch
 from common import chosen, median, table
 from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegressionCV
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+)
+from sklearn.linear_model import HuberRegressor, LogisticRegressionCV, PoissonRegressor
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.neural_network import MLPClassifier
@@ -32,8 +46,18 @@ from sklearn.preprocessing import StandardScaler
 from sklearn_twolayer import (
     RegularizedTwoLayerClassifier,
     RegularizedTwoLayerClassifierCV,
+    RegularizedTwoLayerRegressor,
+    RegularizedTwoLayerRegressorCV,
 )
+from sklearn_twolayer._fit.loss_fit import number_problem
+from sklearn_twolayer._losses.linear_fit import fit_linear_part
+from sklearn_twolayer._losses.model import Model
+from sklearn_twolayer._losses.polish import polish
+from sklearn_twolayer._network.network import Network, balance
+from sklearn_twolayer._options.path_options import check_path_options
+from sklearn_twolayer._rows.raw import RawRows
 from sklearn_twolayer.datasets import make_two_layer_regression
+from sklearn_twolayer.metrics import match_directions
 
 N_FRESH = 10_000
 SPREAD = 4.0  # standard deviation of the true scores
@@ -43,6 +67,15 @@ TEACHERS = {
     "4000 x 8, three": (4000, 8, 3, 2),
     "3000 x 10, three, three classes": (3000, 10, 3, 3),
 }
+
+NUMBERS = {
+    "2000 x 5, two directions": (2000, 5, 2),
+    "4000 x 8, three": (4000, 8, 3),
+    "3000 x 10, four": (3000, 10, 4),
+}
+MEAN_COUNT = 2.0  # of rows where the teacher puts out its mean
+NOISE = 0.3
+OUTLIERS, OUTLIER = 0.05, 30.0  # their share, and their noise over that of others
 
 
 def mlp():
@@ -147,6 +180,132 @@ def nothing_to_find(seeds, kinds):
     return table(["rows", "signal", "estimator", "found"], rows)
 
 
+def draw_numbers(parameters, seed):
+    """Inputs, outputs and teacher, scaled to a standard deviation of one."""
+    n_samples, n_features, n_directions = parameters
+    X, outputs, teacher = make_two_layer_regression(
+        n_samples + N_FRESH, n_features, n_directions=n_directions,
+        return_teacher=True, random_state=seed,
+    )  # fmt: skip
+    size = outputs.std()
+    return X, (outputs - outputs.mean()) / size, teacher, size
+
+
+def oracle(X, y, teacher, size):
+    """The logarithm of the mean from a descent that starts at the teacher."""
+    options = check_path_options(
+        schedule=None, solver="newton", n_neurons=1, hidden_bias=True, standardize=True,
+        max_iter=10**6, max_time=None, tol=1e-3, prune_tol=0.0, merge_angle=0.0,
+        device=None, dtype="float64", random_state=0, checkpoint=None,
+    )  # fmt: skip
+    raw = RawRows.local(X, y, np.ones(len(y)))
+    problem = number_problem(raw, options, "poisson", 3.5)
+    units = problem.rows.units
+    biases = teacher.intercepts + teacher.directions @ units.shift
+    weights = np.column_stack([teacher.directions * units.scale, biases])
+    amplitudes = teacher.amplitudes.reshape(len(weights), 1) / size
+    start = Network.from_parts(torch.from_numpy(weights), torch.from_numpy(amplitudes))
+    start = Model(balance(start), problem.linear.linear)
+    model = fit_linear_part(problem.data, start).model
+    return problem.fitted(polish(problem.data, model, lambda _: 0.0)).predict
+
+
+def deviance_to(truth, predicted):
+    """Poisson deviance of predicted means from true ones, by their logarithms."""
+    rise = predicted - truth
+    return float(2.0 * np.mean(np.exp(truth) * (np.expm1(rise) - rise)))
+
+
+def counts(seeds, number):
+    kinds = {
+        "default": RegularizedTwoLayerRegressor(loss="poisson", random_state=0),
+        "CV": RegularizedTwoLayerRegressorCV(loss="poisson", random_state=0),
+        "PoissonRegressor": make_pipeline(StandardScaler(), PoissonRegressor(alpha=0)),
+        "boosting": HistGradientBoostingRegressor(loss="poisson", random_state=0),
+    }
+    rows = []
+    for name, parameters in chosen(list(NUMBERS.items()), number):
+        n_samples, found = parameters[0], {kind: [] for kind in ["oracle", *kinds]}
+        for seed in range(seeds):
+            X, outputs, teacher, size = draw_numbers(parameters, seed)
+            truth = outputs + np.log(MEAN_COUNT)
+            generator = np.random.default_rng(seed)
+            y = generator.poisson(np.exp(truth[:n_samples])).astype(float)
+            X, X_fresh, truth = X[:n_samples], X[n_samples:], truth[n_samples:]
+            least = deviance_to(truth, oracle(X, y, teacher, size)(X_fresh))
+            found["oracle"].append((least, 1.0, None, None, 0.0))
+            for kind, model in kinds.items():
+                seconds = timed(model, X, y)
+                distance = deviance_to(truth, np.log(model.predict(X_fresh)))
+                found[kind].append(
+                    (distance, distance / least, *directions_of(model, teacher),
+                     seconds)
+                )  # fmt: skip
+        rows += [summary(name, kind, own) for kind, own in found.items()]
+    return table(NUMBER_COLUMNS, rows)
+
+
+def outliers(seeds, number):
+    squares = RegularizedTwoLayerRegressor(random_state=0)
+    robust = RegularizedTwoLayerRegressor(loss="huber", random_state=0)
+    robust_cv = RegularizedTwoLayerRegressorCV(loss="huber", random_state=0)
+    kinds = {
+        "squared loss without outliers": (squares, False),
+        "default without outliers": (robust, False),
+        "CV without outliers": (robust_cv, False),
+        "default": (robust, True),
+        "CV": (robust_cv, True),
+        "squared loss": (squares, True),
+        "HuberRegressor": (HuberRegressor(alpha=0.0, max_iter=1000), True),
+    }
+    rows = []
+    for name, parameters in chosen(list(NUMBERS.items()), number):
+        n_samples, found = parameters[0], {kind: [] for kind in kinds}
+        for seed in range(seeds):
+            X, outputs, teacher, _ = draw_numbers(parameters, seed)
+            generator = np.random.default_rng(seed)
+            noise = NOISE * generator.standard_normal(n_samples)
+            far = generator.random(n_samples) < OUTLIERS
+            wild = np.where(far, OUTLIER * noise, noise)
+            least = None
+            for kind, (model, has_outliers) in kinds.items():
+                y = outputs[:n_samples] + (wild if has_outliers else noise)
+                seconds = timed(model, X[:n_samples], y)
+                predicted = model.predict(X[n_samples:])
+                distance = float(np.mean((predicted - outputs[n_samples:]) ** 2))
+                least = distance if least is None else least
+                found[kind].append(
+                    (distance, distance / least, *directions_of(model, teacher),
+                     seconds)
+                )  # fmt: skip
+        rows += [summary(name, kind, own) for kind, own in found.items()]
+    return table(NUMBER_COLUMNS, rows)
+
+
+NUMBER_COLUMNS = [
+    "teacher", "estimator", "to truth", "ratio", "right", "largest angle", "time",
+]  # fmt: skip
+
+
+def directions_of(model, teacher):
+    """Whether as many are found as there are, and the largest angle; or nothing."""
+    if not hasattr(model, "features_"):
+        return None, None
+    match = match_directions(model.features_, teacher.directions)
+    is_right = len(model.features_) == len(teacher.directions)
+    return is_right, float(np.max(match.angles, initial=0.0))
+
+
+def summary(name, kind, found):
+    distances, ratios, right, angles, seconds = zip(*found, strict=True)
+    knows = right[0] is not None
+    return [
+        name, kind, f"{median(distances):.2e}", f"{median(ratios):.2f}",
+        f"{sum(right)} of {len(right)}" if knows else "",
+        f"{median(angles):.3f}" if knows else "", f"{median(seconds):.2f} s",
+    ]  # fmt: skip
+
+
 def real_tables(kinds):
     X, y = load_digits(return_X_y=True)
     tables = {
@@ -182,7 +341,13 @@ def main():
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--only", type=int, default=None)
     parser.add_argument("--real", action="store_true")
+    parser.add_argument("--numbers", action="store_true")
     arguments = parser.parse_args()
+    if arguments.numbers:
+        print(counts(arguments.seeds, arguments.only))
+        print()
+        print(outliers(arguments.seeds, arguments.only))
+        return
     if arguments.real:
         print(real_tables([ours, ours_cv, logistic, mlp, forest]))
         return

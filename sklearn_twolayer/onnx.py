@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import Pipeline
 
+from sklearn_twolayer._checks.losses import COUNTS
 from sklearn_twolayer._estimators.base import TwoLayerModel
+from sklearn_twolayer._estimators.classifier import RegularizedTwoLayerClassifier
+from sklearn_twolayer._estimators.classifier_cv import RegularizedTwoLayerClassifierCV
 from sklearn_twolayer._estimators.regressor import RegularizedTwoLayerRegressor
 from sklearn_twolayer._estimators.regressor_cv import RegularizedTwoLayerRegressorCV
 
@@ -21,10 +25,13 @@ if TYPE_CHECKING:
 __all__ = ["register_onnx_converters"]
 
 ESTIMATORS = (RegularizedTwoLayerRegressor, RegularizedTwoLayerRegressorCV)
+CLASSIFIERS = (RegularizedTwoLayerClassifier, RegularizedTwoLayerClassifierCV)
 # Numbers of this size differ from the root of one plus their square by rounding only.
 FARTHEST = 1e8
 # Operators that skl2onnx adds after predictions, too, to convert their type.
 CONVERSIONS = ("SklearnCast", "SklearnIdentity")
+# The same after classes: dictionaries or columns of their probabilities.
+OF_CLASSES = (*CONVERSIONS, "SklearnZipMap", "SklearnZipMapColumns")
 
 
 def register_onnx_converters() -> None:
@@ -34,9 +41,12 @@ def register_onnx_converters() -> None:
     scikit-learn would call is exported: `predict` of an estimator alone, in an ensemble
     or as the last step of a :class:`~sklearn.pipeline.Pipeline`; `transform` of an
     earlier step and inside a :class:`~sklearn.pipeline.FeatureUnion` or
-    :class:`~sklearn.compose.ColumnTransformer`. Graphs compute in the precision of
-    their inputs: only with double inputs are the results equal to those of the
-    estimator. Calling this twice does no harm.
+    :class:`~sklearn.compose.ColumnTransformer`. Classifiers have classes, integers or
+    text, and their probabilities as outputs, and cannot be earlier steps. Graphs
+    compute in the precision of their inputs: only with double inputs are the results
+    equal to those of the estimator, and then classifiers need ``options={"zipmap":
+    False}``, because dictionaries of probabilities are single. Calling this twice does
+    no harm.
 
     Raises
     ------
@@ -64,6 +74,15 @@ def register_onnx_converters() -> None:
         update_registered_converter(
             kind, f"SklearnTwolayer{kind.__name__}", _shape, _convert, overwrite=True
         )
+    for classifier in CLASSIFIERS:
+        update_registered_converter(
+            classifier,
+            f"SklearnTwolayer{classifier.__name__}",
+            _shape_classes,
+            _convert_classes,
+            overwrite=True,
+            options={"zipmap": [True, False, "columns"], "nocl": [True, False]},
+        )
     update_registered_parser(ColumnTransformer, _parse_column_transformer)
 
 
@@ -79,6 +98,11 @@ def _parse_column_transformer(
     """
     from skl2onnx._parse import build_sklearn_parsers_map
 
+    for _, step, _ in model.transformers_:
+        while isinstance(step, Pipeline):
+            step = step.steps[-1][1]
+        if isinstance(_chosen(step), CLASSIFIERS):
+            _refuse_step(_chosen(step))
     parse = build_sklearn_parsers_map()[ColumnTransformer]
     outputs = parse(scope, model, inputs, custom_parsers=custom_parsers)
     writers = [writer for output in outputs for writer in output.operators_outputs_]
@@ -94,6 +118,13 @@ def _parse_column_transformer(
 def _chosen(model: object) -> object:
     """The estimator that a search has chosen; another model itself."""
     return getattr(model, "best_estimator_", model)
+
+
+def _refuse_step(model: object) -> NoReturn:
+    raise ValueError(
+        f"{type(model).__name__} cannot be exported as a step that transforms: only "
+        "its classes and probabilities can. Put a regressor in its place."
+    )
 
 
 def _is_read(operator: Operator) -> bool:
@@ -145,7 +176,7 @@ def _convert(
     scope: Scope, operator: Operator, container: ModelComponentContainer
 ) -> None:
     """Add predictions, or features where these are read, to the graph."""
-    from skl2onnx.algebra.onnx_ops import OnnxCast, OnnxIdentity
+    from skl2onnx.algebra.onnx_ops import OnnxCast, OnnxExp, OnnxIdentity
     from skl2onnx.common.data_types import DoubleTensorType, guess_proto_type
 
     model, target = operator.raw_operator, operator.outputs[0]
@@ -163,8 +194,67 @@ def _convert(
         result = _hidden(model, X, dtype, version, model.feature_output)
     else:
         result = _prediction(model, X, dtype, version)
+        if str(model.loss) == COUNTS:
+            result = OnnxExp(result, op_version=version)
     result = OnnxIdentity(result, op_version=version, output_names=[target.full_name])
     result.add_to(scope, container)
+
+
+def _shape_classes(operator: Operator) -> None:
+    """Declare the types of classes and probabilities."""
+    from skl2onnx.common.data_types import (
+        DoubleTensorType,
+        FloatTensorType,
+        Int64TensorType,
+        StringTensorType,
+    )
+
+    model, source = operator.raw_operator, operator.inputs[0].type
+    label, probabilities = operator.outputs
+    if any(one.type not in OF_CLASSES for one in label.operators_inputs_):
+        _refuse_step(model)
+    if model.classes_.dtype.kind not in "iubOUT":
+        raise ValueError(
+            f"{type(model).__name__} cannot be exported with classes of dtype "
+            f"{model.classes_.dtype}: fit it to integers or text."
+        )
+    n_rows = next(iter(source.shape or []), None)
+    kind = DoubleTensorType if isinstance(source, DoubleTensorType) else FloatTensorType
+    is_number = model.classes_.dtype.kind in "iub"
+    label.type = (Int64TensorType if is_number else StringTensorType)([n_rows])
+    probabilities.type = kind([n_rows, len(model.classes_)])
+
+
+def _convert_classes(
+    scope: Scope, operator: Operator, container: ModelComponentContainer
+) -> None:
+    """Add the most probable class and the probabilities to the graph."""
+    from skl2onnx.algebra import onnx_ops as ops
+    from skl2onnx.common.data_types import DoubleTensorType, guess_proto_type
+
+    model, (label, probabilities) = operator.raw_operator, operator.outputs
+    version, kind = container.target_opset, probabilities.type
+    dtype = np.float64 if isinstance(kind, DoubleTensorType) else np.float32
+    source = operator.inputs[0]
+    X = ops.OnnxCast(source, to=guess_proto_type(kind), op_version=version)
+    scores = _prediction(model, X, dtype, version)
+    if len(model.classes_) == 2:  # Half the odds are the difference of the scores.
+        half = np.array([[-0.5, 0.5]], dtype)
+        scores = ops.OnnxMul(scores, half, op_version=version)
+    share = ops.OnnxSoftmax(scores, axis=1, op_version=version)
+    number = ops.OnnxArgMax(scores, axis=1, keepdims=0, op_version=version)
+    is_number = model.classes_.dtype.kind in "iub"
+    classes = model.classes_.astype(np.int64 if is_number else np.str_)
+    chosen = ops.OnnxArrayFeatureExtractor(classes, number, op_version=version)
+    shape = np.array([-1], np.int64)
+    chosen = ops.OnnxReshape(
+        chosen, shape, op_version=version, output_names=[label.full_name]
+    )
+    share = ops.OnnxIdentity(
+        share, op_version=version, output_names=[probabilities.full_name]
+    )
+    chosen.add_to(scope, container)
+    share.add_to(scope, container)
 
 
 def _transformed(

@@ -260,6 +260,7 @@ class TwoLayerModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             }
         if hasattr(self, "kept_"):
             facts["kept"] = self.kept_
+        facts |= self._facts_of_loss()
         transform = network.column_transform
         if transform is not None:
             facts["transformed"] = f"{transform.n_changed} of the inputs"
@@ -280,7 +281,8 @@ class TwoLayerModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         module : torch.nn.Module
             Module in double precision with the parameters `features`,
             `feature_intercepts`, `amplitudes`, `linear_coef` and `linear_intercept`,
-            which can be trained further.
+            which can be trained further. It returns scores of classes, and logarithms
+            of the means of counts.
         """
         check_is_fitted(self, FITTED)
         from sklearn_twolayer._export.torch_module import TwoLayerModule
@@ -342,6 +344,10 @@ class TwoLayerModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             return bool(self.debiased_share_ < 1.0)
         follows = self.schedule is not None or str(self.solver) in ("fast", "gd")
         return follows and str(self.debias) != "True"
+
+    def _facts_of_loss(self) -> dict[str, str]:
+        """What the summary says of the loss."""
+        return {}
 
     def _input_names(self) -> list[object]:
         """Names of the inputs; by their number if they have none."""

@@ -37,6 +37,8 @@ class TwoLayerRegressor(RegressorMixin, MultiOutputMixin, TwoLayerModel):
     """A regressor with a two-layer network; subclasses define `fit`."""
 
     loss: Any
+    scale_: float
+    dispersion_: float
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict targets.
@@ -118,6 +120,13 @@ class TwoLayerRegressor(RegressorMixin, MultiOutputMixin, TwoLayerModel):
     def _counts(self) -> bool:
         """Whether targets are counts, and outputs the logarithms of their means."""
         return str(self.loss) == COUNTS
+
+    def _facts_of_loss(self) -> dict[str, str]:
+        if self._counts:
+            return {"loss": f"poisson (variance over mean {self.dispersion_:.3g})"}
+        if str(self.loss) != SQUARES:
+            return {"loss": f"{self.loss} (scale of the residuals {self.scale_:.4g})"}
+        return {}
 
     def _raw_rows(
         self, X: Any, y: Any, sample_weight: Any, loss: str

@@ -21,7 +21,12 @@ from sklearn_twolayer._losses.linear_fit import fit_linear_part
 from sklearn_twolayer._losses.loss import Loss
 from sklearn_twolayer._losses.model import LossRows, Model
 from sklearn_twolayer._losses.newton import Minimum, minimize_at
-from sklearn_twolayer._losses.noise import adapted, has_settled, measured
+from sklearn_twolayer._losses.noise import (
+    adapted,
+    has_settled,
+    measured,
+    pearson_dispersion,
+)
 from sklearn_twolayer._losses.path import (
     follow_loss_path,
     stage_of_model,
@@ -215,8 +220,10 @@ class LossProblem:
         return Model(stage.result, stage.linear)
 
     @property
-    def _total_weight(self) -> float:
-        return float(sum(self.raw.parts.gather(_weight)))
+    def _mean_weight(self) -> float:
+        """The mean of the weights as they were given."""
+        weights = self.raw.parts.gather(_sample_weight)
+        return float(np.concatenate(weights).mean())
 
     def row_losses(self, y: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         """The loss of each row, of one target and of outputs in the units of ``X``."""
@@ -237,8 +244,8 @@ class LossProblem:
         if loss.at_scale is not None:
             found["scale_"] = self.data.scale * self.units.scale
         elif loss.dispersion is None:
-            own = measured(self.data, model).dispersion / self.rows.n_effective
-            found["dispersion_"] = own * self.units.loss * self._total_weight
+            found["dispersion_"] = self.units.loss * self._mean_weight
+            found["dispersion_"] *= pearson_dispersion(self.data, model)
         ranges = Ranges.of(fitted, self.raw.parts, self.rows.units.shift)
         return {
             **fitted.attributes(),
@@ -385,5 +392,5 @@ def _targets(raw: RawPart, units: LossUnits) -> torch.Tensor:
     return torch.from_numpy((raw.y - units.centre) / units.scale)
 
 
-def _weight(raw: RawPart) -> float:
-    return float(raw.sample_weight.sum())
+def _sample_weight(raw: RawPart) -> np.ndarray:
+    return raw.sample_weight

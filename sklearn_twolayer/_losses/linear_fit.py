@@ -90,7 +90,9 @@ def fit_linear_part(
         following = outputs_of(data, trial)
         change = max(data.rows.parts.gather(_largest_change, outputs, following))
         model, outputs, objective = trial, following, value
-    return LinearFit(model, has_minimum=change < STILL_MOVES)
+    # A loss of residuals grows in every direction that changes an output.
+    is_of_residuals = data.loss.at_scale is not None
+    return LinearFit(model, has_minimum=is_of_residuals or change < STILL_MOVES)
 
 
 def linear_gradient(

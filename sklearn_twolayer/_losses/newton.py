@@ -44,6 +44,10 @@ HALVINGS = 12
 # or to FIRST_TOL at the first step (convention).
 SHARE_OF_GAP = 0.2
 FIRST_TOL = 0.1
+# Where a step does not lower the objective, the next is solved to this share of the
+# tolerance, down to MOST_CARE of it (convention).
+MORE_CARE = 0.1
+MOST_CARE = 0.005
 # A descent on a loss that the least-squares problem does not model exactly ends when a
 # step lowers the objective by this, in tolerances (convention).
 LEAST_FALL_OF_LOSS = 1e-4
@@ -79,7 +83,7 @@ def minimize_at(
     after ``most_steps``, or at a limit. With a quick effort all steps are taken, and
     the gap is that of the last.
     """
-    tol, gap = options.tol, FIRST_TOL / SHARE_OF_GAP
+    tol, gap, care = options.tol, FIRST_TOL / SHARE_OF_GAP, 1.0
     peaks: Peaks | None = None
     least_promise = ROUGH_PROMISE if effort is QUICK else LEAST_PROMISE
     is_exact = data.rows.n_outputs == 1 and data.loss.at_scale is None
@@ -89,19 +93,22 @@ def minimize_at(
             working.rows,
             in_working_units(working, model.network),
             working.decay_of(lambda_),
-            replace(options, tol=max(SHARE_OF_GAP * gap, 0.5 * tol)),
+            replace(options, tol=care * max(SHARE_OF_GAP * gap, 0.5 * tol)),
             generator,
         )
         new = from_working_units(working, descent.network)
         better = _mixed_until_lower(data, model, new, lambda_)
         count_step()
-        is_last = better is None or number == most_steps - 1
+        has_fallen, is_last = better is not None, number == most_steps - 1
         model = better or model
-        if effort is QUICK and not is_last:
+        if effort is QUICK and has_fallen and not is_last:
             continue
         if effort is not QUICK and not is_exact:
-            model, has_fallen = _descended(data, model, lambda_, tol, peaks)
-            is_last = is_last and not has_fallen
+            model, has_descended = _descended(data, model, lambda_, tol, peaks)
+            has_fallen = has_fallen or has_descended
+        if not has_fallen:
+            care *= MORE_CARE
+            is_last = is_last or effort is QUICK or care < MOST_CARE
         model = fit_linear_part(data, model, least_promise).model
         state = certify_model(data, model, lambda_, generator, QUICK)
         if state.relative_gap <= tol and effort is not QUICK and not out_of_time():
@@ -122,8 +129,7 @@ def _descended(
 
     The least-squares problem has one weight for all outputs of a row, so that its steps
     are too long for some outputs and too short for others, or a bound of the weight.
-    Neurons at the ``peaks`` of
-    the certificate of the loss are added first.
+    Neurons at the ``peaks`` of the certificate of the loss are added first.
     """
     before = objective_of(data, model, lambda_)
     enough = LEAST_FALL_OF_LOSS * tol * before

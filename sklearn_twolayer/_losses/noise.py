@@ -42,7 +42,7 @@ def rescaled(data: LossRows, model: Model) -> LossRows:
     """The rows with the loss for the scale of the residuals of the model.
 
     The scale is the median of their absolute values, over that of a standard Gaussian
-    number, with the correction for the parameters of the model (theory eq. 36).
+    number, with the correction for the parameters of the model (theory eq. 39).
     """
     if data.loss.at_scale is None:
         return data
@@ -57,7 +57,7 @@ def rescaled(data: LossRows, model: Model) -> LossRows:
 
 
 def measured(data: LossRows, model: Model) -> LossRows:
-    """The rows with the dispersion of the residuals of the model (theory eq. 35)."""
+    """The rows with the dispersion of the residuals of the model (theory eq. 38)."""
     if data.loss.dispersion is not None:
         return data
     rows, outputs = data.rows, outputs_of(data, model)
@@ -67,6 +67,17 @@ def measured(data: LossRows, model: Model) -> LossRows:
     dispersion = noise / max(curvature, LEAST_RESIDUAL)
     dispersion *= _inflation(data, model, outputs)
     return replace(data, dispersion=max(dispersion, LEAST_RESIDUAL**2))
+
+
+def pearson_dispersion(data: LossRows, model: Model) -> float:
+    """Mean square of residuals over the standard deviations that the loss expects.
+
+    It is what users know as the dispersion of counts. In the search the variance of the
+    derivative as a whole decides, in which rows count by what the model makes of them.
+    """
+    outputs = outputs_of(data, model)
+    squares = data.rows.total(_pearson_squares, outputs, data.targets, data.loss)
+    return float(squares) * _inflation(data, model, outputs)
 
 
 def _inflation(data: LossRows, model: Model, outputs: Kept[torch.Tensor]) -> float:
@@ -94,3 +105,11 @@ def _noise_sums(
     squares = loss.gradient(outputs, targets)[:, 0].square()
     bends = loss.product(outputs, targets, torch.ones_like(outputs))[:, 0]
     return torch.stack([shares.square() @ squares, shares @ squares, shares @ bends])
+
+
+def _pearson_squares(
+    part: Part, outputs: torch.Tensor, targets: torch.Tensor, loss: Loss
+) -> float:
+    squares = loss.gradient(outputs, targets)[:, 0].square()
+    bends = loss.curvature(outputs, targets)
+    return float(root_weights(part).square() @ (squares / bends))

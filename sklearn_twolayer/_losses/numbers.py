@@ -7,13 +7,11 @@ from functools import partial
 import torch
 
 from sklearn_twolayer._losses.loss import Loss
+from sklearn_twolayer._losses.units import THRESHOLD
 
-# Huber's threshold in units of the scale of the residuals: 95 % as efficient as squares
-# where these are Gaussian (the usual choice).
-THRESHOLD = 1.345
-
-# Half the Poisson deviance: outputs are logarithms of means, targets are not negative.
-# Where a target has an exposure as its weight, it is the count over the exposure.
+# Half the Poisson deviance (theory eq. 36): outputs are logarithms of means, targets
+# are not negative. Where a target has an exposure as its weight, it is the count over
+# the exposure.
 
 
 def _poisson_value(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -51,10 +49,10 @@ POISSON = Loss(
     dispersion=None,
 )
 
-# Huber's loss: half the square of a residual up to the threshold, linear beyond. The
-# least-squares problems have weights of one, which bound the second derivative: each
-# residual is then cut off at the threshold, so that outliers do not add to the noise
-# that the searches measure.
+# Huber's loss (theory eq. 37): half the square of a residual up to the threshold,
+# linear beyond. The least-squares problems have weights of one, which bound the second
+# derivative: each residual is then cut off at the threshold, so that outliers do not
+# add to the noise that the searches measure.
 
 
 def _huber_gradient(

@@ -1,4 +1,7 @@
-"""How targets, outputs and losses of a fit are shifted and scaled."""
+"""How targets, outputs and losses of a fit are shifted and scaled.
+
+This module does not import torch.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# Huber's threshold in units of the scale of the residuals: 95 % as efficient as squares
+# where these are Gaussian (the usual choice).
+THRESHOLD = 1.345
 # Median of the absolute value of a standard Gaussian number.
 MEDIAN_OF_GAUSSIAN = 0.6744897501960817
 

@@ -14,7 +14,7 @@ from sklearn_twolayer._estimators.regressor import RegularizedTwoLayerRegressor
 from sklearn_twolayer._export.frame import frame_of
 from sklearn_twolayer._rows.loadings import unit_rows
 from sklearn_twolayer.inspection._estimate import Estimate, estimate_of
-from sklearn_twolayer.inspection._inputs import check_model, model_inputs
+from sklearn_twolayer.inspection._inputs import check_model, model_inputs, refuse_losses
 from sklearn_twolayer.inspection._one_more import best_gains
 
 if TYPE_CHECKING:
@@ -187,6 +187,7 @@ def count_directions(
             f"with one, got {type(model).__name__}: cross-validation keeps means of "
             "networks."
         )
+    refuse_losses(model, "count_directions")
     data = {"sample_weight": sample_weight, "groups": groups}
     own = estimate_of(estimator, X, y, **data)
     _, inputs, _ = model_inputs(estimator, X)

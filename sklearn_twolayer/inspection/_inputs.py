@@ -11,8 +11,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_twolayer._checks.data import check_inputs, check_targets, check_weights
 from sklearn_twolayer._checks.labels import check_known_labels, class_weights
+from sklearn_twolayer._checks.losses import COUNTS, SQUARES, check_single_target
 from sklearn_twolayer._estimators.base import TwoLayerModel
 from sklearn_twolayer._estimators.classifier_base import TwoLayerClassifier
+from sklearn_twolayer._losses.units import THRESHOLD
 
 # Product of the probabilities of a class and of the others, below which a row counts as
 # if it had this (convention).
@@ -62,10 +64,14 @@ def model_targets(
 
     For a classifier they are the working targets of each class against the others, and
     with two classes the weights are multiplied by those of these targets: with both,
-    least squares has the derivatives of the log loss (theory eq. 30).
+    least squares has the derivatives of the log loss (theory eq. 30). So it has those
+    of counts. For Huber's loss residuals are cut off at the threshold and divided by
+    the share of those that are not: the second derivative of all rows is then right.
     """
     if not isinstance(model, TwoLayerClassifier):
-        return check_targets(y, X.shape[0]), check_weights(sample_weight, X.shape[0])
+        targets = check_targets(y, X.shape[0])
+        weights = check_weights(sample_weight, X.shape[0])
+        return _working(model, X, targets, weights)
     number = check_known_labels(y, model.classes_, X.shape[0])
     weights = check_weights(sample_weight, X.shape[0])
     weights = class_weights(model.class_weight, model.classes_, number, weights)
@@ -79,8 +85,45 @@ def model_targets(
     return outputs + (is_own - share) / product, weights
 
 
+def _working(
+    model: Any,
+    X: np.ndarray | sparse.csr_array,
+    targets: np.ndarray,
+    weights: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Targets of a regressor's outputs, and weights, whose squares its loss is like."""
+    if loss_of(model) == SQUARES:
+        return targets, weights
+    targets = check_single_target(loss_of(model), targets, weights)
+    outputs = model.predict_link(X)
+    if loss_of(model) == COUNTS:
+        mean = model.predict(X)
+        mean = np.maximum(mean, LEAST_PRODUCT * mean.max(initial=0.0))
+        return outputs + (targets - mean) / mean, weights * mean
+    threshold = THRESHOLD * model.scale_
+    residual = targets - outputs
+    near = float(weights @ (np.abs(residual) <= threshold) / weights.sum())
+    return outputs + np.clip(residual, -threshold, threshold) / near, weights
+
+
+def loss_of(model: Any) -> str:
+    """The loss of a regressor; that of classes for a classifier."""
+    return str(getattr(model, "loss", "log loss"))
+
+
+def refuse_losses(model: object, name: str) -> None:
+    """Raise if the model was fitted with another loss than the squared one."""
+    if loss_of(model) != SQUARES:
+        raise ValueError(
+            f"estimator has the loss {loss_of(model)!r}, and {name} is for the squared "
+            "one: fit a regressor with loss='squared_error' for it."
+        )
+
+
 def target_names(model: TwoLayerModel) -> list[str] | None:
-    """Names of the outputs of a classifier; None for a regressor."""
+    """Names of the outputs, if they are not those of the targets; otherwise None."""
+    if loss_of(model) == COUNTS:
+        return ["logarithm of the mean"]
     if not isinstance(model, TwoLayerClassifier):
         return None
     classes = [str(one) for one in model.classes_.tolist()]

@@ -11,7 +11,7 @@ from sklearn_twolayer._checks.parameters import check_real
 from sklearn_twolayer._rows.blocks import dense_blocks
 from sklearn_twolayer.inspection._error_record import interval_around
 from sklearn_twolayer.inspection._estimate import Estimate, estimate_of
-from sklearn_twolayer.inspection._inputs import model_inputs
+from sklearn_twolayer.inspection._inputs import check_model, model_inputs, refuse_losses
 from sklearn_twolayer.inspection._standardised import Block
 
 
@@ -135,6 +135,7 @@ def prediction_errors(
     confidence = check_real(
         "confidence", confidence, min_val=0.0, max_val=1.0, include_boundaries="neither"
     )
+    refuse_losses(check_model(estimator), "prediction_errors")
     estimate = estimate_of(estimator, X, y, sample_weight=sample_weight, groups=groups)
     model, inputs, _ = model_inputs(estimator, X_new)
     predictions = model._fitted_network().predict(inputs)

@@ -8,17 +8,20 @@ from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.ensemble import (
     AdaBoostRegressor,
     BaggingRegressor,
+    StackingClassifier,
     StackingRegressor,
     VotingRegressor,
 )
 from sklearn.feature_selection import RFE, SelectFromModel
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.multioutput import MultiOutputRegressor, RegressorChain
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from sklearn_twolayer import (
+    RegularizedTwoLayerClassifier,
+    RegularizedTwoLayerClassifierCV,
     RegularizedTwoLayerRegressor,
     RegularizedTwoLayerRegressorCV,
     StagedSchedule,
@@ -207,3 +210,80 @@ def test_transforms_of_columns(data, kind, in_pipeline):
     if kind == "clip":
         single = computed(model, 1e20 * X.astype(np.float32))
         assert np.isfinite(single).all()
+
+
+@pytest.mark.parametrize("loss", ["poisson", "huber"])
+def test_losses_have_their_link(loss, data):
+    X, y, _ = data
+    model = RegularizedTwoLayerRegressor(loss=loss, random_state=0)
+    is_exported(model, X, np.round(np.exp(y)) if loss == "poisson" else y)
+
+
+def classes_of(X, names):
+    return np.array(names)[np.digitize(np.abs(X[:, 0] + X[:, 1]), [0.8, 1.6])]
+
+
+def computed_classes(model, X, zipmap=False):
+    register_onnx_converters()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        graph = skl2onnx.to_onnx(model, X[:1], options={"zipmap": zipmap})
+    session = onnxruntime.InferenceSession(
+        graph.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    return session.run(None, {"X": X})
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["a", "b", "a"], ["low", "middle", "high"], [3, 1, 2], [True, False, True]],
+    ids=["two of text", "three of text", "numbers", "truth values"],
+)
+@pytest.mark.parametrize("in_pipeline", [False, True])
+def test_classes_and_their_probabilities(names, in_pipeline, data):
+    X = data[0]
+    model = RegularizedTwoLayerClassifier(random_state=0, linear_decay=0.01)
+    model = make_pipeline(StandardScaler(), model) if in_pipeline else model
+    model.fit(X, classes_of(X, names))
+    labels, probabilities = computed_classes(model, X)
+    np.testing.assert_array_equal(labels, model.predict(X))
+    np.testing.assert_allclose(probabilities, model.predict_proba(X), atol=1e-12)
+    single, probabilities = computed_classes(model, X.astype(np.float32))
+    assert probabilities.dtype == np.float32
+    assert (single == labels).mean() > 0.99
+    rows = computed_classes(model, X[:3].astype(np.float32), zipmap=True)[1]
+    first = dict(zip(model.classes_.tolist(), model.predict_proba(X)[0], strict=True))
+    assert rows[0] == pytest.approx(first, abs=1e-4)
+
+
+def test_classes_of_cross_validation_and_in_an_ensemble(data):
+    X = data[0]
+    y = classes_of(X, ["a", "b", "c"])
+    cv = RegularizedTwoLayerClassifierCV(
+        lambdas=2, cv=2, linear_decay=0.01, random_state=0
+    )
+    stack = StackingClassifier(
+        [
+            ("ours", RegularizedTwoLayerClassifier(linear_decay=0.01, random_state=0)),
+            ("other", LogisticRegression()),
+        ],
+        cv=2,
+    )
+    for model in (cv, stack):
+        model.fit(X, y)
+        labels, probabilities = computed_classes(model, X)
+        np.testing.assert_array_equal(labels, model.predict(X))
+        np.testing.assert_allclose(probabilities, model.predict_proba(X), atol=1e-9)
+
+
+def test_classifiers_that_transform_are_refused(data):
+    X = data[0]
+    y = classes_of(X, ["a", "b", "c"])
+    model = RegularizedTwoLayerClassifier(linear_decay=0.01, random_state=0)
+    for step in (model, ColumnTransformer([("ours", model, [0, 1, 2, 3, 4])])):
+        outer = make_pipeline(step, LogisticRegression()).fit(X, y)
+        with pytest.raises(ValueError, match=r"RegularizedTwoLayerClassifier.*step"):
+            computed_classes(outer, X)
+    of_floats = model.fit(X, classes_of(X, [0.0, 1.0, 2.0]))
+    with pytest.raises(ValueError, match="dtype float64"):
+        computed_classes(of_floats, X)
