@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import sklearn_twolayer
 
@@ -14,6 +16,7 @@ version = release = sklearn_twolayer.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
     "sphinx.ext.mathjax",
     "sphinx-mathjax-offline",  # formulas without a network
     "numpydoc",
@@ -46,6 +49,25 @@ autosummary_context = {
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
 myst_heading_anchors = 3
 
+
+def is_reachable(address: str) -> bool:
+    """Whether there is a network: without one, foreign names stay without links."""
+    try:
+        with urlopen(address + "objects.inv", timeout=5):
+            return True
+    except (URLError, TimeoutError):
+        return False
+
+
+intersphinx_mapping = {
+    name: (address, None)
+    for name, address in {
+        "sklearn": "https://scikit-learn.org/stable/",
+        "torch": "https://docs.pytorch.org/docs/stable/",
+    }.items()
+    if is_reachable(address)
+}
+
 html_theme = "pydata_sphinx_theme"
 html_title = "sklearn_twolayer"
 html_static_path = ["_static"]
@@ -58,7 +80,13 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": ["sphinx-version"],
 }
-html_sidebars = {"install": [], "which_estimator": [], "changelog": []}
+html_sidebars = {
+    page: []
+    for page in (
+        "install", "which_estimator", "from_mlp", "from_dimension_reduction",
+        "benchmarks", "theory", "feature_learning", "stability", "changelog", "mutants",
+    )
+}  # fmt: skip
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",

@@ -1,4 +1,4 @@
-"""The examples and the README's code run as they stand."""
+"""The examples and the tour of the user guide run as they stand."""
 
 import os
 import re
@@ -28,8 +28,9 @@ def test_examples_run(path, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_code_of_the_readme_runs(tmp_path):
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+def test_the_code_of_the_tour_runs(tmp_path):
+    tour = (ROOT / "docs" / "user_guide" / "tour.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", tour, re.S)
     assert len(blocks) == 2
     printed = run(["-c", "\n".join(blocks)], tmp_path)
     assert "(2000, 4)" in printed

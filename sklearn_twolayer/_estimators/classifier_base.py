@@ -18,7 +18,7 @@ class TwoLayerClassifier(ClassifierMixin, TwoLayerModel):
     """A classifier with a two-layer network; subclasses define `fit`."""
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Scores of the classes: what the network puts out.
+        """Compute the scores of the classes: what the network puts out.
 
         Parameters
         ----------

@@ -1,0 +1,77 @@
+"""Pages that show what their code prints show what it prints.
+
+A block of ``text`` is what the blocks of ``python`` before it have printed since the
+block of ``text`` before.
+"""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPRegressor
+
+matplotlib.use("agg")
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("README.md", "docs/from_mlp.md", "docs/from_dimension_reduction.md")
+
+if not (ROOT / PAGES[-1]).exists():
+    pytest.skip("only in a checkout", allow_module_level=True)
+
+
+def blocks_of(text):
+    return re.findall(r"^```(python|text)\n(.*?)^```$", text, re.S | re.M)
+
+
+def without_costs(text):
+    """Without the numbers of steps and seconds, which depend on the machine."""
+    return re.sub(r"\d+ steps, [\d.]+ s\b", "steps", text)
+
+
+def wrong_blocks(text):
+    """Pairs of what is shown and what is printed that are not the same."""
+    names, printed, wrong = {}, io.StringIO(), []
+    for kind, block in blocks_of(text):
+        if kind == "python":
+            with contextlib.redirect_stdout(printed):
+                exec(compile(block, "page", "exec"), names)
+        else:
+            if without_costs(printed.getvalue()) != without_costs(block):
+                wrong.append((block, printed.getvalue()))
+            printed = io.StringIO()
+    return wrong
+
+
+def test_what_is_not_printed_is_noticed():
+    page = "```python\nprint(1)\n```\n\n```text\n{}\n```\n"
+    assert wrong_blocks(page.format(1)) == []
+    assert wrong_blocks(page.format(2)) == [("2\n", "1\n")]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_pages_show_what_their_code_prints(name, monkeypatch, tmp_path):
+    text = (ROOT / name).read_text()
+    assert {kind for kind, _ in blocks_of(text)} == {"python", "text"}
+    monkeypatch.chdir(tmp_path)
+    assert wrong_blocks(text) == []
+    plt.close("all")
+
+
+def test_alpha_over_the_rows_is_the_decay():
+    """What the page on MLPRegressor says of its objective."""
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((100, 3)), rng.standard_normal(100)
+    mlp = MLPRegressor(
+        hidden_layer_sizes=(4,), solver="lbfgs", alpha=5.0, max_iter=3, random_state=0
+    )
+    with pytest.warns(ConvergenceWarning):
+        mlp.fit(X, y)
+    squares = sum((weights**2).sum() for weights in mlp.coefs_)
+    error = np.mean((y - mlp.predict(X)) ** 2)
+    assert mlp.loss_ == pytest.approx(error / 2 + (5.0 / 100) / 2 * squares)
