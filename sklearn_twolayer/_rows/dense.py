@@ -98,13 +98,18 @@ def raw_rows(
     rows: slice,
     device: torch.device,
 ) -> torch.Tensor:
-    """Rows of ``X[index]`` as float64 on a device, which may be theirs already."""
+    """Rows of ``X[index]`` as float64 on a device, which may be theirs already.
+
+    They may be the memory of ``X``, which must not be written to.
+    """
     if isinstance(X, torch.Tensor):
         return X[rows].double()
     block = X[rows] if index is None else X[index[rows]]
     is_single = block.dtype == np.float32 and device.type != "cpu"
-    # Copied, since torch cannot read arrays that must not be written to.
-    tensor = torch.from_numpy(np.array(block, np.float32 if is_single else np.float64))
+    # torch takes arrays that may be written to, with strides above zero; of others
+    # there is a copy.
+    kind = np.float32 if is_single else np.float64
+    tensor = torch.from_numpy(np.require(block, kind, ["C", "W"]))
     return moved(tensor, device, tensor.dtype).double()
 
 

@@ -19,7 +19,13 @@ from sklearn_twolayer._descent.hessian_product import curvature_product
 from sklearn_twolayer._fit.problem import resolve_device
 from sklearn_twolayer._network.network import Network
 from sklearn_twolayer._network.objective import correlations, evaluate, residual_at
-from sklearn_twolayer._rows.devices import block_entries, has_room, home_of, moved
+from sklearn_twolayer._rows.devices import (
+    PINNED_BYTES,
+    block_entries,
+    has_room,
+    home_of,
+    moved,
+)
 from sklearn_twolayer._rows.inputs import ArrayInputs, DenseInputs
 from sklearn_twolayer._rows.raw import RawRows
 from sklearn_twolayer._rows.rows import Rows
@@ -329,6 +335,25 @@ def test_fits_with_float64_are_those_of_the_cpu(schedule, n_targets, noise):
         found = model.set_params(device="xpu").fit(X, y).predict(X)
     assert mode.n_operations > 100
     np.testing.assert_allclose(found, expected, atol=1e-8)
+
+
+def test_large_tensors_go_to_cuda_by_way_of_page_locked_memory(monkeypatch):
+    calls = []
+
+    class Watched(Imitated):
+        def run(self, func, args, kwargs):
+            if func in (torch.Tensor.pin_memory, torch.Tensor.to):
+                calls.append((func.__name__, kwargs.get("non_blocking", False)))
+            return super().run(func, args, kwargs)
+
+    with Watched("cuda", has_float64=True) as mode:
+        for n in (10, PINNED_BYTES // 8):
+            values = torch.arange(n, dtype=torch.float64)
+            over = moved(values, mode.where, torch.float64)
+            assert over.device == mode.where
+            assert torch.equal(moved(over, torch.device("cpu"), torch.float64), values)
+    assert [name for name, _ in calls].count("pin_memory") == 1
+    assert calls[calls.index(("pin_memory", False)) + 1] == ("to", True)
 
 
 def test_memory_of_cuda_sets_blocks_and_room(monkeypatch):

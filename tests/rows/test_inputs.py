@@ -238,3 +238,32 @@ def test_memory_maps_are_folded_and_not_written_to(rng, small_blocks, tmp_path):
     mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
     block = make_rows(mapped, y).parts.part.inputs.block(slice(0, 10))
     assert np.shares_memory(block.X, mapped)
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+@pytest.mark.parametrize(
+    "arranged",
+    [
+        lambda X: X[::-1], lambda X: X[:, ::-1], np.asfortranarray,
+        lambda X: X.astype(">f8"), lambda X: X[::2],
+    ],
+    ids=["backwards", "last column first", "columns", "bytes", "every other row"],
+)  # fmt: skip
+def test_arrays_of_any_arrangement_are_read(rng, monkeypatch, arranged, keeps):
+    if not keeps:
+        monkeypatch.setattr(standardize, "KEPT_ENTRIES", 0)
+        monkeypatch.setattr(blocks, "BLOCK_ENTRIES", 30)
+    X = arranged(rng.standard_normal((40, 3)))
+    X.flags.writeable = False
+    y = rng.standard_normal(len(X))
+    rows, expected = make_rows(X, y), make_rows(np.array(X, dtype=float, order="C"), y)
+    network = Network.from_parts(
+        torch.from_numpy(rng.standard_normal((3, 4))),
+        torch.from_numpy(rng.standard_normal((3, 1))),
+    )
+    torch.testing.assert_close(
+        evaluate(rows, network, 0.1).gradient,
+        evaluate(expected, network, 0.1).gradient,
+        rtol=0,
+        atol=1e-14,
+    )
