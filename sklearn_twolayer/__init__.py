@@ -9,6 +9,7 @@ from sklearn_twolayer._estimators.classifier import RegularizedTwoLayerClassifie
 from sklearn_twolayer._estimators.classifier_cv import RegularizedTwoLayerClassifierCV
 from sklearn_twolayer._estimators.regressor import RegularizedTwoLayerRegressor
 from sklearn_twolayer._estimators.regressor_cv import RegularizedTwoLayerRegressorCV
+from sklearn_twolayer._estimators.stop_validation import stop_validation_curve
 from sklearn_twolayer._options.schedule import (
     ConstantSchedule,
     GeometricSchedule,
@@ -31,6 +32,7 @@ __all__ = [
     "RegularizedTwoLayerRegressorCV",
     "StagedSchedule",
     "TwoLayerPath",
+    "stop_validation_curve",
     "two_layer_path",
 ]
 
