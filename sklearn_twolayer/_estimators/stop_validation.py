@@ -13,6 +13,7 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import cross_validate
 from sklearn.pipeline import Pipeline
 
+from sklearn_twolayer._checks.losses import SQUARES
 from sklearn_twolayer._checks.parameters import (
     check_flag,
     check_max_features,
@@ -172,11 +173,12 @@ class _Paths(BaseEstimator):
             )
         for name, needed in (
             ("criterion", None), ("warm_start", False), ("checkpoint", None),
+            ("loss", SQUARES),
         ):  # fmt: skip
             value = getattr(model, name)
-            if value is not needed:
+            if str(value) != str(needed):
                 raise ValueError(
-                    f"{name} must be {needed} where stops are compared along one path, "
+                    f"{name} must be {needed!r} where stops are compared along one path, "
                     f"got {value!r}: set it for the fit that follows."
                 )
         for stop in self.stops:
@@ -225,7 +227,7 @@ def _fitted_for(
     most = check_max_features(model.max_features)
     results = []
     with own_settings():
-        X, data = model._raw_rows(X, y, None)
+        X, data = model._raw_rows(X, y, None, SQUARES)
         with fit_threads(data.n_entries), time_limit(options.max_time):
             problem = problem_of(data, options)
             stages, states = [], []
