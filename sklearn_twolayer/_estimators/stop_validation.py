@@ -178,8 +178,8 @@ class _Paths(BaseEstimator):
             value = getattr(model, name)
             if str(value) != str(needed):
                 raise ValueError(
-                    f"{name} must be {needed!r} where stops are compared along one path, "
-                    f"got {value!r}: set it for the fit that follows."
+                    f"{name} must be {needed!r} where stops are compared along one "
+                    f"path, got {value!r}: set it for the fit that follows."
                 )
         for stop in self.stops:
             _schedule(model, stop).stages(1.0)  # raises an error if it has none
