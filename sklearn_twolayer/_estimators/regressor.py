@@ -149,8 +149,8 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
         so many features with nearly its predictions; `dual_gap_` is of the larger one.
     n_searches : int, default=4
         Most searches without a schedule, at least 1. If the first, of squares, adds
-        features, others begin anew; a small network that is fitted to their mean, with
-        steadier features, replaces them if they differ. Its fit takes longer.
+        features, others begin anew; if they differ, a small network that is fitted to
+        their mean replaces them: it is more accurate, and takes some times longer.
     loss : {"squared_error", "huber", "poisson"}, default="squared_error"
         What is minimised in place of half the squared residual. "huber" is linear from
         1.345 times a robust scale of the residuals on, so that outliers hardly count.
