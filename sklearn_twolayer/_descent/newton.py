@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from sklearn_twolayer._certificate.certificate import certify
-from sklearn_twolayer._certificate.peaks import LAST, QUICK, THOROUGH
+from sklearn_twolayer._certificate.peaks import BIRTHS, LAST, THOROUGH
 from sklearn_twolayer._descent.gauss_newton import gauss_newton
 from sklearn_twolayer._descent.quasi_newton import quasi_newton
 from sklearn_twolayer._descent.result import Descent
@@ -25,17 +25,11 @@ if TYPE_CHECKING:
     from sklearn_twolayer._rows.rows import Rows
 
 FIRST_STEPS = 150  # most steps of the first quasi-Newton descent (convention)
-NEXT_STEPS = 60  # most steps of each later one (convention)
-# Rounds of births from one quasi-Newton descent to the next (convention).
-SLIDE_EVERY = 3
-# If from one of these descents to the next the objective falls by less than this many
-# tolerances, there are no more of them. Births alone are then faster, because each
-# descent raises peaks that the births after it have to lower again (convention).
-LEAST_FALL = 0.3
-# While the gap is above this and above the tolerance, the peaks of a quick search are
-# enough to go on. Below it many peaks remain, and a thorough search, which finds them
-# at once, saves rounds (convention).
-LARGE_GAP = 1e-3
+NEXT_STEPS = 30  # most steps of each later one (convention)
+# After so many rounds of births there is a quasi-Newton descent, later there is none.
+# Measured on tables: descents after all rounds, or longer ones, take as long or longer
+# in all, because each raises peaks that the births after it have to lower again.
+SLIDES = 3
 MOST_ROUNDS = 300  # rounds of births after which the descent stops (convention)
 # With more parameters a Gauss-Newton step costs more than it gains (convention).
 MOST_PARAMETERS = 2000
@@ -56,8 +50,8 @@ def newton_descent(
 
     This is a sliding Frank-Wolfe method (theory, "Births"). After a quasi-Newton
     descent on all parameters, each round adds neurons at the peaks of the certificate
-    that are above one, and re-optimises all masses at once; every few rounds, while it
-    helps, there is another descent. The objective has kinks where rows leave
+    that are above one, and re-optimises all masses at once; after each of the first
+    rounds there is another descent. The objective has kinks where rows leave
     half-spaces, so that descent alone stops above the minimum; the problem in the
     masses is smooth and convex and leads on. At the end neurons are merged as long as
     the gap stays within the tolerance.
@@ -69,14 +63,11 @@ def newton_descent(
     network = quasi_newton(rows, network, lambda_, max_iter=FIRST_STEPS, tol=1e-9)
     network = simplify(rows, network, lambda_, slack=tol)
     state = _certify(rows, network, lambda_, tol, generator)
-    slides, objective = True, math.inf
-    for k in range(1, MOST_ROUNDS + 1):
+    for k in range(MOST_ROUNDS):
         if state.relative_gap <= tol or limit_reached():
             break
         network = refit_masses(rows, give_birth(network, state.peaks, lambda_), lambda_)
-        if slides and k % SLIDE_EVERY == 0:
-            slides = state.objective < objective * (1.0 - LEAST_FALL * tol)
-            objective = state.objective
+        if k < SLIDES:
             network = quasi_newton(
                 rows, network, lambda_, max_iter=NEXT_STEPS, tol=1e-12
             )
@@ -95,15 +86,15 @@ def newton_descent(
 def _certify(
     rows: Rows, network: Network, lambda_: float, tol: float, generator: torch.Generator
 ) -> Certificate:
-    """Certify by a quick search and, only if its gap is small, by further searches.
+    """Certify by a short search and, only if its gap is small, by further searches.
 
     These are a thorough search and then searches for what others may have missed; the
     peaks of all are joined. The first search whose peaks make the gap too large is the
     last. The descent ends when no search finds such a peak, which can happen by chance;
     the more searches there are, the less likely that is.
     """
-    state = certify(rows, network, lambda_, generator, QUICK)
-    if state.relative_gap > max(tol, LARGE_GAP):
+    state = certify(rows, network, lambda_, generator, BIRTHS)
+    if state.relative_gap > tol:
         return state
     for effort in (THOROUGH, *[LAST] * _last_searches(tol)):
         again = certify(rows, network, lambda_, generator, effort, tol)

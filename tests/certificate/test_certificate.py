@@ -16,7 +16,7 @@ from sklearn_twolayer._certificate.peaks import (
     early_directions,
     find_peaks,
 )
-from sklearn_twolayer._network.network import balance
+from sklearn_twolayer._network.network import Network, balance
 from sklearn_twolayer._network.objective import (
     PartResidual,
     Residual,
@@ -172,6 +172,35 @@ def test_a_search_in_single_precision_tells_heights_in_full_precision(seed, n_ou
     start = replace(single, n_steps=0)
     begun = find_peaks(rows, residual, network.directions, seeded(3), start)
     assert found[1].height >= begun.height
+
+
+def starts_alone(rows, effort, network):
+    residual = residual_at(rows, network)
+    return find_peaks(rows, residual, network.directions, seeded(), effort).directions
+
+
+def test_hyperplanes_cut_the_rows_at_all_distances():
+    *_, rows, network = random_problem(0, n_features=20)
+    begins = Effort(n_random=0, n_nearby=0, n_refined=ALL, n_steps=0)
+    given = len(starts_alone(rows, begins, network))
+    effort = replace(begins, n_hyperplanes=400, n_hyperplanes_each=10)
+    planes = starts_alone(rows, effort, network)
+    assert len(planes) == 11 * given + 400
+    torch.testing.assert_close(planes.norm(dim=1), torch.ones(len(planes)).double())
+    # Distances are standard normal; those of uniform directions are 0.22 in size.
+    distances = planes[:, -1] / planes[:, :-1].norm(dim=1)
+    assert 0.9 < float(distances.std()) < 1.1
+    assert abs(float(distances.mean())) < 0.15
+
+
+def test_without_biases_hyperplanes_are_uniform_directions():
+    X, y = make_two_layer_regression(60, 3, random_state=0)
+    rows = make_rows(X, y, hidden_bias=False)
+    effort = Effort(n_random=0, n_nearby=0, n_refined=ALL, n_steps=0, n_hyperplanes=900)
+    planes = starts_alone(rows, effort, Network.empty(rows))
+    assert planes.shape == (900, 3)
+    second = planes.T @ planes / 900
+    torch.testing.assert_close(second, torch.eye(3).double() / 3, rtol=0.0, atol=0.05)
 
 
 def test_what_is_known_of_a_network_is_found_with_the_effort_asked_for():

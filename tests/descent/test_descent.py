@@ -15,7 +15,7 @@ from conftest import (
 from scipy.optimize import minimize
 
 from sklearn_twolayer._certificate.certificate import certify
-from sklearn_twolayer._certificate.peaks import LAST, QUICK, THOROUGH
+from sklearn_twolayer._certificate.peaks import BIRTHS, LAST, QUICK, THOROUGH
 from sklearn_twolayer._descent import DESCENTS, newton, refine
 from sklearn_twolayer._descent.gauss_newton import (
     gauss_newton,
@@ -124,7 +124,7 @@ def test_newton_believes_what_many_searches_in_a_row_confirm(
     descent = DESCENTS["newton"](rows, start, lambda_, options(tol=tol), seeded())
     assert descent.stopped_by == "tol"
     assert found == (0 < wait <= n_searches)
-    series = [QUICK, THOROUGH, *[LAST] * n_searches]
+    series = [BIRTHS, THOROUGH, *[LAST] * n_searches]
     if found:
         series = [*series[: wait + 2], *series]
     assert efforts[: len(series)] == series
@@ -140,7 +140,7 @@ def test_newton_believes_what_it_has_when_time_is_over(monkeypatch):
     monkeypatch.setattr(newton, "certify", recorded)
     with time_limit(1e-9):
         DESCENTS["newton"](rows, random_problem(0)[-1], 0.2, options(), seeded())
-    assert QUICK in efforts
+    assert BIRTHS in efforts
     assert LAST not in efforts
 
 
