@@ -26,6 +26,7 @@ from sklearn_twolayer._cross_validation.folds import fold_attributes, path_optio
 from sklearn_twolayer._cross_validation.loss_folds import FoldLoss
 from sklearn_twolayer._cross_validation.refit import fit_choice
 from sklearn_twolayer._cross_validation.transforms import chosen_transform
+from sklearn_twolayer._estimators.attributes import store_fitted
 from sklearn_twolayer._estimators.loss_folds import fit_by_folds
 from sklearn_twolayer._estimators.regressor_base import TwoLayerRegressor
 from sklearn_twolayer._estimators.routing import SplitsRows
@@ -367,9 +368,10 @@ class RegularizedTwoLayerRegressorCV(SplitsRows, TwoLayerRegressor):
             print(progress_line(refit.problem, stage))
         kept, problem = refit.stages[-1], refit.problem
         warn_of_far_columns(self, problem.rows.far_columns)
-        self.__dict__.update(refit.attributes)
-        self.__dict__.update(fit_attributes(problem, refit.stages, kept))
-        self.__dict__.update(fold_attributes(compared.folds, compared.ambiguity))
+        store_fitted(
+            self, refit.attributes, fit_attributes(problem, refit.stages, kept),
+            fold_attributes(compared.folds, compared.ambiguity),
+        )  # fmt: skip
         self.lambdas_ = self.lambda_max_ * fractions
         self.debiased_share_ = compared.choice.debiased_share
         self.column_transform_ = None if transform is None else transform.attributes()
