@@ -10,6 +10,7 @@ from sklearn.utils import check_scalar
 from sklearn_twolayer._checks.data import warn_of_far_columns
 from sklearn_twolayer._checks.parameters import check_criterion
 from sklearn_twolayer._checks.state import unchanged_on_error
+from sklearn_twolayer._estimators.attributes import store_fitted
 from sklearn_twolayer._estimators.classifier_base import TwoLayerClassifier
 from sklearn_twolayer._fit.report import (
     fit_attributes,
@@ -294,9 +295,8 @@ class RegularizedTwoLayerClassifier(TwoLayerClassifier):
                     print(progress_line(problem, stage, of_variance=False))
             kept = fit.keep(stages, criterion)
             attributes = fit.attributes(kept)
+        store_fitted(self, attributes, fit_attributes(problem, stages, kept))
         self.classes_ = classes
-        self.__dict__.update(attributes)
-        self.__dict__.update(fit_attributes(problem, stages, kept))
         problem.warn(self.linear_decay_)
         warn_of_convergence(kept, self.lambda_, options.tol)
 

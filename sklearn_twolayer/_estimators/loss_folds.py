@@ -24,6 +24,7 @@ from sklearn_twolayer._cross_validation.loss_folds import (
     follow_loss_fold,
     loss_fold_attributes,
 )
+from sklearn_twolayer._estimators.attributes import store_fitted
 from sklearn_twolayer._estimators.base import TwoLayerModel
 from sklearn_twolayer._fit.report import (
     fit_attributes,
@@ -67,9 +68,12 @@ def fit_by_folds(
         print(progress_line(refit.problem, stage, of_variance=False))
     warn_of_far_columns(estimator, refit.problem.rows.far_columns)
     kept = refit.stages[-1]
-    own.__dict__.update(refit.attributes)
-    own.__dict__.update(fit_attributes(refit.problem, refit.stages, kept))
-    own.__dict__.update(loss_fold_attributes(kind, folds))
+    store_fitted(
+        own,
+        refit.attributes,
+        fit_attributes(refit.problem, refit.stages, kept),
+        loss_fold_attributes(kind, folds),
+    )
     own.lambdas_ = own.lambda_max_ * fractions
     own.debiased_share_ = choice.debiased_share
     own.n_iter_ = refit.n_iter + sum(fold.n_iter for fold in folds)

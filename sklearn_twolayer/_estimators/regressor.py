@@ -18,6 +18,7 @@ from sklearn_twolayer._checks.parameters import (
     check_max_features,
 )
 from sklearn_twolayer._checks.state import unchanged_on_error
+from sklearn_twolayer._estimators.attributes import store_fitted
 from sklearn_twolayer._estimators.callbacks import followed
 from sklearn_twolayer._estimators.regressor_base import TwoLayerRegressor
 from sklearn_twolayer._fit.report import (
@@ -391,8 +392,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
                     print(progress_line(problem, stage, of_variance=loss == SQUARES))
             kept = fit.keep(stages, criterion)
             attributes, debiased_by = fit.finished(kept, max_features, debias=debias)
-        self.__dict__.update(attributes)
-        self.__dict__.update(fit_attributes(problem, stages, kept))
+        store_fitted(self, attributes, fit_attributes(problem, stages, kept))
         problem.warn(self.linear_decay_)
         warn_of_convergence(kept, self.lambda_, options.tol, debiased_by)
         context.call_on_fit_task_end(

@@ -122,10 +122,11 @@ class TwoLayerRegressor(RegressorMixin, MultiOutputMixin, TwoLayerModel):
         return str(self.loss) == COUNTS
 
     def _facts_of_loss(self) -> dict[str, str]:
-        if self._counts:
+        known = vars(self)
+        if "dispersion_" in known:
             return {"loss": f"poisson (variance over mean {self.dispersion_:.3g})"}
-        if str(self.loss) != SQUARES:
-            return {"loss": f"{self.loss} (scale of the residuals {self.scale_:.4g})"}
+        if "scale_" in known:
+            return {"loss": f"huber (scale of the residuals {self.scale_:.4g})"}
         return {}
 
     def _raw_rows(

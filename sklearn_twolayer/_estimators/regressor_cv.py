@@ -25,6 +25,7 @@ from sklearn_twolayer._cross_validation.folds import fold_attributes, path_optio
 from sklearn_twolayer._cross_validation.loss_folds import FoldLoss
 from sklearn_twolayer._cross_validation.refit import fit_choice
 from sklearn_twolayer._cross_validation.transforms import chosen_transform
+from sklearn_twolayer._estimators.attributes import store_fitted
 from sklearn_twolayer._estimators.callbacks import tasks_told
 from sklearn_twolayer._estimators.loss_folds import fit_by_folds
 from sklearn_twolayer._estimators.regressor_base import TwoLayerRegressor
@@ -107,8 +108,7 @@ class RegularizedTwoLayerRegressorCV(SplitsRows, TwoLayerRegressor):
         Seeds folds, directions and the search for the certificate's peak. Pass an int
         for repeatable results; None takes a new seed each time.
     verbose : int, default=0
-        If positive, print a line for each fold and stage, and at last for each stage of
-        the path on all rows what it has found.
+        If positive, print a line for each fold, and for each stage on all rows.
     linear_decay : "auto" or float, default="auto"
         Decay of the linear part, as in :class:`RegularizedTwoLayerRegressor`. Where
         "auto" has one, the folds compare it with ten times as much.
@@ -316,7 +316,6 @@ class RegularizedTwoLayerRegressorCV(SplitsRows, TwoLayerRegressor):
         -----
         sklearn.exceptions.ConvergenceWarning
             If the duality gap of a stage of the path is above a `tol` given.
-
         UncentredWarning
             If columns are far from zero with `hidden_bias=False`.
         """
@@ -376,9 +375,10 @@ class RegularizedTwoLayerRegressorCV(SplitsRows, TwoLayerRegressor):
             print(progress_line(refit.problem, stage))
         kept, problem = refit.stages[-1], refit.problem
         warn_of_far_columns(self, problem.rows.far_columns)
-        self.__dict__.update(refit.attributes)
-        self.__dict__.update(fit_attributes(problem, refit.stages, kept))
-        self.__dict__.update(fold_attributes(compared.folds, compared.ambiguity))
+        store_fitted(
+            self, refit.attributes, fit_attributes(problem, refit.stages, kept),
+            fold_attributes(compared.folds, compared.ambiguity),
+        )  # fmt: skip
         self.lambdas_ = self.lambda_max_ * fractions
         self.debiased_share_ = compared.choice.debiased_share
         self.column_transform_ = None if transform is None else transform.attributes()

@@ -19,6 +19,9 @@ from sklearn_twolayer.inspection._size_panel import Sizes, draw_sizes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# What fitted attributes call the held-out errors of losses other than the squared one.
+LOSS_LABELS = ("loss", "log_loss")
+
 
 class TwoLayerPathDisplay:
     """Masses, loss, neurons and certificate along the decays of a path.
@@ -32,7 +35,7 @@ class TwoLayerPathDisplay:
     masses : ndarray of shape (n_stages, n_lines)
         Mass of each neuron at each stage; zero if the stage is without the neuron.
     losses : ndarray of shape (n_stages,)
-        Half the mean squared residual.
+        Half the mean squared residual, or the mean of another loss.
     certificates : ndarray of shape (n_stages,)
         Largest norm of the dual certificate, at most 1 at a global optimum.
     lambda_ : float
@@ -56,6 +59,8 @@ class TwoLayerPathDisplay:
             default=None
         Which of these errors is that of the network kept. It is marked in the legend,
         and on a curve by a ring.
+    error_name : str, default="squared error"
+        What the held-out errors are.
 
     Attributes
     ----------
@@ -100,6 +105,7 @@ class TwoLayerPathDisplay:
         averaged_mse: np.ndarray | None = None,
         sizes: Sizes | None = None,
         kept: str | None = None,
+        error_name: str = "squared error",
     ) -> None:
         self.lambdas = lambdas
         self.masses = masses
@@ -113,6 +119,7 @@ class TwoLayerPathDisplay:
         self.averaged_mse = averaged_mse
         self.sizes = sizes
         self.kept = kept
+        self.error_name = error_name
 
     @classmethod
     def from_estimator(
@@ -155,6 +162,15 @@ class TwoLayerPathDisplay:
                 "averaged_mse": estimator.averaged_mse_,
                 "sizes": Sizes.of(estimator),
                 "kept": _kept_curve(estimator),
+            }
+        for label in [one for one in LOSS_LABELS if hasattr(estimator, f"{one}_path_")]:
+            cross_validated = {
+                "cv_lambdas": estimator.lambdas_ / largest,
+                "mse_path": getattr(estimator, f"{label}_path_"),
+                "blended_mse_path": getattr(estimator, f"blended_{label}_path_"),
+                "debiased_mse": getattr(estimator, f"debiased_{label}_"),
+                "kept": _kept_curve(estimator),
+                "error_name": label.replace("_", " "),
             }
         display = cls(
             lambdas=history["lambda_"] / largest,
@@ -278,7 +294,7 @@ class TwoLayerPathDisplay:
         beside.spines["top"].set_visible(False)
 
     def _draw_errors(self, panel: Axes, lambdas: np.ndarray) -> None:
-        panel.set_ylabel("held-out\nsquared error")
+        panel.set_ylabel(f"held-out\n{self.error_name}")
         curves = [
             ("with decay", self.mse_path, COLORS[0]),
             ("mean of both", _best_share(self.blended_mse_path), COLORS[2]),
@@ -320,7 +336,8 @@ def _kept_curve(estimator: Any) -> str:
     """The label of the errors of the network that cross-validation has kept."""
     if estimator.debiased_share_ < 1.0:
         return "mean of both" if estimator.debiased_share_ > 0.0 else "with decay"
-    return "debiased" if estimator.n_averaged_ == 1 else "debiased, averaged"
+    n_averaged = getattr(estimator, "n_averaged_", 1)  # of squares only
+    return "debiased" if n_averaged == 1 else "debiased, averaged"
 
 
 def _best_share(blended: np.ndarray | None) -> np.ndarray | None:

@@ -264,6 +264,24 @@ def test_zero_counts_that_a_line_separates_are_warned_of():
     assert model.linear_decay_ > 0.0
 
 
+@pytest.mark.parametrize("is_cv", [False, True])
+def test_a_fit_with_another_loss_leaves_nothing_of_the_earlier_one(is_cv):
+    """Above all no transform of the columns, which would change the predictions."""
+    X, y, _, _ = numbers_of("poisson", 200)
+    X = np.sinh(2.0 * X)
+    kind = RegularizedTwoLayerRegressorCV if is_cv else RegularizedTwoLayerRegressor
+    options = {"cv": 2, "lambdas": 2, "column_transform": "clip"} if is_cv else {}
+    model = kind(random_state=0, **options).fit(X, y)
+    for loss in ("huber", "poisson", "squared_error"):
+        transform = {"column_transform": None} if is_cv else {}
+        fresh = kind(random_state=0, **options).set_params(loss=loss, **transform)
+        model.set_params(loss=loss, **transform).fit(X, y)
+        fresh.fit(X, y)
+        assert vars(model).keys() == vars(fresh).keys()
+        np.testing.assert_array_equal(model.predict(X), fresh.predict(X))
+        assert ("loss  " in model.summary(X)) == (loss != "squared_error")
+
+
 def test_losses_can_be_searched_for():
     X, y, _, _ = numbers_of("huber", 300)
     grid = GridSearchCV(

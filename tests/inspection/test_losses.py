@@ -101,7 +101,14 @@ def test_paths_of_cross_validation_can_be_drawn(loss):
         loss=loss, lambdas=3, eps=0.1, cv=2, random_state=0
     )
     display = TwoLayerPathDisplay.from_estimator(cv.fit(X, y))
-    assert display.axes_.size > 0
+    panel = display.axes_[-1]
+    assert panel.get_ylabel() == "held-out\nloss"
+    drawn = panel.containers[0].lines[0].get_ydata()
+    compared = np.isfinite(cv.loss_path_).all(axis=1)
+    np.testing.assert_allclose(drawn, cv.loss_path_[compared].mean(axis=1))
+    kept = {0.0: "with decay", 1.0: "debiased"}.get(cv.debiased_share_, "mean of both")
+    labels = [text.get_text() for text in panel.get_legend().get_texts()]
+    assert f"{kept} (kept)" in labels
 
 
 @LOSSES
