@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from typing import TYPE_CHECKING
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from docutils import nodes
+
 import sklearn_twolayer
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 project = "sklearn_twolayer"
 author = "the sklearn_twolayer developers"
@@ -104,3 +111,17 @@ sphinx_gallery_conf = {
 }
 # sphinx-gallery draws without a screen; plt.show() then has nothing to show.
 warnings.filterwarnings("ignore", message=".*non-interactive.*")
+
+
+def name_thumbnails(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Describe the small pictures of the gallery, which sphinx-gallery does not."""
+    for image in doctree.findall(nodes.image):
+        example = re.search(r"sphx_glr_(\w+)_thumb", image["uri"])
+        title = example and app.env.titles.get(f"auto_examples/{example[1]}")
+        if title:
+            image["alt"] = f"Picture of the example: {title.astext()}"
+
+
+def setup(app: Sphinx) -> None:
+    """Connect what Sphinx calls while it builds."""
+    app.connect("doctree-resolved", name_thumbnails)
