@@ -2,15 +2,16 @@
 How much decay?
 ===============
 
-The weight decay is a penalty on the size of the network. With noisy data there are three
-ways to choose it: an information criterion, which is the default and takes one fit;
-cross-validation along one path of decays; and any search of scikit-learn over schedules.
+The weight decay is a penalty on the size of the network. With noisy data there are
+three ways to choose it: an information criterion, which is the default and takes one
+fit; cross-validation along one path of decays; and any search of scikit-learn over
+schedules.
 """
 
 # %%
-# The data come from a network of four directions in ten inputs, the teacher, with noise.
-# Each model is compared with the teacher: its directions, and its predictions on fresh
-# rows without noise, whose mean squared distance is called the excess risk.
+# The data come from a network of four directions in ten inputs, the teacher, with
+# noise. Each model is compared with the teacher: its directions, and its predictions on
+# fresh rows, whose mean squared distance is called the excess risk.
 
 import time
 
