@@ -59,10 +59,10 @@ for network, decay, curve in zip(path.networks, path.lambdas, curves, strict=Tru
 
 # %%
 # Left: up to the tolerance of the fit, the certificate is nowhere larger than one in
-# size, so that no network has a lower objective. It touches one at the directions of the neurons, with the sign of
-# their amplitudes. With a large decay there are few neurons, beside the teacher's
-# directions (dotted). As the decay falls, there are more, and the peaks move to the
-# teacher's directions.
+# size, so that no network has a lower objective. It touches one at the directions of
+# the neurons, with the sign of their amplitudes. With a large decay there are few
+# neurons, beside the teacher's directions (dotted). As the decay falls, there are more,
+# and the peaks move to the teacher's directions.
 #
 # Right: what the certificate of the second stage becomes when the decay is lowered to
 # that of the third, before anything is fitted. Where it is above one in size, shaded, a
