@@ -90,7 +90,7 @@ html_theme_options = {
 html_sidebars = {
     page: []
     for page in (
-        "install", "which_estimator", "from_mlp", "from_dimension_reduction",
+        "install", "start", "which_estimator", "from_mlp", "from_dimension_reduction",
         "benchmarks", "theory", "feature_learning", "stability", "changelog", "mutants",
     )
 }  # fmt: skip
