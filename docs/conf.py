@@ -34,6 +34,7 @@ exclude_patterns = ["_build", "auto_examples/*.ipynb"]
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
 templates_path = ["_templates"]
 autosummary_generate = True
+toc_object_entries_show_parents = "hide"
 autodoc_typehints = "none"  # types are in the docstrings
 numpydoc_show_class_members = False
 numpydoc_validation_checks = {
