@@ -75,8 +75,8 @@ score = cross_val_score(make_pipeline(StandardScaler(), ours), X, y, cv=folds)
 print(f"{'two-layer, CV':24s} {score.mean():.3f}")
 
 # %%
-# The directions found on all rows, in words and numbers. Nearly all of the prediction is
-# linear: on this table the network gains a little over a linear model, and says how
+# The directions found on all rows, in words and numbers. Nearly all of the prediction
+# is linear: on this table the network gains a little over a linear model, and says how
 # little. A schedule keeps the decay, so there are no standard errors.
 
 best = search.best_estimator_
