@@ -19,7 +19,12 @@ from sklearn.neural_network import MLPRegressor
 matplotlib.use("agg")
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/from_mlp.md", "docs/from_dimension_reduction.md")
+PAGES = (
+    "README.md",
+    "docs/start.md",
+    "docs/from_mlp.md",
+    "docs/from_dimension_reduction.md",
+)
 
 if not (ROOT / PAGES[-1]).exists():
     pytest.skip("only in a checkout", allow_module_level=True)
