@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from typing import TYPE_CHECKING
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from docutils import nodes
+
 import sklearn_twolayer
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 project = "sklearn_twolayer"
 author = "the sklearn_twolayer developers"
@@ -27,6 +34,7 @@ exclude_patterns = ["_build", "auto_examples/*.ipynb"]
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
 templates_path = ["_templates"]
 autosummary_generate = True
+toc_object_entries_show_parents = "hide"
 autodoc_typehints = "none"  # types are in the docstrings
 numpydoc_show_class_members = False
 numpydoc_validation_checks = {
@@ -83,7 +91,7 @@ html_theme_options = {
 html_sidebars = {
     page: []
     for page in (
-        "install", "which_estimator", "from_mlp", "from_dimension_reduction",
+        "install", "start", "which_estimator", "from_mlp", "from_dimension_reduction",
         "benchmarks", "theory", "feature_learning", "stability", "changelog", "mutants",
     )
 }  # fmt: skip
@@ -104,3 +112,17 @@ sphinx_gallery_conf = {
 }
 # sphinx-gallery draws without a screen; plt.show() then has nothing to show.
 warnings.filterwarnings("ignore", message=".*non-interactive.*")
+
+
+def name_thumbnails(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Describe the small pictures of the gallery, which sphinx-gallery does not."""
+    for image in doctree.findall(nodes.image):
+        example = re.search(r"sphx_glr_(\w+)_thumb", image["uri"])
+        title = example and app.env.titles.get(f"auto_examples/{example[1]}")
+        if title:
+            image["alt"] = f"Picture of the example: {title.astext()}"
+
+
+def setup(app: Sphinx) -> None:
+    """Connect what Sphinx calls while it builds."""
+    app.connect("doctree-resolved", name_thumbnails)

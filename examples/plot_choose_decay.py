@@ -2,14 +2,16 @@
 How much decay?
 ===============
 
-Noisy data leave three ways to choose the weight decay: an information criterion, which
-is the default and takes one fit; cross-validation along one path of decays; and any
-search of scikit-learn over schedules.
+The weight decay is a penalty on the size of the network. With noisy data there are
+three ways to choose it: an information criterion, which is the default and takes one
+fit; cross-validation along one path of decays; and any search of scikit-learn over
+schedules.
 """
 
 # %%
-# A teacher with four directions in ten inputs, and noise. All that is known of a
-# model's quality is compared with the noiseless teacher on fresh rows.
+# The data come from a network of four directions in ten inputs, the teacher, with
+# noise. Each model is compared with the teacher: its directions, and its predictions on
+# fresh rows, whose mean squared distance is called the excess risk.
 
 import time
 
@@ -65,9 +67,10 @@ for name, model in models.items():
     report(name, getattr(model, "best_estimator_", model), seconds)
 
 # %%
-# The path of the regularised networks: too large a decay loses directions and shrinks
-# the masses, too small a decay fits noise. Without decay on the same neurons, merged
-# and dropped as the criterion says, there is hardly any bias left at any of them.
+# The path of the regularised networks: with too large a decay, directions are lost and
+# the neurons are too small; with too small a decay, neurons fit noise. "Debiased"
+# networks are refitted without decay, and their neurons merged and dropped as the
+# criterion says. They have hardly any bias at any decay.
 
 cv = models["  regularised only"]
 fractions = cv.lambdas_ / cv.lambda_max_

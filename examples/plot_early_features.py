@@ -3,9 +3,9 @@
 Early features against all three stages
 =======================================
 
-One gradient step turns random directions into the span of those that matter: early
-feature learning. That alone makes a good random-features model. But the directions
-themselves are found only at the end of training, as the weight decay falls.
+One gradient step turns random directions towards the span of those that matter. This is
+early feature learning, and it alone makes a good random-features model. But the
+directions themselves are found only at the end of training, as the weight decay falls.
 """
 
 # %%
@@ -86,8 +86,8 @@ match = match_directions(model.features_, teacher.directions)
 print("angles to the teacher after all three stages:", match.angles.round(3))
 
 # %%
-# Left: early features halve the error of random ones again and again as the network
-# gets wider, and stay far above what few neurons in the right places reach. A second
+# Left: early features have a lower error than random ones, and it falls as the network
+# gets wider, but stays far above that of a few neurons in the right places. A second
 # step brings the features nearer to the subspace, but also nearer to each other: the
 # network gets no better. Right: no early feature is on a direction of the teacher;
 # they surround them.

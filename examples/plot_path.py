@@ -3,14 +3,15 @@
 Watch the decay come down
 =========================
 
-A schedule of weight decays is followed from stage to stage. Where the targets are not
-a few directions, the best network lies somewhere along it, and cross-validation finds
-out where.
+A schedule lowers the weight decay, the penalty on the size of the network, in stages.
+Where the targets are not a few directions, the best network lies somewhere along the
+way, and cross-validation finds out where.
 """
 
 # %%
-# Noisy data from four directions. Each stage is solved until its duality gap certifies
-# it: no network of any width has an objective lower by more than the gap.
+# Noisy data from four directions. Each stage, the fit at one decay, is solved until its
+# duality gap is small. The gap says how good it is: no network of any width has an
+# objective that is lower by more than the gap.
 
 import matplotlib.pyplot as plt
 from sklearn.datasets import make_friedman2
@@ -30,9 +31,9 @@ model = RegularizedTwoLayerRegressor(
 ).fit(X, y)
 
 # %%
-# As the decay falls, more neurons have a mass, and the loss falls. The optimum has
-# several close neurons for each true direction: where only the directions are
-# wanted, refit without decay (``debias=True``), or give no schedule. The path ended
+# As the decay falls, more neurons have a mass, their size, and the loss falls. The
+# optimum has several close neurons for each true direction. Where only the directions
+# are wanted, refit without decay (``debias=True``), or give no schedule. The path ended
 # by itself at the noise level; below it, neurons would be spent on noise.
 
 TwoLayerPathDisplay.from_estimator(model)

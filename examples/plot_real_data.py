@@ -5,8 +5,8 @@ Directions in a real table: diabetes
 
 Ten measurements of 442 patients and the progress of their disease a year later. The
 estimator sits in a pipeline behind a scaler, and a grid search chooses where its
-decay schedule ends. The result is a linear part and a few directions, each with the
-names of the measurements that make it up.
+schedule of weight decays, penalties on the size of the network, ends. The result is a
+linear part and few directions, each with the names of the measurements that make it up.
 """
 
 import warnings
@@ -34,9 +34,10 @@ X, y = load_diabetes(return_X_y=True, as_frame=True, scaled=False)
 folds = KFold(5, shuffle=True, random_state=0)
 
 # %%
-# Schedules are parameters: the search goes over their ends, and over single decays.
+# Schedules are parameters: the search goes over their ends, and over single decays. The
+# solver "fast" solves each stage roughly, which is enough to compare them.
 
-network = RegularizedTwoLayerRegressor(tol=0.01, random_state=0)
+network = RegularizedTwoLayerRegressor(solver="fast", random_state=0)
 pipeline = make_pipeline(StandardScaler(), network)
 schedules = [GeometricSchedule(start=0.9, stop=end) for end in (0.8, 0.45, 0.2, 0.1)]
 schedules += [ConstantSchedule(value) for value in (0.6, 0.3)]
@@ -74,8 +75,9 @@ score = cross_val_score(make_pipeline(StandardScaler(), ours), X, y, cv=folds)
 print(f"{'two-layer, CV':24s} {score.mean():.3f}")
 
 # %%
-# The directions found on all rows, in words and numbers. A schedule keeps the decay,
-# so there are no standard errors.
+# The directions found on all rows, in words and numbers. Nearly all of the prediction
+# is linear: on this table the network gains a little over a linear model, and says how
+# little. A schedule keeps the decay, so there are no standard errors.
 
 best = search.best_estimator_
 scaled = best[:-1].set_output(transform="pandas").transform(X)

@@ -4,8 +4,8 @@ Directions for the next step
 ============================
 
 Many methods suffer from inputs that do not matter. The estimator is also a transformer:
-its projections, few and relevant, can be given to any other method. The response need
-not be a sum of ReLUs for that: the directions only have to be found.
+any other method can be given its few projections in place of the inputs. The target
+need not be a sum of ReLUs for that; it is enough that the directions are found.
 """
 
 # %%

@@ -1,4 +1,4 @@
-"""Pages that show what their code prints show what it prints.
+"""Pages show what their code prints, and their links lead somewhere.
 
 A block of ``text`` is what the blocks of ``python`` before it have printed since the
 block of ``text`` before.
@@ -19,7 +19,12 @@ from sklearn.neural_network import MLPRegressor
 matplotlib.use("agg")
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/from_mlp.md", "docs/from_dimension_reduction.md")
+PAGES = (
+    "README.md",
+    "docs/start.md",
+    "docs/from_mlp.md",
+    "docs/from_dimension_reduction.md",
+)
 
 if not (ROOT / PAGES[-1]).exists():
     pytest.skip("only in a checkout", allow_module_level=True)
@@ -61,6 +66,47 @@ def test_pages_show_what_their_code_prints(name, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert wrong_blocks(text) == []
     plt.close("all")
+
+
+def missing_targets(page):
+    """Links and pictures of a page that lead to no file of the repository.
+
+    The gallery has a page and pictures for each example.
+    """
+    text = re.sub(r"^```(?!{).*?^```$", "", page.read_text(), flags=re.S | re.M)
+    targets = re.findall(r"\]\((?!\w+://)([^)#\s]+)", text)
+    targets += re.findall(r"^```{(?:figure|include)} (\S+)", text, re.M)
+    for target in targets:
+        example = re.search(
+            r"auto_examples/(?:images/sphx_glr_)?(plot_[a-z_]+)", target
+        )
+        path = (
+            ROOT / "examples" / f"{example[1].removesuffix('_')}.py"
+            if example
+            else page.parent / target
+        )
+        if not path.exists():
+            yield target
+
+
+def test_missing_targets_are_noticed(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "[a](page.md#b) [c](https://d.e) [f](gone.md)\n\n"
+        "```{figure} auto_examples/images/sphx_glr_plot_gone_001.png\n```\n"
+        "```python\nx[0](y)\n```\n[g](auto_examples/plot_wide.rst)\n"
+    )
+    gone = "auto_examples/images/sphx_glr_plot_gone_001.png"
+    assert list(missing_targets(page)) == ["gone.md", gone]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/user_guide/*.md")],
+    ids=lambda page: page.stem,
+)
+def test_links_lead_to_files(page):
+    assert list(missing_targets(page)) == []
 
 
 def test_alpha_over_the_rows_is_the_decay():

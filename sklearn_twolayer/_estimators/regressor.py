@@ -49,7 +49,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
 
         f(x) = linear_intercept + linear_coef . x + sum_j a_j relu(w_j . x + b_j)
 
-    by minimising, at each weight decay ``lambda`` of a decreasing schedule::
+    by minimising, at a weight decay ``lambda``::
 
         1/2 mean_i s_i ||y_i - f(x_i)||^2
             + lambda / 2 sum_j (||a_j||^2 + ||w_j||^2 + b_j^2)
@@ -59,16 +59,16 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
     the masses ``||a_j|| ||(w_j, b_j)||`` of the neurons, so that they end on directions
     that the data depend on or vanish. `transform` gives the inputs projected on these.
 
-    Without a schedule, the number of neurons is chosen by an information criterion, and
-    the network has no decay: noiseless data give the directions to rounding, noisy
-    data about what least squares started at the truth would. With a schedule, each
-    stage is solved until its duality gap certifies it.
+    By default, without a schedule, an information criterion chooses the neurons and the
+    network has hardly any decay: noiseless data give the directions to rounding, noisy
+    data about what least squares started at the truth would. With a schedule, the decay
+    is lowered in stages, each solved until its duality gap certifies it.
 
     Parameters
     ----------
     n_neurons : int, default=100
-        Number of neurons at the start, at least 1. "newton" begins with at most 32, or
-        one for each input if these are more; without a schedule it never has more.
+        Neurons at the start; the size of the result is controlled by `criterion`.
+        "newton" begins with at most 32, or one an input, and never has more by default.
     schedule : schedule, default=None
         Weight decay of each stage: a :class:`GeometricSchedule`,
         :class:`StagedSchedule` or :class:`ConstantSchedule`, followed as written. None
@@ -90,9 +90,9 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
         then cannot bend where a column that is far from zero varies: a warning names
         such columns.
     criterion : {"aic", "bic"}, float or None, default=None
-        Penalty per parameter of the information criterion ``n log(loss) + criterion *
-        n_parameters``; "aic" stands for 2 and "bic" for ``log(n_samples)``. Without a
-        schedule it chooses the neurons, and None stands for 3.5. With a schedule it
+        Controls the size of the network: the penalty per parameter of ``n log(loss) +
+        criterion * n_parameters``; "aic" stands for 2, "bic" for ``log(n_samples)``. By
+        default it chooses the neurons, and None stands for 3.5. With a schedule it
         chooses the stage to keep, and None keeps the last. ``n`` is the number of rows
         times that of outputs, with weights an effective number. Where noise is uneven
         or rows are few, a neuron counts as more, as residuals of random signs ask for.
