@@ -281,24 +281,26 @@ def _pull_back(
         if fit is not None:
             values = block.without(values, fit)
             squares = add(squares, sum_products(values, values))
-        if kept is None and n_outputs == 1:
+        if kept is not None:
+            activations = kept
+        elif n_outputs == 1:
             # Only the sign of the projection is used, so the ReLU is skipped.
-            kept = block.project(cast_weights)
-        elif kept is None:
-            kept = relu_activations(block, cast_weights)
+            activations = block.project(cast_weights)
+        else:
+            activations = relu_activations(block, cast_weights)
         if n_outputs == 1:
             # The amplitude is the same for all rows, so it is multiplied in at the end.
             outer = values.T
         else:
-            into_amplitudes = add(into_amplitudes, kept @ values)
+            into_amplitudes = add(into_amplitudes, activations @ values)
             outer = cast_amplitudes @ values.T
-        # Kept activations belong to the residual and must not be overwritten.
-        if kept.dtype == torch.bool:
-            slopes = kept.to(values.dtype)
+        if activations.dtype == torch.bool:
+            slopes = activations.to(values.dtype)
         else:
-            slopes = torch.gt(kept, 0.0, out=torch.empty_like(kept))
-        slopes.mul_(outer)
-        into_weights = add(into_weights, block.pull_back(slopes, n_inputs))
+            # Kept activations belong to the residual and must not be overwritten.
+            slopes = activations if kept is None else torch.empty_like(activations)
+            torch.gt(activations, 0.0, out=slopes)
+        into_weights = add(into_weights, block.pull_back(slopes.mul_(outer), n_inputs))
         kept = active.pop() if active else None
     assert into_weights is not None  # there is at least one block
     if n_outputs == 1:  # relu(z) = relu'(z) z

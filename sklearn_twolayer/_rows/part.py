@@ -53,8 +53,8 @@ class Part:
         return moved(tensor, self.targets.device, self.targets.dtype)
 
     def at_home(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Parameters where the sums over the rows are, in double precision."""
-        if tensor.dtype == torch.float64 and tensor.device == self.home:
+        """Parameters where the sums over the rows are."""
+        if tensor.device == self.home:
             return tensor
         return moved(tensor, self.home, torch.float64)
 

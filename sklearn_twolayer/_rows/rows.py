@@ -275,6 +275,8 @@ class Rows:
 
     def sent(self, *tensors: torch.Tensor) -> list[torch.Tensor]:
         """Parameters at home, where the parts need no other copy of them."""
+        if self.home is CPU:
+            return list(tensors)
         return moved_together(tensors, self.home, torch.float64)
 
     @cached_property

@@ -13,9 +13,6 @@ import torch
 from sklearn_twolayer._rows.devices import CPU, home_of, moved, moved_together
 
 R = TypeVar("R")
-# Sums in the precision of the rows of which a sum is made where the device has no
-# float64 (convention).
-N_SUMS = 256
 
 
 def add(total: torch.Tensor | None, more: torch.Tensor) -> torch.Tensor:
@@ -30,7 +27,8 @@ def add(total: torch.Tensor | None, more: torch.Tensor) -> torch.Tensor:
 def exact_copy(tensor: torch.Tensor) -> torch.Tensor:
     """The tensor in float64, where sums are; the tensor itself if it is that already.
 
-    Without float64 on the device, this copies the whole tensor to the CPU.
+    Without float64 on the device, this copies the whole tensor to the CPU: sums of
+    squares in single precision would mislead line searches.
     """
     if tensor.dtype == torch.float64:
         return tensor
@@ -38,18 +36,8 @@ def exact_copy(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def sum_products(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """The sum of the products of all entries.
-
-    Without float64 on the device, only sums of some products are copied to the CPU.
-    """
-    if first.dtype == torch.float64:
-        return (first * second).sum()
-    if home_of(first.device) == first.device:
-        return (exact_copy(first) * exact_copy(second)).sum()
-    products = (first * second).reshape(-1)
-    whole = len(products) // N_SUMS * N_SUMS
-    sums = products[:whole].reshape(N_SUMS, -1).sum(dim=1)
-    return exact_copy(torch.cat([sums, products[whole:]])).sum()
+    """The sum of the products of all entries."""
+    return (exact_copy(first) * exact_copy(second)).sum()
 
 
 def fetched(sums: R) -> R:
