@@ -80,7 +80,7 @@ THOROUGH = Effort(
 )  # fmt: skip
 LAST = Effort(
     n_random=64, n_nearby=1, n_refined=ALL, n_steps=100, in_single=True,
-    n_random_each=2, n_combined_each=2, n_hyperplanes=64, n_hyperplanes_each=3,
+    n_random_each=4, n_combined_each=4, n_hyperplanes=64, n_hyperplanes_each=4,
 )  # fmt: skip
 NEARBY = (0.005, 1.0)  # smallest and largest angle, in radians (convention)
 

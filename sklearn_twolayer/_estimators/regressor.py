@@ -81,8 +81,8 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
         How the objective is minimised at each stage. "newton" uses few neurons,
         second-order steps and births where the certificate is above one, until the
         duality gap is at most `tol`. "fast" takes few steps a stage, whatever gap that
-        leaves, some ten times faster, for comparing schedules: GridSearchCV over them
-        with "newton", the default, takes minutes on 1500 rows. "gd" is gradient
+        leaves, at least ten times faster, for comparing decays on large data; with it
+        ``stop="auto"`` ends at other decays than with "newton". "gd" is gradient
         descent on all neurons, the reference. "auto" stands for "newton".
     hidden_bias : bool, default=True
         Whether the neurons have biases ``b_j``. Without them and with `standardize`,
