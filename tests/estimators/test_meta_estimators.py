@@ -90,7 +90,7 @@ def kept(selector):
         (StackingRegressor([("a", regressor())], regressor(), cv=3), 0.99),
         (VotingRegressor([("a", regressor()), ("b", regressor(criterion=2))]), 0.99),
         (BaggingRegressor(regressor(), 3, max_samples=0.7, random_state=0), 0.99),
-        (AdaBoostRegressor(regressor(), n_estimators=2, random_state=0), 0.99),
+        (AdaBoostRegressor(regressor(), n_estimators=3, random_state=0), 0.99),
         (RANSACRegressor(regressor(), min_samples=100, random_state=0), 0.99),
         (make_pipeline(PolynomialFeatures(2, include_bias=False), regressor()), 0.95),
         (

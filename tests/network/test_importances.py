@@ -84,7 +84,10 @@ def test_rows_in_other_places_give_the_same(data, kind, tmp_path):
     else:
         np.save(tmp_path / "X.npy", X)
         inputs, targets = np.load(tmp_path / "X.npy", mmap_mode="r"), y
-    model = RegularizedTwoLayerRegressor(schedule=ConstantSchedule(0.2), random_state=0)
+    # At a certified optimum neurons bend at rows, where a derivative is rounding.
+    model = RegularizedTwoLayerRegressor(
+        schedule=ConstantSchedule(0.2), solver="fast", random_state=0
+    )
     expected = model.fit(X, y).feature_importances_
     np.testing.assert_allclose(
         model.fit(inputs, targets).feature_importances_, expected, rtol=1e-6
