@@ -103,8 +103,8 @@ def stop_validation_curve(
     >>> X, y = make_two_layer_regression(
     ...     200, 4, n_directions=2, noise=0.3, random_state=0)
     >>> model = RegularizedTwoLayerRegressor(
-    ...     schedule=GeometricSchedule(), random_state=0)
-    >>> results = stop_validation_curve(model, X, y, stops=[0.5, 0.1], cv=3)
+    ...     schedule=GeometricSchedule(), solver="fast", random_state=0)
+    >>> results = stop_validation_curve(model, X, y, stops=[0.5, 0.1], cv=2)
     >>> results["rank_test_score"]
     array([2, 1])
     >>> best = results["param_stop"][results["rank_test_score"].argmin()]

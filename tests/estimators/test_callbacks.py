@@ -159,7 +159,7 @@ def test_scoring_monitor_through_grid_search_and_pipeline():
     ("kind", "n_jobs"),
     [
         (RegularizedTwoLayerRegressorCV, None),
-        (RegularizedTwoLayerRegressorCV, 2),
+        pytest.param(RegularizedTwoLayerRegressorCV, 2, marks=pytest.mark.slow),
         (RegularizedTwoLayerClassifierCV, None),
     ],
 )

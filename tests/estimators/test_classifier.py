@@ -128,7 +128,17 @@ def test_names_and_order_of_classes_do_not_matter():
     np.testing.assert_array_equal(truth.predict(X[:3]), fitted(X, y > 0).predict(X[:3]))
 
 
-@BOTH
+@pytest.mark.parametrize(
+    "model",
+    [
+        RegularizedTwoLayerClassifier(random_state=0),
+        pytest.param(
+            RegularizedTwoLayerClassifierCV(random_state=0, **QUICK_CV),
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=["plain", "cv"],
+)
 def test_class_weights_are_sample_weights(model):
     X, y, _ = classes_of(300)
     given = np.random.default_rng(0).uniform(0.5, 2.0, len(y))
@@ -202,6 +212,7 @@ def test_units_of_columns_do_not_matter():
     )
 
 
+@pytest.mark.slow
 @CLASSES
 def test_stages_of_a_schedule_are_certified(n_classes):
     X, y, _ = classes_of(300, 3, n_classes)

@@ -264,7 +264,7 @@ def test_zero_counts_that_a_line_separates_are_warned_of():
     assert model.linear_decay_ > 0.0
 
 
-@pytest.mark.parametrize("is_cv", [False, True])
+@pytest.mark.parametrize("is_cv", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_fit_with_another_loss_leaves_nothing_of_the_earlier_one(is_cv):
     """Above all no transform of the columns, which would change the predictions."""
     X, y, _, _ = numbers_of("poisson", 200)

@@ -293,6 +293,7 @@ def test_rows_in_another_order(problem, seed):
     check_same(problem, fit(problem, **options), fit(other, **options))
 
 
+@pytest.mark.slow
 @given(problem=problems(whole_weights=True))
 def test_whole_weights_are_repetitions(problem):
     times = problem.sample_weight.astype(int)

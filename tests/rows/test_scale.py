@@ -43,7 +43,7 @@ def sparse_problem(rng, n_samples=600, noise=0.1):
 
 
 @pytest.mark.parametrize("entries", [1, 100, 10**9])
-@pytest.mark.parametrize("noise", [0.0, 0.3])
+@pytest.mark.parametrize("noise", [0.0, pytest.param(0.3, marks=pytest.mark.slow)])
 def test_blocks_of_any_size_give_the_same_fit(monkeypatch, entries, noise):
     X, y = make_two_layer_regression(
         300, 4, n_directions=2, noise=noise, random_state=0
