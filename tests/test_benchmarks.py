@@ -53,6 +53,7 @@ def test_the_dense_certificate_is_not_below_that_of_the_fit(benchmark_module):
     assert dense == pytest.approx(model.certificate_, rel=2e-3)
 
 
+@pytest.mark.slow
 def test_small_networks_are_those_of_max_features(benchmark_module):
     X, y = benchmark_module("common").draw(PROBLEM, 0, noise=0.3)[:2]
     options = {"lambdas": 6, "eps": 1e-2, "cv": 2, "debias": False, "random_state": 0}

@@ -20,7 +20,7 @@ LOSSES = [SQUARES, "huber", COUNTS]
 # What the others do has been worked out for squares only.
 ACCEPTED: dict[str, tuple[object, ...]] = {
     "solver": ("auto", "newton"),
-    "debias": (False, "auto"),
+    "debias": (False,),
     "warm_start": (False,),
     "checkpoint": (None,),
     "max_features": (None,),

@@ -249,7 +249,7 @@ class TwoLayerModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         facts = {
             "features": f"{network.n_features} of {self.n_features_in_} inputs",
             "decay": f"none (lambda_max {self.lambda_max_:.4g})",
-            "stages": f"{len(stages)} ({self.n_iter_} steps, "
+            "stages": f"{len(stages)} ({self.history_['n_iter'].sum()} steps, "
             f"{self.history_['seconds'].sum():.2f} s)",
         }
         if self._keeps_decay:

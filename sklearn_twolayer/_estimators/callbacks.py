@@ -72,7 +72,7 @@ class TaskTeller(Watcher):
     def end_task(self) -> None:
         self.one.call_on_fit_task_end(**self.task)
         self.n_done += 1
-        if self.verbose:
+        if self.verbose and self.name != "stages":  # What these find is printed.
             seconds = time.perf_counter() - self.began
             print(f"{self.name}: {self.n_done} of {self.n_tasks}  {seconds:.2f} s")
 
@@ -90,6 +90,8 @@ def tasks_told(estimator: Any, X: Any, y: Any, sample_weight: Any) -> Iterator[N
     context.call_on_fit_task_begin(**task)
     with watched_by(TaskTeller(context, task, verbose=verbose > 0)):
         yield
+    if verbose:
+        print(f"kept: {estimator.kept_}")
     context.call_on_fit_task_end(
         **task,
         reconstruction_attributes=lambda: {

@@ -188,7 +188,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
         The least decay at which the best network has no neuron, as far as the search
         for the certificate's peak found it. In the units of `y`, for scaled columns.
     lambda_ : float
-        Decay of the kept stage.
+        Decay of the kept stage; of a search, the noise level that it began at.
     linear_decay_ : float
         Decay of the linear part, for scaled columns.
     scale_, dispersion_ : float

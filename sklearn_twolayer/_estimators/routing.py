@@ -23,6 +23,11 @@ class SplitsRows(CallbackSupportMixin):
     @property
     def kept_(self) -> str:
         """What the folds have chosen, in words."""
+        if not hasattr(self, "debiased_share_"):
+            kind = type(self).__name__
+            raise AttributeError(
+                f"{kind} has no attribute 'kept_' before it is fitted."
+            )
         share, number = self.debiased_share_, getattr(self, "n_averaged_", 1)
         if len(self.features_) == 0:
             return "the linear model"

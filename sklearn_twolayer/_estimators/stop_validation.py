@@ -138,7 +138,7 @@ def _checked_stops(stops: Any) -> list[float]:
         raise ValueError(
             f"stops must be a sequence of numbers, at least one, got {stops!r}."
         )
-    return [check_real("stops", stop) for stop in stops]
+    return [check_real("each of stops", stop) for stop in stops]
 
 
 class _ScoreOfEach:
@@ -179,7 +179,7 @@ class _Paths(BaseEstimator):
             if str(value) != str(needed):
                 raise ValueError(
                     f"{name} must be {needed!r} where stops are compared along one "
-                    f"path, got {value!r}: set it for the fit that follows."
+                    f"path, got {value!r}: use GridSearchCV for other values."
                 )
         for stop in self.stops:
             _schedule(model, stop).stages(1.0)  # raises an error if it has none

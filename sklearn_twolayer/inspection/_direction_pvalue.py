@@ -35,8 +35,9 @@ def direction_pvalue(
         Their targets.
     feature : int
         The row of `features_` that is tested.
-    other : int or array-like of shape (n_features,)
+    other : int, array-like or pandas Series of shape (n_features,)
         Another row of `features_`, or a direction in the units of `X`, of any length.
+        The labels of a Series are names of inputs, in any order.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows in the fit. Only their ratios matter.
     groups : array-like of shape (n_samples,), default=None
@@ -100,8 +101,21 @@ def _checked_feature(name: str, value: Any, estimate: Estimate) -> int:
 
 def _checked_direction(direction: object, estimate: Estimate) -> np.ndarray:
     """The direction in standardised inputs, of unit length."""
-    values = np.asarray(direction, dtype=np.float64)
     n_inputs = len(estimate.scales)
+    labels = getattr(direction, "index", None)
+    if labels is not None and not callable(labels):  # lists have a method of that name
+        labelled: Any = direction
+        if sorted(map(str, labels)) != sorted(estimate.names):
+            raise ValueError(
+                f"other must have the labels {estimate.names}, the names of the "
+                f"inputs, got {[*labels]}."
+            )
+        order = {str(label): value for label, value in labelled.items()}
+        direction = [order[name] for name in estimate.names]
+    try:
+        values = np.asarray(direction, dtype=np.float64)
+    except (TypeError, ValueError):
+        values = np.zeros(0)
     if values.shape != (n_inputs,) or not np.isfinite(values).all():
         raise ValueError(
             f"other must be a feature's number or a direction of {n_inputs} finite "

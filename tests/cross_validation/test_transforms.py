@@ -248,6 +248,7 @@ def test_without_biases_auto_keeps_the_origin():
     assert model.column_transform_ is None
 
 
+@pytest.mark.slow
 def test_several_targets_are_transformed_alike():
     Z, y = kinked(400)
     X, y = np.sinh(2.0 * Z)[:200], y[:200]

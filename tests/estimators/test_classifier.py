@@ -375,6 +375,7 @@ def test_a_decay_of_zero_is_refused():
         fitted(X, y, schedule=StagedSchedule([0.5, 0.0]))
 
 
+@pytest.mark.slow
 def test_cross_validation_keeps_what_has_the_least_log_loss():
     X, y, _ = classes_of(1500)
     model = RegularizedTwoLayerClassifierCV(random_state=0, lambdas=6).fit(X, y)

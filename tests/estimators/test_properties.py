@@ -244,6 +244,7 @@ def test_sparse_inputs(problem, hidden_bias):
     check_fit(fit(stored, hidden_bias=hidden_bias), problem)
 
 
+@pytest.mark.slow
 @given(problem=problems())
 def test_single_precision(problem):
     model = fit(problem, schedule=SCHEDULE, max_iter=100, dtype="float32")

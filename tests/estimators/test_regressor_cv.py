@@ -94,6 +94,7 @@ def test_errors_are_those_of_fits_by_hand_on_the_same_folds(weighted):
     np.testing.assert_allclose(cross, cross[:, :, :1].repeat(3, axis=2), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_kept_network_is_the_one_that_the_errors_speak_for():
     X, y = noisy()
     model = quick(debias=False).fit(X, y)
@@ -150,6 +151,7 @@ def test_the_mean_with_the_least_error_has_the_neurons_of_all():
     assert any(averaged for _, averaged in shares)
 
 
+@pytest.mark.slow
 def test_a_mean_predicts_the_mean_of_its_networks():
     """Of fits on the folds and on all rows, at all penalties; about, by its linear
     part, which is fitted anew."""
@@ -231,6 +233,7 @@ def test_groups_reach_the_splitter():
         quick().fit(X, y, group=groups)
 
 
+@pytest.mark.slow
 def test_metadata_is_routed():
     X, y = noisy()
     groups = np.arange(len(X)) % 4

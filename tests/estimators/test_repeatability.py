@@ -53,6 +53,7 @@ def test_bitwise_equal_in_one_process(name):
     assert digits(MODELS[name].fit(X, Y)) == first
 
 
+@pytest.mark.slow
 def test_bitwise_equal_across_processes():
     names = ["search", "newton"]
     code = (

@@ -81,6 +81,7 @@ def test_grid_over_whole_schedules_in_two_processes(data):
     assert serial.best_params_["model__schedule"] is not schedules[0]
 
 
+@pytest.mark.slow
 def test_randomized_and_halving_searches(data):
     X, y = data
     names = {"model__schedule__stop": [0.4, 0.2, 0.1, 0.05]}

@@ -95,9 +95,25 @@ def test_the_size_is_as_asked_for():
         (0, [1.0, 2.0], "other must be a feature's number or a direction of 3"),
         (0, [np.nan, 2.0, 1.0], "of 3 finite numbers"),
         (0, np.zeros(3), "direction along which the inputs vary"),
+        (0, "pressure", "other must be a feature's number or a direction"),
+        (0, {"a": 1.0}, "other must be a feature's number or a direction"),
     ],
 )
 def test_what_is_no_direction_is_refused(noisy, feature, other, message):
     X, y, model, _ = noisy
     with pytest.raises(ValueError, match=message):
         direction_pvalue(model, X, y, feature, other)
+
+
+def test_labels_of_a_series_are_names_of_inputs(noisy):
+    pd = pytest.importorskip("pandas")
+    X, y, model, truth = noisy
+    names = ["a", "b", "c"]
+    frame = pd.DataFrame(X, columns=names)
+    model = fitted(frame, y)
+    series = pd.Series(truth[0], index=names)
+    expected = direction_pvalue(model, frame, y, 0, truth[0])
+    for own in (series, series[::-1]):
+        assert direction_pvalue(model, frame, y, 0, own) == expected
+    with pytest.raises(ValueError, match="other must have the labels"):
+        direction_pvalue(model, frame, y, 0, pd.Series(truth[0]))

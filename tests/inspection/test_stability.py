@@ -78,6 +78,7 @@ def test_exact_teachers_recur_exactly():
     assert np.all(stability.subspace_angles[:, 1] < 1e-6)
 
 
+@pytest.mark.slow
 def test_refits_of_all_rows_are_those_of_other_random_states(curved):
     X, y, model, _ = curved
     stability = direction_stability(

@@ -99,6 +99,7 @@ def test_names_of_pipelines_and_targets(data):
     assert display.axes_[0, 0].get_ylabel()[:6] == names[-1][:6]
 
 
+@pytest.mark.slow
 def test_models_with_transforms_are_drawn_in_their_columns(rng):
     X = np.exp(2 * rng.standard_normal((150, 3)))
     y = np.maximum(np.log(X) @ [1.0, 1.0, 0.0], 0) + 0.05 * rng.standard_normal(150)

@@ -66,6 +66,7 @@ def test_idle_columns_change_no_fit(noise, hidden_bias):
     assert model.lambda_max_ == pytest.approx(lambda_max, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_idle_columns_change_no_cross_validation_and_no_warm_start():
     X, y = make_two_layer_regression(300, 4, n_directions=2, noise=0.3, random_state=0)
     wide = np.column_stack([X, np.ones(300), 2.0 * X[:, :2]])

@@ -392,6 +392,7 @@ def test_one_column_too_many_does_no_harm():
         assert model.linear_decay_ > 0.0
 
 
+@pytest.mark.slow
 def test_cross_validation_finds_what_few_rows_tell():
     X, y, X_new, y_new = dense_data(200, 60)
     model = RegularizedTwoLayerRegressorCV(

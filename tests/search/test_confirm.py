@@ -77,6 +77,7 @@ def test_nothing_is_found_in_unequal_noise_however_neurons_are_chosen(
     assert found <= 1
 
 
+@pytest.mark.slow
 def test_cross_validation_finds_nothing_in_unequal_noise():
     found = 0
     for seed in range(4):
