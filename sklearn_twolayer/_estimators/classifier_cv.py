@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from sklearn.callback import with_callbacks
-
 from sklearn_twolayer._checks.labels import check_class_splits
 from sklearn_twolayer._checks.state import unchanged_on_error
 from sklearn_twolayer._cross_validation.loss_folds import FoldLoss
-from sklearn_twolayer._estimators.callbacks import tasks_told
 from sklearn_twolayer._estimators.classifier_base import TwoLayerClassifier
 from sklearn_twolayer._estimators.loss_folds import fit_by_folds
 from sklearn_twolayer._estimators.routing import SplitsRows
@@ -238,11 +235,6 @@ class RegularizedTwoLayerClassifierCV(SplitsRows, TwoLayerClassifier):
         with unchanged_on_error(self), own_settings():
             self._fit(X, y, sample_weight, params)
         return self
-
-    @with_callbacks
-    def _fit(self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any]) -> None:
-        with tasks_told(self, X, y, sample_weight):
-            self._fit_by_folds(X, y, sample_weight, params)
 
     def _fit_by_folds(
         self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from sklearn.callback import with_callbacks
 
 from sklearn_twolayer._checks.data import warn_of_far_columns
 from sklearn_twolayer._checks.losses import SQUARES, check_loss, check_loss_splits
@@ -26,7 +25,6 @@ from sklearn_twolayer._cross_validation.loss_folds import FoldLoss
 from sklearn_twolayer._cross_validation.refit import fit_choice
 from sklearn_twolayer._cross_validation.transforms import chosen_transform
 from sklearn_twolayer._estimators.attributes import store_fitted
-from sklearn_twolayer._estimators.callbacks import tasks_told
 from sklearn_twolayer._estimators.loss_folds import fit_by_folds
 from sklearn_twolayer._estimators.regressor_base import TwoLayerRegressor
 from sklearn_twolayer._estimators.routing import SplitsRows
@@ -322,11 +320,6 @@ class RegularizedTwoLayerRegressorCV(SplitsRows, TwoLayerRegressor):
         with unchanged_on_error(self), own_settings():
             self._fit(X, y, sample_weight, params)
         return self
-
-    @with_callbacks
-    def _fit(self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any]) -> None:
-        with tasks_told(self, X, y, sample_weight):
-            self._fit_by_folds(X, y, sample_weight, params)
 
     def _fit_by_folds(
         self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.callback import CallbackSupportMixin
+from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
 from sklearn_twolayer._checks.data import check_splits
 from sklearn_twolayer._cross_validation.folds import check_folds, split_params
+from sklearn_twolayer._estimators.callbacks import tasks_told
 
 
 class SplitsRows(CallbackSupportMixin):
@@ -19,6 +20,16 @@ class SplitsRows(CallbackSupportMixin):
     debiased_share_: float
     features_: np.ndarray
     _is_stratified = False
+
+    @with_callbacks
+    def _fit(self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any]) -> None:
+        with tasks_told(self, X, y, sample_weight):
+            self._fit_by_folds(X, y, sample_weight, params)
+
+    def _fit_by_folds(
+        self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any]
+    ) -> None:
+        raise NotImplementedError
 
     @property
     def kept_(self) -> str:
