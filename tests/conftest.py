@@ -1,5 +1,7 @@
 """Data and reference formulas shared by the tests."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -20,10 +22,16 @@ settings.register_profile("long", max_examples=300, **COMMON)
 settings.load_profile("quick")
 
 
-@pytest.fixture
-def threads_of_a_fit():
-    """One, as in a fit of few rows; pools of more fight where tests run in parallel."""
-    with fit_threads(0):
+# Folders of tests that call what runs within a fit.
+WITHIN_A_FIT = {
+    "certificate", "descent", "losses", "network", "path", "rows", "search",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def threads_of_a_fit(request):
+    """One, as in a fit; pools of more fight where tests run in parallel."""
+    with fit_threads(0) if request.path.parent.name in WITHIN_A_FIT else nullcontext():
         yield
 
 

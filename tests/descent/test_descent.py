@@ -33,8 +33,6 @@ from sklearn_twolayer._options.path_options import check_path_options
 from sklearn_twolayer._runtime.limits import step_limit, time_limit
 from sklearn_twolayer.datasets import make_two_layer_regression
 
-pytestmark = pytest.mark.usefixtures("threads_of_a_fit")
-
 GRID = [(name, seed, q) for name in DESCENTS for seed in range(2) for q in (1, 2)]
 
 # The single descents: (rows, network, lambda_, max_iter=, tol=) -> network.

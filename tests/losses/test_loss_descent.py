@@ -26,8 +26,6 @@ from sklearn_twolayer._options.path_options import check_path_options
 from sklearn_twolayer._rows.raw import RawRows
 from sklearn_twolayer.datasets import make_two_layer_regression
 
-pytestmark = pytest.mark.usefixtures("threads_of_a_fit")
-
 OPTIONS = check_path_options(
     schedule=None, solver="newton", n_neurons=50, hidden_bias=True, standardize=True,
     max_iter=2000, max_time=None, tol=1e-3, prune_tol=0.0, merge_angle=0.0, device=None,

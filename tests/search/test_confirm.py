@@ -18,8 +18,6 @@ from sklearn_twolayer._search.sign_flips import Flips, gains_on_noise
 from sklearn_twolayer._search.tuning import DEFAULT_TUNING as TUNING
 from sklearn_twolayer.datasets import make_two_layer_regression
 
-pytestmark = pytest.mark.usefixtures("threads_of_a_fit")
-
 
 def noise_of(kind, generator, n_samples, n_features):
     """Inputs, targets without a feature, and sample weights."""

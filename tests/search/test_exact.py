@@ -23,8 +23,6 @@ from sklearn_twolayer._search.tuning import DEFAULT_TUNING as TUNING
 from sklearn_twolayer.datasets import make_two_layer_regression
 from sklearn_twolayer.metrics import match_directions
 
-pytestmark = pytest.mark.usefixtures("threads_of_a_fit")
-
 
 def at_small_decays(rows, seed=0):
     generator = seeded(seed)
