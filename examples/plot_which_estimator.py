@@ -23,10 +23,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPRegressor
 from sklearn.svm import SVR
 
-from sklearn_twolayer import (
-    RegularizedTwoLayerRegressor,
-    RegularizedTwoLayerRegressorCV,
-)
+from sklearn_twolayer import RegularizedTwoLayerRegressor
 
 rng = np.random.default_rng(0)
 X = rng.standard_normal((5000, 10))
@@ -42,14 +39,14 @@ signals = {
 }
 estimators = {
     "two-layer": RegularizedTwoLayerRegressor(random_state=0),
-    "two-layer, CV": RegularizedTwoLayerRegressorCV(random_state=0),
     "RidgeCV": RidgeCV(np.logspace(-3, 3, 13)),
     "SVR, tuned": GridSearchCV(SVR(), {"C": [1.0, 10.0, 100.0]}),
     "MLP, tuned": GridSearchCV(
         MLPRegressor(
             hidden_layer_sizes=(50,), solver="lbfgs", max_iter=500, random_state=0
         ),
-        {"alpha": [0.1, 1.0, 10.0, 30.0]},
+        {"alpha": [0.1, 1.0, 10.0]},
+        cv=3,
     ),
     "random forest": RandomForestRegressor(random_state=0),
     "gradient boosting": HistGradientBoostingRegressor(random_state=0),

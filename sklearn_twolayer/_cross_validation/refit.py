@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from sklearn_twolayer._fit.problem import PathProblem
     from sklearn_twolayer._options.path_options import PathOptions
     from sklearn_twolayer._path.stage import Stage
+    from sklearn_twolayer._rows.units import FittedNetwork
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,29 +96,34 @@ def _fit_one(
     from sklearn_twolayer._fit.linear_decay import problem_of
     from sklearn_twolayer._fit.searches import mean_network, searches
     from sklearn_twolayer._fit.stages import improve, path_stages, reduced
-    from sklearn_twolayer._network.network import weighted_mean
     from sklearn_twolayer._rows.raw import RawRows
     from sklearn_twolayer._search.search import certify_result
 
     n_stages = None if choice.index is None else choice.index + 1
     share, n_averaged = choice.debiased_share, 0
     options = replace(options, linear_decay_factor=choice.linear_decay_factor)
-    networks, shares = [], []
+    networks: list[FittedNetwork] = []
+    shares: list[float] = []
+
+    def add(own: Sequence[FittedNetwork], share: float) -> None:
+        """Add a mean of networks with its share in the result."""
+        networks.extend(own)
+        shares.extend([share / len(own)] * len(own))
+
+    raw = RawRows.local(X, y, sample_weight)
     with fit_threads(X.size), step_limit() as progress:
-        problem = problem_of(
-            RawRows.local(X, y, sample_weight),
-            path_options(options, fractions[:n_stages]),
-        )
+        options = path_options(options, fractions[:n_stages])
+        problem = problem_of(raw, options)
         if share > 0.0:
             penalties = PENALTIES if choice.others else PENALTIES[:1]
             results = searches(problem, penalty, penalties)
-            debiased = results[0].network
             n_averaged = len(results) + len(choice.others)
             if choice.others:
                 of_all_rows = [problem.fitted(one.network) for one in results]
-                debiased = mean_network(problem, [*of_all_rows, *choice.others])
-            networks.append(debiased)
-            shares.append(share)
+                add([*of_all_rows, *choice.others], share)
+            else:
+                network = results[0].network
+                add([problem.fitted(network)], share)
         if share == 1.0:
             stage = certify_result(
                 problem.rows, results[0], progress, problem.generator, problem.tuning
@@ -126,13 +133,17 @@ def _fit_one(
             n_decays = len(problem.lambdas)
             stages = list(watched("stages", n_decays, path_stages(problem)))
             stages[-1] = improve(problem, stages[-1], to_tolerance=to_tolerance)
-            regularised = stages[-1].network
+            network = stages[-1].network
             if choice.regularised:
-                of_all_rows = [problem.fitted(regularised)]
-                regularised = mean_network(problem, [*of_all_rows, *choice.regularised])
                 n_averaged += 1 + len(choice.regularised)
-            networks.append(regularised)
-            shares.append(1.0 - share)
-        network = reduced(problem, weighted_mean(networks, shares), max_features)
-        attributes = problem.attributes(network)
+            add([problem.fitted(network), *choice.regularised], 1.0 - share)
+        if len(networks) == 1:
+            network = reduced(problem, network, max_features)
+            attributes = problem.attributes(network)
+        else:
+            plain, mean, linear_part = mean_network(raw, options, networks, shares)
+            if max_features is None:
+                attributes = plain.attributes(mean, linear_part)
+            else:
+                attributes = plain.attributes(reduced(plain, mean, max_features))
     return ChosenFit(attributes, problem, stages, progress.n_iter, n_averaged)

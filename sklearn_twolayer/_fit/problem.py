@@ -129,13 +129,22 @@ class PathProblem:
             torch.from_numpy(weights), torch.from_numpy(amplitudes)
         )
 
-    def attributes(self, network: Network) -> dict[str, float | np.ndarray]:
-        """Fitted attributes of the estimator that describe its network."""
-        importances = input_importances(self.rows, network)
+    def linear_part_of(self, fitted: FittedNetwork) -> torch.Tensor:
+        """The linear part of a fitted network, in the coordinates of the fit."""
+        return torch.from_numpy(self.rows.units.linear_from_user(fitted))
+
+    def attributes(
+        self, network: Network, linear_part: torch.Tensor | None = None
+    ) -> dict[str, float | np.ndarray]:
+        """Fitted attributes of the estimator that describe its network.
+
+        ``linear_part`` are the coefficients of the linear part; None for the best ones.
+        """
+        importances = input_importances(self.rows, network, linear_part)
         squares = self.rows.spectrum.column_squares()[
             : len(self.rows.units.columns.kept)
         ]
-        fitted = self.fitted(network)
+        fitted = self.fitted(network, linear_part)
         ranges = Ranges.of(fitted, self.raw.parts, self.rows.units.shift)
         return {
             **fitted.attributes(),
@@ -147,12 +156,16 @@ class PathProblem:
     def warn(self, linear_decay: float) -> None:
         """Warn of nothing: squares always have a best linear part."""
 
-    def fitted(self, network: Network) -> FittedNetwork:
+    def fitted(
+        self, network: Network, linear_part: torch.Tensor | None = None
+    ) -> FittedNetwork:
         """The network with its linear part, in the units of the data."""
+        if linear_part is None:
+            linear_part = linear_part_at(self.rows, network)
         return self.rows.units.to_user(
             network.weights.numpy(),
             network.amplitudes.numpy(),
-            linear_part_at(self.rows, network).numpy(),
+            linear_part.numpy(),
             single_output=len(self.raw.target_shape) == 1,
         )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
+
 from sklearn_twolayer._fit.problem import PathProblem
 from sklearn_twolayer._network.network import Network, weighted_mean
 from sklearn_twolayer._network.noise import with_effective_size
@@ -161,11 +163,25 @@ def searches(
     return results
 
 
-def mean_network(problem: PathProblem, fitted: Sequence[FittedNetwork]) -> Network:
-    """The mean of networks that may have been fitted on other rows."""
+def mean_network(
+    raw: RawRows,
+    options: PathOptions,
+    fitted: Sequence[FittedNetwork],
+    shares: Sequence[float],
+) -> tuple[PathProblem, Network, torch.Tensor]:
+    """The weighted mean of networks that may have been fitted on other rows.
+
+    Its linear part is the mean of theirs. In the coordinates of one of the fits it
+    could be another: a decay would shrink it, and columns of weight zero would be lost.
+    So it is returned in a problem without either, as network and linear part.
+    """
+    plain = replace(options, column_weights=None, linear_decay=0.0, checkpoint=None)
+    problem = PathProblem.of(raw, plain)
     empty = Network.empty(problem.rows)
     networks = [problem.network_of(one) or empty for one in fitted]
-    return weighted_mean(networks, [1.0 / len(networks)] * len(networks))
+    linear = [problem.linear_part_of(one) for one in fitted]
+    mean = sum(share * one for share, one in zip(shares, linear, strict=True))
+    return problem, weighted_mean(networks, shares), torch.as_tensor(mean)
 
 
 def begins_on_sample(problem: PathProblem) -> bool:

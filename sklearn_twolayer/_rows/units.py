@@ -294,6 +294,16 @@ class Units:
         amplitudes = fitted.amplitudes.reshape(len(weights), n_outputs)
         return weights, amplitudes / self.target_scale
 
+    def linear_from_user(self, fitted: FittedNetwork) -> np.ndarray:
+        """Linear part of a network in the coordinates of the fit.
+
+        It has shape (n_features + 1, n_outputs) and is what :meth:`to_user` takes.
+        """
+        coef = np.atleast_2d(fitted.linear_coef)
+        intercept = fitted.linear_intercept - self.target_mean + coef @ self.shift
+        total = np.vstack([self.columns.gathered(coef * self.scale).T, intercept])
+        return np.asarray((total - self.linear) / self.target_scale)
+
 
 def check_continues(
     network: FittedNetwork, n_features_in: int, y_shape: tuple[int, ...]

@@ -14,6 +14,7 @@ from sklearn_twolayer._cross_validation.choice import Choice
 from sklearn_twolayer._cross_validation.compare import compare
 from sklearn_twolayer._cross_validation.folds import check_folds, path_options
 from sklearn_twolayer._cross_validation.refit import fit_choice
+from sklearn_twolayer._rows.units import FittedNetwork
 
 FRACTIONS = np.geomspace(1.0, 1e-3, 8)
 
@@ -84,18 +85,43 @@ def test_the_network_is_the_mean_of_those_of_all_folds_and_of_all_rows():
     fit = fit_choice(X, y, weights, options, FRACTIONS, choice, 3.5, to_tolerance=False)
     assert fit.n_averaged == 7
     own = fit.problem.fitted(fit.stages[-1].network)
-    networks = [own, *choice.regularised]
-    mean = np.mean([network.predict(X) for network in networks], axis=0)
-    z = X @ fit.attributes["features_"].T + fit.attributes["feature_intercepts_"]
-    predicted = np.maximum(z, 0.0) @ fit.attributes["amplitudes_"]
-    # The linear part is that of all rows.
-    linear = np.column_stack([X, np.ones(len(X))])
-    difference = predicted - mean
-    fitted = linear @ np.linalg.lstsq(linear, difference)[0]
-    np.testing.assert_allclose(difference, fitted, atol=1e-10 * np.ptp(mean))
-    residual = y - predicted - X @ fit.attributes["linear_coef_"]
-    residual -= fit.attributes["linear_intercept_"]
-    np.testing.assert_allclose(linear.T @ residual, 0.0, atol=1e-9)
+    mean = np.mean([one.predict(X) for one in (own, *choice.regularised)], axis=0)
+    np.testing.assert_allclose(predicted(fit, X), mean, atol=1e-10 * np.ptp(mean))
+
+
+def predicted(fit, X):
+    names = FittedNetwork.attribute_names()
+    network = FittedNetwork(*(fit.attributes[name] for name in names))
+    return network.predict(X)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25])
+def test_a_mean_keeps_linear_parts_that_its_own_fit_would_shrink(share):
+    # The targets have no linear signal and one of the columns has weight zero: the
+    # linear part of all rows is shrunk to zero, those of the folds are not.
+    generator = np.random.default_rng(0)
+    X = generator.normal(size=(300, 6))
+    y = np.abs(X[:, 0] + X[:, 1]) + 0.1 * generator.normal(size=300)
+    options = RegularizedTwoLayerRegressorCV(random_state=0)._check_options()
+    features = generator.normal(size=(3, 6))
+    other = FittedNetwork(
+        features / np.linalg.norm(features, axis=1, keepdims=True),
+        *generator.normal(size=(2, 3)), generator.normal(size=6), 1.5,
+    )  # fmt: skip
+
+    def fitted(**others):
+        choice = Choice(3, share, before=(Choice(2, 0.0),), **others)
+        return fit_choice(
+            X, y, np.ones(300), options, FRACTIONS, choice, 3.5, to_tolerance=False
+        )
+
+    alone = fitted()
+    assert alone.problem.linear_decay > 1.0
+    assert (alone.problem.options.column_weights == 0.0).any()
+    own = alone.problem.fitted(alone.stages[-1].network).predict(X)
+    expected = predicted(alone, X) + 0.5 * (1.0 - share) * (other.predict(X) - own)
+    fit = fitted(regularised=(other,))
+    np.testing.assert_allclose(predicted(fit, X), expected, atol=1e-9)
 
 
 def test_a_splitter_is_not_repeated():
