@@ -29,7 +29,7 @@ from sklearn_twolayer.datasets import make_two_layer_regression
 from sklearn_twolayer.metrics import match_directions
 
 X, y, teacher = make_two_layer_regression(
-    n_samples=2000, n_features=10, n_directions=4, subspace_dim=3,
+    n_samples=1000, n_features=10, n_directions=4, subspace_dim=3,
     return_teacher=True, random_state=1,
 )  # fmt: skip
 
@@ -49,7 +49,7 @@ print("angle to each teacher direction:", *(f"{angle:.1e}" for angle in match.an
 # number of neurons, the angle of each teacher direction to its feature, and the
 # certificate, which is 1 at the optimum.
 
-path = two_layer_path(X, y, solver="gd", random_state=0)
+path = two_layer_path(X, y, solver="gd", max_iter=1000, random_state=0)
 matches = [match_directions(net.features, teacher.directions) for net in path.networks]
 angles = np.array([match.angles for match in matches])
 

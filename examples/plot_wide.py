@@ -2,7 +2,7 @@
 Few rows, many columns
 ======================
 
-A table of 150 rows and 300 columns, of which three matter: a kink along the sum of the
+A table of 150 rows and 200 columns, of which three matter: a kink along the sum of the
 first two, and the third. With so few rows the linear part is shrunk, and the
 cross-validated estimator weighs the columns by their importances in the fit before, as
 long as the error on held-out rows falls.
@@ -16,7 +16,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn_twolayer import RegularizedTwoLayerRegressorCV
 
 generator = np.random.default_rng(0)
-X = generator.standard_normal((1150, 300))
+X = generator.standard_normal((1150, 200))
 clean = 2.0 * np.maximum(X[:, 0] + X[:, 1], 0.0) + X[:, 2]
 y = clean + 0.3 * clean.std() * generator.standard_normal(len(X))
 X_train, y_train, X_new, y_new = X[:150], y[:150], X[150:], clean[150:]

@@ -1,11 +1,15 @@
-"""Data that depend on a few directions."""
+"""Data that depend on a few directions: a table, and networks to draw data from."""
 
 from __future__ import annotations
 
+import gzip
 import math
 from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
 
 import numpy as np
+from sklearn.utils import Bunch
 
 from sklearn_twolayer._checks.parameters import (
     check_flag,
@@ -15,7 +19,7 @@ from sklearn_twolayer._checks.parameters import (
     check_real,
 )
 
-__all__ = ["Teacher", "make_two_layer_regression"]
+__all__ = ["Teacher", "load_deliveries", "make_two_layer_regression"]
 
 # Draws for each direction before min_angle is reported as too large (convention).
 MOST_DRAWS = 10_000
@@ -243,3 +247,67 @@ def _mixing(
     rotation, _ = np.linalg.qr(generator.standard_normal((n_features, n_features)))
     exponents = np.linspace(-0.25, 0.25, n_features)
     return (rotation * condition_number**exponents) @ rotation.T
+
+
+def load_deliveries(*, return_X_y: bool = False, as_frame: bool = False) -> Any:
+    """Load the deliveries table: how many minutes a restaurant's orders take.
+
+    3000 orders with 30 inputs: the time of the order in hours, the day of the week from
+    0 (Monday) to 6, the distance in miles, and how often each of 27 items was ordered.
+    The target is the time until the delivery, in minutes.
+
+    Parameters
+    ----------
+    return_X_y : bool, default=False
+        Whether to return the inputs and the target alone.
+    as_frame : bool, default=False
+        Whether inputs and target are pandas objects with names, which needs pandas.
+
+    Returns
+    -------
+    deliveries : :class:`~sklearn.utils.Bunch` or tuple of (data, target)
+        The bunch has ``data`` of shape (3000, 30), ``target`` of shape (3000,),
+        ``feature_names``, ``target_names``, ``DESCR`` and ``frame``, which is None
+        unless ``as_frame``.
+
+    Notes
+    -----
+    A sample of the rows of ``deliveries`` in the R package modeldata [1]_, by its
+    authors under the MIT licence.
+
+    References
+    ----------
+    .. [1] M. Kuhn, "modeldata: Data Sets Useful for Modeling Examples",
+       https://modeldata.tidymodels.org
+
+    Examples
+    --------
+    >>> from sklearn_twolayer.datasets import load_deliveries
+    >>> X, y = load_deliveries(return_X_y=True)
+    >>> X.shape, y.shape
+    ((3000, 30), (3000,))
+    """
+    check_flag("return_X_y", return_X_y)
+    check_flag("as_frame", as_frame)
+    source = files("sklearn_twolayer").joinpath("_data", "deliveries.csv.gz")
+    lines = gzip.decompress(source.read_bytes()).decode().splitlines()
+    *feature_names, target_name = lines[0].split(",")
+    table = np.loadtxt(lines[1:], delimiter=",")
+    data: Any = table[:, :-1].copy()
+    target: Any = table[:, -1].copy()
+    frame = None
+    if as_frame:
+        from pandas import DataFrame  # Not a dependency.
+
+        frame = DataFrame(table, columns=[*feature_names, target_name])
+        data, target = frame[feature_names], frame[target_name]
+    if return_X_y:
+        return data, target
+    return Bunch(
+        data=data,
+        target=target,
+        frame=frame,
+        feature_names=feature_names,
+        target_names=[target_name],
+        DESCR=load_deliveries.__doc__,
+    )

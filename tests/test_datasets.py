@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sklearn_twolayer.datasets import make_two_layer_regression
+from sklearn_twolayer.datasets import load_deliveries, make_two_layer_regression
 
 
 def cosines(directions):
@@ -85,3 +85,21 @@ def test_same_seed_same_data():
 def test_errors_name_the_parameter(parameters, error, name):
     with pytest.raises(error, match=name):
         make_two_layer_regression(random_state=0, **parameters)
+
+
+def test_deliveries_are_a_table_of_numbers_as_scikit_learn_returns_them():
+    bunch = load_deliveries()
+    assert bunch.data.shape == (3000, len(bunch.feature_names)) == (3000, 30)
+    assert np.isfinite(bunch.data).all()
+    assert bunch.target.min() > 0
+    assert bunch.frame is None
+    assert "modeldata" in bunch.DESCR
+    X, y = load_deliveries(return_X_y=True, as_frame=True)
+    assert list(X.columns) == bunch.feature_names
+    assert [y.name] == bunch.target_names
+    np.testing.assert_array_equal(X, bunch.data)
+    np.testing.assert_array_equal(y, bunch.target)
+    frame = load_deliveries(as_frame=True).frame
+    assert list(frame.columns) == [*bunch.feature_names, *bunch.target_names]
+    with pytest.raises(TypeError, match="as_frame must be True or False, got 1"):
+        load_deliveries(as_frame=1)
