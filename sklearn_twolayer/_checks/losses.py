@@ -15,6 +15,7 @@ from sklearn_twolayer.exceptions import SeparableWarning
 
 SQUARES = "squared_error"
 COUNTS = "poisson"
+LOG_LOSS = "log_loss"  # of classes
 LOSSES = [SQUARES, "huber", COUNTS]
 # Values of the regressors' parameters that other losses than the squared one accept.
 # What the others do has been worked out for squares only.

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
+from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import check_scalar
 
-from sklearn_twolayer._checks.data import warn_of_far_columns
 from sklearn_twolayer._checks.parameters import check_criterion
 from sklearn_twolayer._checks.state import unchanged_on_error
-from sklearn_twolayer._estimators.attributes import store_fitted
 from sklearn_twolayer._estimators.classifier_base import TwoLayerClassifier
-from sklearn_twolayer._fit.report import (
-    fit_attributes,
-    progress_line,
-    warn_of_convergence,
-)
+from sklearn_twolayer._estimators.following import follow_fit
 from sklearn_twolayer._options.path_options import check_path_options
-from sklearn_twolayer._runtime.limits import time_limit
 from sklearn_twolayer._runtime.settings import own_settings
-from sklearn_twolayer._runtime.threads import fit_threads
-from sklearn_twolayer._search.criterion import DEFAULT_PENALTY
-
-if TYPE_CHECKING:
-    from sklearn_twolayer._path.stage import Stage
 
 
-class RegularizedTwoLayerClassifier(TwoLayerClassifier):
+class RegularizedTwoLayerClassifier(CallbackSupportMixin, TwoLayerClassifier):
     """Two-layer network for classes that recovers the directions they depend on.
 
     The scores of the classes are those of :class:`RegularizedTwoLayerRegressor`::
@@ -262,6 +252,7 @@ class RegularizedTwoLayerClassifier(TwoLayerClassifier):
             self._fit(X, y, sample_weight)
         return self
 
+    @with_callbacks
     def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
         names = (
             "schedule", "n_neurons", "hidden_bias", "standardize", "max_iter",
@@ -279,26 +270,19 @@ class RegularizedTwoLayerClassifier(TwoLayerClassifier):
         self._check_feature_output()
         X, classes, index, weights = self._labelled_rows(X, y, sample_weight)
         # Imported here, because predicting and unpickling must not import torch.
-        from sklearn_twolayer._fit.loss_fit import LossFit, class_problem
+        from sklearn_twolayer._fit.loss_fit import fit_of_classes
 
-        with fit_threads(X.size), time_limit(options.max_time):
-            fit = LossFit(class_problem(X, index, weights, options))
-            problem = fit.problem
-            warn_of_far_columns(self, problem.rows.far_columns)
-            path = fit.path()
-            if self.schedule is None:
-                path = fit.search(DEFAULT_PENALTY if criterion is None else criterion)
-            stages: list[Stage] = []
-            for stage in path:
-                stages.append(stage)
-                if verbose:
-                    print(progress_line(problem, stage, of_variance=False))
-            kept = fit.keep(stages, criterion)
-            attributes = fit.attributes(kept)
-        store_fitted(self, attributes, fit_attributes(problem, stages, kept))
-        self.classes_ = classes
-        problem.warn(self.linear_decay_)
-        warn_of_convergence(kept, self.lambda_, options.tol)
+        metadata = {"sample_weight": sample_weight}
+        follow_fit(
+            self,
+            partial(fit_of_classes, X, index, weights, options, None),
+            X.size,
+            {"estimator": self, "X": X, "y": y, "metadata": metadata},
+            options,
+            criterion,
+            verbose=verbose > 0,
+            known={"classes_": classes},
+        )
 
     @property
     def _keeps_decay(self) -> bool:

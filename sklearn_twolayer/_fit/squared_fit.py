@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sklearn_twolayer._checks.losses import SQUARES
 from sklearn_twolayer._fit import stages as run
 from sklearn_twolayer._fit.linear_decay import problem_of
 from sklearn_twolayer._fit.problem import PathProblem
@@ -27,6 +28,7 @@ class SquaredFit:
 
     problem: PathProblem
     initial: FittedNetwork | None
+    loss: str = SQUARES
 
     @classmethod
     def of(
@@ -38,6 +40,11 @@ class SquaredFit:
             initial = None
             warn_caller(USELESS_START, WarmStartWarning)
         return cls(problem, initial)
+
+    @property
+    def prepared(self) -> PathProblem:
+        """The problem, of which nothing is found out in the first stage."""
+        return self.problem
 
     def search(self, penalty: str | float, n_searches: int) -> Iterator[Stage]:
         """The one stage of a search, or of several."""
