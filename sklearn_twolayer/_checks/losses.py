@@ -22,8 +22,6 @@ LOSSES = [SQUARES, "huber", COUNTS]
 ACCEPTED: dict[str, tuple[object, ...]] = {
     "solver": ("auto", "newton"),
     "debias": (False,),
-    "warm_start": (False,),
-    "checkpoint": (None,),
     "max_features": (None,),
     "tol": (None,),
     "direction_penalty": ("auto", "l2"),

@@ -27,7 +27,7 @@ from sklearn_twolayer._runtime.settings import own_settings
 # Names of the parameters that two_layer_path has, too.
 PATH_PARAMETERS = tuple(inspect.signature(check_path_options).parameters)
 # Names of the parameters that some losses cannot be fitted with.
-REFUSED = ("solver", "debias", "warm_start", "checkpoint", "max_features")
+REFUSED = ("solver", "debias", "max_features")
 
 
 class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
@@ -146,7 +146,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
         "poisson" is half the deviance of counts, whose mean is the exponential of the
         network (`predict_link`); for exposures pass counts over exposures as `y` and
         the exposures as `sample_weight`. Both are for one target, and without other
-        solvers, `debias`, `warm_start`, `checkpoint`, `max_features` and Dask.
+        solvers, `debias`, `max_features` and Dask.
 
     Attributes
     ----------

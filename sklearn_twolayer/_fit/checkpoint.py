@@ -229,7 +229,7 @@ def _conditions(arrays: dict[str, np.ndarray], settings: Any) -> Iterator[bool]:
     )
     for name in finite:
         yield bool(np.isfinite(arrays[name]).all())
-    for values in (parameters, linear):
+    for values in (parameters, linear, arrays["scale"]):
         yield bool((np.abs(values) <= LARGEST_PARAMETER).all())
     yield bool((arrays["scale"] > 0).all())
     for name in ("lambda_", "certificate", "n_iter", "seconds"):

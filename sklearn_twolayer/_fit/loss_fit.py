@@ -121,6 +121,11 @@ class LossFit:
         settings = options.settings(self.loss, options.schedule, penalty)
         decays = cast("Sequence[float]", problem.lambdas)
         run = partial(loss_path, problem, self.initial)
+        searched = problem.search
+        if searched is not None and searched.result.stopped_by == "max_time":
+            # A file would give the scale of this search to fits that have time.
+            yield from run([])
+            return
         yield from self._continued(settings, decays, problem.generator, run)
 
     def _searched(

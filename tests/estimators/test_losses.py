@@ -181,8 +181,7 @@ def test_the_criterion_keeps_a_stage(loss):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("solver", "fast"), ("solver", "gd"), ("debias", True), ("warm_start", True),
-        ("checkpoint", "fit.npz"), ("max_features", 3),
+        ("solver", "fast"), ("solver", "gd"), ("debias", True), ("max_features", 3),
     ],
 )  # fmt: skip
 def test_parameters_for_squares_only_are_refused_by_name(name, value):
