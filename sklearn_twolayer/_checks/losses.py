@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,9 +29,11 @@ ACCEPTED: dict[str, tuple[object, ...]] = {
 }
 
 
-def check_loss(loss: object, parameters: Mapping[str, Any]) -> str:
+def check_loss(
+    loss: object, parameters: Mapping[str, Any], losses: Sequence[str] = LOSSES
+) -> str:
     """One of the losses, and no parameters that it cannot be fitted with."""
-    checked = check_option("loss", loss, LOSSES)
+    checked = check_option("loss", loss, list(losses))
     if checked == SQUARES:
         return checked
     for name, value in parameters.items():

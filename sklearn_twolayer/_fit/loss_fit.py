@@ -41,7 +41,11 @@ from sklearn_twolayer._network.network import Network
 from sklearn_twolayer._rows.raw import RawPart, RawRows
 from sklearn_twolayer._runtime.limits import step_limit
 from sklearn_twolayer._runtime.warn import warn_caller
-from sklearn_twolayer._search.criterion import Criterion, select_stage
+from sklearn_twolayer._search.criterion import (
+    DEFAULT_PENALTY,
+    Criterion,
+    select_stage,
+)
 from sklearn_twolayer.exceptions import WarmStartWarning
 
 if TYPE_CHECKING:
@@ -175,6 +179,10 @@ class LossFit:
         """Fitted attributes of the model of a stage."""
         return self.problem.attributes(self.problem.model_of(stage))
 
+    def network(self, stage: Stage) -> FittedNetwork:
+        """The network of a stage on the scale of the link, in the units of ``X``."""
+        return self.problem.fitted(self.problem.model_of(stage))
+
     def keep(self, stages: Sequence[Stage], penalty: str | float | None) -> Stage:
         """The last stage, or with a ``penalty`` the one that the criterion chooses."""
         if penalty is None:
@@ -264,3 +272,17 @@ def fit_of_classes(
     """Set up a fit of a classifier; ``y`` are numbers of classes."""
     problem = class_problem(X, y, sample_weight, options)
     return LossFit.of(LOG_LOSS, problem, penalty, initial)
+
+
+def fit_of_arrays(
+    loss: str,
+    X: np.ndarray,
+    y: np.ndarray,
+    sample_weight: np.ndarray,
+    options: PathOptions,
+) -> SquaredFit | LossFit:
+    """Set up a fit with any loss to arrays, which begins anew."""
+    if loss == LOG_LOSS:
+        return fit_of_classes(X, y, sample_weight, options, None, DEFAULT_PENALTY)
+    raw = RawRows.local(X, y, sample_weight)
+    return fit_of_loss(loss, raw, options, None, DEFAULT_PENALTY)

@@ -58,6 +58,14 @@ class SquaredFit:
         """Fitted attributes of the network of a stage."""
         return self.problem.attributes(stage.result)
 
+    def network(self, stage: Stage) -> FittedNetwork:
+        """The network of a stage, with its decay, in the units of the data."""
+        return self.problem.fitted(stage.network)
+
+    def debiased(self, stage: Stage) -> FittedNetwork:
+        """The network refitted without decay, in the units of the data."""
+        return self.problem.fitted(run.debias(self.problem, stage)[0])
+
     def keep(self, stages: Sequence[Stage], penalty: str | float | None) -> Stage:
         """The last stage, or the one that the criterion chooses."""
         return run.keep_stage(self.problem, stages, penalty)
