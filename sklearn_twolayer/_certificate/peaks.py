@@ -143,10 +143,14 @@ def early_directions(
     amplitudes along ``v(w)``, the step leads to a multiple of ``mean (r.v) relu'(w.x)
     x``, which lies near the span of the relevant directions. The other half of a
     symmetric initialisation, ``(-a, w)``, would end on the opposite direction, hence on
-    the same line, and is omitted.
+    the same line, and is omitted. Where a neuron is linear on all rows, nothing but
+    rounding is left of the step; its direction is zero, as where it is nowhere active.
     """
     initial = _random_directions(rows, n_directions, generator)
-    return unit_rows(correlations(rows, residual, initial)[1])
+    steps = correlations(rows, residual, initial)[1]
+    sizes = row_norms(steps)
+    least = math.sqrt(rows.exact) * sizes.max() if n_directions else 0.0
+    return unit_rows(steps * (sizes > least))
 
 
 def combinations(

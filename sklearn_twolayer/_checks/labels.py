@@ -53,6 +53,16 @@ def check_known_labels(y: Any, classes: np.ndarray, n_samples: int) -> np.ndarra
     return np.searchsorted(classes, own)[index]
 
 
+def check_same_classes(classes: np.ndarray, before: np.ndarray) -> None:
+    """Refuse to continue a fit that had other classes."""
+    if not np.array_equal(classes, before):
+        raise ValueError(
+            "warm_start=True continues from the previous fit, whose classes were "
+            f"{before.tolist()[:MOST_CLASSES]}; y has {classes.tolist()[:MOST_CLASSES]}"
+            ": set warm_start=False to begin anew."
+        )
+
+
 def class_weights(
     class_weight: Any, classes: np.ndarray, index: np.ndarray, weights: np.ndarray
 ) -> np.ndarray:

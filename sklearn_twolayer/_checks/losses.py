@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,14 +15,13 @@ from sklearn_twolayer.exceptions import SeparableWarning
 
 SQUARES = "squared_error"
 COUNTS = "poisson"
+LOG_LOSS = "log_loss"  # of classes
 LOSSES = [SQUARES, "huber", COUNTS]
 # Values of the regressors' parameters that other losses than the squared one accept.
 # What the others do has been worked out for squares only.
 ACCEPTED: dict[str, tuple[object, ...]] = {
     "solver": ("auto", "newton"),
     "debias": (False,),
-    "warm_start": (False,),
-    "checkpoint": (None,),
     "max_features": (None,),
     "tol": (None,),
     "direction_penalty": ("auto", "l2"),
@@ -30,9 +29,11 @@ ACCEPTED: dict[str, tuple[object, ...]] = {
 }
 
 
-def check_loss(loss: object, parameters: Mapping[str, Any]) -> str:
+def check_loss(
+    loss: object, parameters: Mapping[str, Any], losses: Sequence[str] = LOSSES
+) -> str:
     """One of the losses, and no parameters that it cannot be fitted with."""
-    checked = check_option("loss", loss, LOSSES)
+    checked = check_option("loss", loss, list(losses))
     if checked == SQUARES:
         return checked
     for name, value in parameters.items():

@@ -14,15 +14,13 @@ from sklearn.utils import check_scalar
 from sklearn_twolayer._runtime.watch import Watcher, watched_by
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from sklearn_twolayer._path.stage import Stage
 
 
 def followed(
     path: Iterator[Stage],
     context: Any,
-    attributes: Callable[[Stage], dict[str, float | np.ndarray]],
+    attributes: Callable[[Stage], dict[str, Any]],
     task: dict[str, Any],
 ) -> Iterator[Stage]:
     """The stages up to the last, or until a callback stops the fit.

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
+from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import check_scalar
 
-from sklearn_twolayer._checks.data import warn_of_far_columns
-from sklearn_twolayer._checks.parameters import check_criterion
+from sklearn_twolayer._checks.labels import check_same_classes
+from sklearn_twolayer._checks.parameters import check_criterion, check_flag
 from sklearn_twolayer._checks.state import unchanged_on_error
-from sklearn_twolayer._estimators.attributes import store_fitted
 from sklearn_twolayer._estimators.classifier_base import TwoLayerClassifier
-from sklearn_twolayer._fit.report import (
-    fit_attributes,
-    progress_line,
-    warn_of_convergence,
-)
+from sklearn_twolayer._estimators.following import follow_fit
 from sklearn_twolayer._options.path_options import check_path_options
-from sklearn_twolayer._runtime.limits import time_limit
+from sklearn_twolayer._rows.units import check_continues
 from sklearn_twolayer._runtime.settings import own_settings
-from sklearn_twolayer._runtime.threads import fit_threads
-from sklearn_twolayer._search.criterion import DEFAULT_PENALTY
-
-if TYPE_CHECKING:
-    from sklearn_twolayer._path.stage import Stage
 
 
-class RegularizedTwoLayerClassifier(TwoLayerClassifier):
+class RegularizedTwoLayerClassifier(CallbackSupportMixin, TwoLayerClassifier):
     """Two-layer network for classes that recovers the directions they depend on.
 
     The scores of the classes are those of :class:`RegularizedTwoLayerRegressor`::
@@ -96,6 +88,15 @@ class RegularizedTwoLayerClassifier(TwoLayerClassifier):
     random_state : int, RandomState instance or None, default=None
         Seeds the initial directions and the search for the certificate's peak. Pass
         an int for repeatable results; None takes a new seed each time.
+    warm_start : bool, default=False
+        Whether `fit` starts from the features of the previous fit, if there are any. If
+        these fit no better than logistic regression, the fit warns and begins anew.
+        The classes must be those of the previous fit.
+    checkpoint : str or path-like, default=None
+        File to write each finished stage to; without a schedule a fit is one stage. If
+        it exists, from a fit of the same data and parameters, the fit continues after
+        its last stage, with the same result as without the interruption; another file
+        raises an error. It holds plain arrays, and reading it executes nothing.
     verbose : int, default=0
         If positive, print one line for each stage.
     linear_decay : "auto" or float, default="auto"
@@ -164,7 +165,7 @@ class RegularizedTwoLayerClassifier(TwoLayerClassifier):
     -----
     The loss is minimised by proximal Newton steps: each solves the least-squares
     problem that models the loss around the present outputs. There are no `solver`,
-    `warm_start` and `checkpoint`, which the regressor has, and no Dask collections.
+    `debias` and `max_features`, which the regressor has, and no Dask collections.
 
     Examples
     --------
@@ -199,6 +200,8 @@ class RegularizedTwoLayerClassifier(TwoLayerClassifier):
         device: object = None,
         dtype: str = "float64",
         random_state: object = None,
+        warm_start: bool = False,
+        checkpoint: object = None,
         verbose: int = 0,
         linear_decay: str | float = "auto",
     ) -> None:
@@ -215,6 +218,8 @@ class RegularizedTwoLayerClassifier(TwoLayerClassifier):
         self.device = device
         self.dtype = dtype
         self.random_state = random_state
+        self.warm_start = warm_start
+        self.checkpoint = checkpoint
         self.verbose = verbose
         self.linear_decay = linear_decay
 
@@ -245,6 +250,9 @@ class RegularizedTwoLayerClassifier(TwoLayerClassifier):
         MemoryError
             If the fit would take more memory than the machine has.
 
+        OSError
+            If `checkpoint` cannot be written, which is tried before the fit begins.
+
         Warns
         -----
         SeparableWarning
@@ -257,48 +265,53 @@ class RegularizedTwoLayerClassifier(TwoLayerClassifier):
 
         UncentredWarning
             If columns are far from zero with `hidden_bias=False`.
+
+        WarmStartWarning
+            If `warm_start` has begun anew.
         """
         with unchanged_on_error(self), own_settings():
             self._fit(X, y, sample_weight)
         return self
 
+    @with_callbacks
     def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
         names = (
             "schedule", "n_neurons", "hidden_bias", "standardize", "max_iter",
             "max_time", "tol", "device", "dtype", "random_state", "linear_decay",
+            "checkpoint",
         )  # fmt: skip
         options = check_path_options(
             **{name: getattr(self, name) for name in names},
             solver="newton",
             prune_tol=0.0,
             merge_angle=0.0,
-            checkpoint=None,
         )
         criterion = check_criterion(self.criterion)
+        warm_start = check_flag("warm_start", self.warm_start)
         verbose = check_scalar(self.verbose, "verbose", Integral, min_val=0)
         self._check_feature_output()
+        initial = None
+        if warm_start and hasattr(self, "features_"):
+            initial = self._fitted_network()
         X, classes, index, weights = self._labelled_rows(X, y, sample_weight)
+        if initial is not None:
+            check_same_classes(classes, self.classes_)
+            shape = (len(index), *initial.linear_coef.shape[:-1])
+            check_continues(initial, self.n_features_in_, shape)
         # Imported here, because predicting and unpickling must not import torch.
-        from sklearn_twolayer._fit.loss_fit import LossFit, class_problem
+        from sklearn_twolayer._fit.loss_fit import fit_of_classes
 
-        with fit_threads(X.size), time_limit(options.max_time):
-            fit = LossFit(class_problem(X, index, weights, options))
-            problem = fit.problem
-            warn_of_far_columns(self, problem.rows.far_columns)
-            path = fit.path()
-            if self.schedule is None:
-                path = fit.search(DEFAULT_PENALTY if criterion is None else criterion)
-            stages: list[Stage] = []
-            for stage in path:
-                stages.append(stage)
-                if verbose:
-                    print(progress_line(problem, stage, of_variance=False))
-            kept = fit.keep(stages, criterion)
-            attributes = fit.attributes(kept)
-        store_fitted(self, attributes, fit_attributes(problem, stages, kept))
-        self.classes_ = classes
-        problem.warn(self.linear_decay_)
-        warn_of_convergence(kept, self.lambda_, options.tol)
+        metadata = {"sample_weight": sample_weight}
+        follow_fit(
+            self,
+            partial(fit_of_classes, X, index, weights, options, initial),
+            X.size,
+            {"estimator": self, "X": X, "y": y, "metadata": metadata},
+            options,
+            criterion,
+            verbose=verbose > 0,
+            known={"classes_": classes},
+        )
 
     @property
     def _keeps_decay(self) -> bool:

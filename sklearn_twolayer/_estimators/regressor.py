@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import check_scalar
 
-from sklearn_twolayer._checks.data import warn_of_far_columns
-from sklearn_twolayer._checks.losses import SQUARES, check_loss
+from sklearn_twolayer._checks.losses import check_loss
 from sklearn_twolayer._checks.parameters import (
     check_criterion,
     check_flag,
@@ -18,28 +18,16 @@ from sklearn_twolayer._checks.parameters import (
     check_max_features,
 )
 from sklearn_twolayer._checks.state import unchanged_on_error
-from sklearn_twolayer._estimators.attributes import store_fitted
-from sklearn_twolayer._estimators.callbacks import followed
+from sklearn_twolayer._estimators.following import follow_fit
 from sklearn_twolayer._estimators.regressor_base import TwoLayerRegressor
-from sklearn_twolayer._fit.report import (
-    fit_attributes,
-    progress_line,
-    warn_of_convergence,
-)
 from sklearn_twolayer._options.path_options import check_path_options
 from sklearn_twolayer._rows.units import check_continues
-from sklearn_twolayer._runtime.limits import time_limit
 from sklearn_twolayer._runtime.settings import own_settings
-from sklearn_twolayer._runtime.threads import fit_threads
-from sklearn_twolayer._search.criterion import DEFAULT_PENALTY
-
-if TYPE_CHECKING:
-    from sklearn_twolayer._path.stage import Stage
 
 # Names of the parameters that two_layer_path has, too.
 PATH_PARAMETERS = tuple(inspect.signature(check_path_options).parameters)
 # Names of the parameters that some losses cannot be fitted with.
-REFUSED = ("solver", "debias", "warm_start", "checkpoint", "max_features")
+REFUSED = ("solver", "debias", "max_features")
 
 
 class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
@@ -158,7 +146,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
         "poisson" is half the deviance of counts, whose mean is the exponential of the
         network (`predict_link`); for exposures pass counts over exposures as `y` and
         the exposures as `sample_weight`. Both are for one target, and without other
-        solvers, `debias`, `warm_start`, `checkpoint`, `max_features` and Dask.
+        solvers, `debias`, `max_features` and Dask.
 
     Attributes
     ----------
@@ -374,27 +362,16 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
         if initial is not None:
             check_continues(initial, self.n_features_in_, data.target_shape)
         metadata = {"sample_weight": sample_weight}
-        task = {"estimator": self, "X": X, "y": y, "metadata": metadata}
-        with fit_threads(data.n_entries), time_limit(options.max_time):
-            penalty = DEFAULT_PENALTY if criterion is None else criterion
-            fit = fit_of_loss(loss, data, options, initial, penalty)
-            problem = fit.problem
-            warn_of_far_columns(self, problem.rows.far_columns)
-            path, most_stages = fit.path(), len(problem.lambdas)
-            if self.schedule is None and options.solver == "newton":
-                path, most_stages = fit.search(penalty, n_searches), 1
-            context = self._init_callback_context(max_subtasks=most_stages)
-            context.call_on_fit_task_begin(**task)
-            stages: list[Stage] = []
-            for stage in followed(path, context, fit.attributes, task):
-                stages.append(stage)
-                if verbose:
-                    print(progress_line(problem, stage, of_variance=loss == SQUARES))
-            kept = fit.keep(stages, criterion)
-            attributes, debiased_by = fit.finished(kept, max_features, debias=debias)
-        store_fitted(self, attributes, fit_attributes(problem, stages, kept))
-        problem.warn(self.linear_decay_)
-        warn_of_convergence(kept, self.lambda_, options.tol, debiased_by)
-        context.call_on_fit_task_end(
-            **task, reconstruction_attributes=lambda: attributes
+        follow_fit(
+            self,
+            partial(fit_of_loss, loss, data, options, initial),
+            data.n_entries,
+            {"estimator": self, "X": X, "y": y, "metadata": metadata},
+            options,
+            criterion,
+            verbose=verbose > 0,
+            n_searches=n_searches,
+            max_features=max_features,
+            debias=debias,
+            known={},
         )

@@ -12,13 +12,19 @@ from sklearn_twolayer._checks.data import (
     check_weights,
     warn_of_far_columns,
 )
+from sklearn_twolayer._checks.labels import check_labels, class_weights
+from sklearn_twolayer._checks.losses import (
+    LOG_LOSS,
+    LOSSES,
+    SQUARES,
+    check_loss,
+    check_single_target,
+)
 from sklearn_twolayer._checks.parameters import check_flag
-from sklearn_twolayer._fit.linear_decay import problem_of
+from sklearn_twolayer._fit.loss_fit import fit_of_arrays
 from sklearn_twolayer._fit.report import history
-from sklearn_twolayer._fit.stages import debias as debias_stage
-from sklearn_twolayer._fit.stages import path_stages
+from sklearn_twolayer._fit.squared_fit import SquaredFit
 from sklearn_twolayer._options.path_options import check_path_options
-from sklearn_twolayer._rows.raw import RawRows
 from sklearn_twolayer._rows.units import FittedNetwork
 from sklearn_twolayer._runtime.limits import time_limit
 from sklearn_twolayer._runtime.settings import own_settings
@@ -43,6 +49,9 @@ class TwoLayerPath:
         The networks refitted without decay; None if `debias` is False.
     history : dict of str to ndarray of shape (n_stages,)
         As `history_` of :class:`RegularizedTwoLayerRegressor`.
+    classes : ndarray of shape (n_classes,) or None, default=None
+        With ``loss="log_loss"`` the classes, in the order of the outputs; None with
+        other losses.
     """
 
     lambda_max: float
@@ -50,6 +59,7 @@ class TwoLayerPath:
     networks: tuple[FittedNetwork, ...]
     debiased: tuple[FittedNetwork, ...] | None
     history: dict[str, np.ndarray]
+    classes: np.ndarray | None = None
 
 
 TwoLayerPath.__module__ = "sklearn_twolayer"  # the public name, as for the estimators
@@ -76,6 +86,7 @@ def two_layer_path(
     random_state: object = None,
     checkpoint: object = None,
     linear_decay: str | float = "auto",
+    loss: str = "squared_error",
 ) -> TwoLayerPath:
     """Follow a decreasing schedule of weight decays in one warm-started pass.
 
@@ -87,7 +98,7 @@ def two_layer_path(
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Inputs; at least two rows.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        Targets.
+        Targets; with ``loss="log_loss"`` classes.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows, not negative; only their ratios matter.
     schedule : schedule, default=None
@@ -129,6 +140,13 @@ def two_layer_path(
         to write wins. Delete it to begin anew.
     linear_decay : "auto" or float, default="auto"
         Decay of the linear part, as in :class:`RegularizedTwoLayerRegressor`.
+    loss : {"squared_error", "huber", "poisson", "log_loss"}, default="squared_error"
+        What is minimised: "huber" and "poisson" as in
+        :class:`RegularizedTwoLayerRegressor`, "log_loss" as in
+        :class:`RegularizedTwoLayerClassifier`. `predict` of the networks then gives
+        logarithms of means, or what `decision_function` of the classifier does. Losses
+        other than "squared_error" are for one target, and without other solvers and
+        `debias`.
 
     Returns
     -------
@@ -146,10 +164,13 @@ def two_layer_path(
     -----
     UncentredWarning
         If columns are far from zero with `hidden_bias=False`.
+    SeparableWarning
+        If a linear function separates classes, or zero counts.
 
     See Also
     --------
     RegularizedTwoLayerRegressor : The estimator, which keeps one stage.
+    RegularizedTwoLayerClassifier : The estimator of classes.
 
     Examples
     --------
@@ -162,6 +183,8 @@ def two_layer_path(
     [False, True]
     """
     debias = check_flag("debias", debias)
+    losses = [*LOSSES, LOG_LOSS]
+    loss = check_loss(loss, {"solver": solver, "debias": debias}, losses)
     options = check_path_options(
         schedule=schedule,
         solver=solver,
@@ -180,21 +203,30 @@ def two_layer_path(
         linear_decay=linear_decay,
     )
     X = check_inputs(None, X)
-    targets = check_targets(y, X.shape[0])
     weights = check_weights(sample_weight, X.shape[0])
+    classes = None
+    if loss == LOG_LOSS:
+        classes, targets = check_labels(y, X.shape[0])
+        weights = class_weights(None, classes, targets, weights)
+    else:
+        targets = check_targets(y, X.shape[0])
+        if loss != SQUARES:
+            targets = check_single_target(loss, targets, weights)
     with own_settings(), fit_threads(X.size), time_limit(options.max_time):
-        problem = problem_of(RawRows.local(X, targets, weights), options)
-        warn_of_far_columns(None, problem.rows.far_columns)
-        stages = list(path_stages(problem))
-        networks = tuple(problem.fitted(stage.network) for stage in stages)
-        if debias:
-            refitted = [debias_stage(problem, stage)[0] for stage in stages]
-            debiased = tuple(problem.fitted(network) for network in refitted)
-    of_stages = history(problem, stages)
+        fit = fit_of_arrays(loss, X, targets, weights, options)
+        warn_of_far_columns(None, fit.prepared.rows.far_columns)
+        stages = list(fit.path())
+        networks = tuple(fit.network(stage) for stage in stages)
+        debiased = None
+        if isinstance(fit, SquaredFit) and debias:
+            debiased = tuple(fit.debiased(stage) for stage in stages)
+    of_stages = history(fit.problem, stages)
+    fit.problem.warn(fit.problem.linear_decay)
     return TwoLayerPath(
-        lambda_max=problem.lambda_max,
+        lambda_max=fit.problem.lambda_max,
         lambdas=of_stages["lambda_"],
         networks=networks,
-        debiased=debiased if debias else None,
+        debiased=debiased,
         history=of_stages,
+        classes=classes,
     )

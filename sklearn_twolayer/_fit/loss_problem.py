@@ -13,19 +13,19 @@ from sklearn_twolayer._certificate.peaks import QUICK
 from sklearn_twolayer._checks.losses import warn_of_separation
 from sklearn_twolayer._checks.parameters import check_decays, check_sizes
 from sklearn_twolayer._descent import refine
+from sklearn_twolayer._fit.checkpoint import with_seed_of_checkpoint
 from sklearn_twolayer._fit.problem import first_neurons, resolve_device
 from sklearn_twolayer._fit.scales import Attributes, Scales
 from sklearn_twolayer._losses.certificate import certify_model
-from sklearn_twolayer._losses.linear_decay import with_likely_decay
 from sklearn_twolayer._losses.linear_fit import fit_linear_part
+from sklearn_twolayer._losses.linear_model import settled_linear_model
 from sklearn_twolayer._losses.loss import Loss
-from sklearn_twolayer._losses.model import LossRows, Model
+from sklearn_twolayer._losses.model import LossRows, Model, on_scale_of_link
 from sklearn_twolayer._losses.newton import Minimum, minimize_at
 from sklearn_twolayer._losses.noise import (
-    adapted,
-    has_settled,
     measured,
     pearson_dispersion,
+    scaled_to,
 )
 from sklearn_twolayer._losses.path import (
     follow_loss_path,
@@ -35,21 +35,17 @@ from sklearn_twolayer._losses.path import (
 from sklearn_twolayer._losses.search import LossSearchResult, search_model
 from sklearn_twolayer._losses.units import LossUnits
 from sklearn_twolayer._network.importances import input_importances
+from sklearn_twolayer._network.network import Network
 from sklearn_twolayer._options.path_options import PathOptions
 from sklearn_twolayer._path.stage import PathStart, Stage
-from sklearn_twolayer._rows.distinct import ROWS_PER_INPUT
 from sklearn_twolayer._rows.ranges import Ranges
 from sklearn_twolayer._rows.raw import RawPart, RawRows, sizes
 from sklearn_twolayer._rows.rows import Rows
 from sklearn_twolayer._rows.units import FittedNetwork
 from sklearn_twolayer._runtime.limits import Progress, limit_reached, step_limit
 from sklearn_twolayer._runtime.memory import check_memory
-from sklearn_twolayer._search.criterion import DEFAULT_PENALTY, Criterion
 from sklearn_twolayer._search.tuning import DEFAULT_TUNING
 
-# Linear fits, each for the scale and the dispersion that the one before leaves, at most
-# (convention; two to five are usual).
-MOST_LINEAR_FITS = 10
 # Largest logarithm of a mean over that of all rows in held-out losses, so that their
 # squares are finite (convention).
 LARGEST_LOG_RATIO = 100.0
@@ -59,11 +55,10 @@ KEPT_STEPS = 4
 
 @dataclass(frozen=True, eq=False)
 class ScaleSearch:
-    """The search that the scale of the residuals is of, its penalty and its steps."""
+    """The search that the scale of the residuals is of, and its penalty."""
 
     result: LossSearchResult
     penalty: str | float
-    progress: Progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,13 +109,12 @@ class LossProblem:
         loss: Loss,
         options: PathOptions,
         units: LossUnits = LossUnits(),  # noqa: B008
-        penalty: str | float = DEFAULT_PENALTY,
     ) -> LossProblem:
         """Set up the fit on raw rows whose ``y`` are targets of the loss.
 
-        A search with the ``penalty`` finds the scale of the residuals, if the loss
-        depends on it.
+        A loss that depends on the scale of the residuals gets that of the linear model.
         """
+        options = with_seed_of_checkpoint(options)
         counts, columns, targets = zip(*raw.parts.gather(sizes), strict=True)
         n_rows, n_features = sum(counts), columns[0]
         n_inputs = n_features + options.hidden_bias
@@ -138,33 +132,48 @@ class LossProblem:
         )
         dtype = getattr(torch, options.dtype)
         data = LossRows(
-            _on_scale_of_link(rows, units),
+            on_scale_of_link(rows, units),
             raw.parts.keep(_targets, units),
             loss,
             (options.linear_decay or 0.0) / units.linear_decay,
             resolve_device(options.device, dtype, raw),
             dtype,
         )
-        data, linear, is_separable = _settled_linear_model(data, options)
-        generator = torch.Generator(device="cpu").manual_seed(options.seed)
+        data, linear, is_separable = settled_linear_model(data, options)
         n_neurons = first_neurons(rows.rank, most_rows, options)
+        return cls._begun(raw, data, linear, options, is_separable, units, n_neurons)
+
+    @classmethod
+    def _begun(
+        cls,
+        raw: RawRows,
+        data: LossRows,
+        linear: Model,
+        options: PathOptions,
+        is_separable: bool,
+        units: LossUnits,
+        n_neurons: int,
+    ) -> LossProblem:
+        """Find the start of the fit, with random numbers from the seed on."""
+        generator = torch.Generator(device="cpu").manual_seed(options.seed)
         start = start_loss_path(data, linear, n_neurons, generator)
-        searched = None
-        if loss.at_scale is not None:
-            with step_limit(options.max_iter) as progress:
-                found = search_model(
-                    data, linear, start, penalty, options, generator, DEFAULT_TUNING
-                )
-            searched = ScaleSearch(found, penalty, progress)
-            data = found.data
-            linear = fit_linear_part(data, linear).model
-            start = start_loss_path(data, linear, n_neurons, generator)
         unit = units.decay
         lambdas = check_decays(options.schedule.stages(unit * start.lambda_max))
         lambdas = check_sizes(lambdas, unit)
         return cls(
-            raw, data, linear, start, lambdas, options, generator, is_separable, units,
-            searched,
+            raw, data, linear, start, lambdas, options, generator, is_separable, units
+        )
+
+    def at_scale(self, scale: float) -> LossProblem:
+        """The same fit with the loss for another scale of the residuals.
+
+        It depends on the data, the seed and the scale only.
+        """
+        data = scaled_to(self.data, scale)
+        linear = fit_linear_part(data, self.linear).model
+        return self._begun(
+            self.raw, measured(data, linear), linear, self.options, self.is_separable,
+            self.units, len(self.start.directions),
         )  # fmt: skip
 
     @property
@@ -214,6 +223,18 @@ class LossProblem:
             linear_intercept=basis @ fitted.linear_intercept,
         )
 
+    def network_of(self, fitted: FittedNetwork | None) -> Network | None:
+        """A fitted network in the coordinates of the fit; None without neurons."""
+        if fitted is None or fitted.n_features == 0:
+            return None
+        if self.data.loss.basis is not None:
+            basis = self.data.loss.basis(self.rows.n_outputs).numpy()
+            fitted = replace(fitted, amplitudes=fitted.amplitudes @ basis)
+        weights, amplitudes = self.rows.units.from_user(fitted)
+        return Network.from_parts(
+            torch.from_numpy(weights), torch.from_numpy(amplitudes)
+        )
+
     def model_of(self, stage: Stage) -> Model:
         """The model of a stage."""
         assert stage.linear is not None  # Paths and searches with a loss store it.
@@ -258,8 +279,30 @@ class LossProblem:
         }
 
 
-def loss_path(problem: LossProblem) -> Iterator[Stage]:
-    """The stages along the schedule."""
+def at_searched_scale(
+    problem: LossProblem, penalty: str | float, initial: Model | None = None
+) -> LossProblem:
+    """The fit with the scale of the residuals of the model that a search finds.
+
+    The problem itself, if the loss depends on no scale.
+    """
+    if problem.data.loss.at_scale is None:
+        return problem
+    with step_limit(problem.options.max_iter):
+        found = find_model(problem, penalty, initial)
+    search = ScaleSearch(found, penalty)
+    return replace(problem.at_scale(found.data.scale), search=search)
+
+
+def loss_path(
+    problem: LossProblem,
+    initial: Model | None = None,
+    finished: Sequence[Stage] = (),
+) -> Iterator[Stage]:
+    """The stages along the schedule, after the finished ones.
+
+    The first with neurons begins from ``initial``, if it is given.
+    """
     return follow_loss_path(
         problem.data,
         problem.linear,
@@ -267,17 +310,9 @@ def loss_path(problem: LossProblem) -> Iterator[Stage]:
         cast("Sequence[float]", problem.lambdas),
         problem.options,
         problem.generator,
+        initial,
+        finished,
     )
-
-
-def loss_search(problem: LossProblem, penalty: str | float) -> Iterator[Stage]:
-    """Search for the network that the criterion chooses; it becomes the only stage."""
-    with step_limit(problem.options.max_iter) as progress:
-        result = find_model(problem, penalty)
-        if problem.search is not None:
-            progress = problem.search.progress
-        stage = searched_stage(problem, result, progress)
-    yield replace(stage, is_last=True)
 
 
 def searched_stage(
@@ -288,8 +323,9 @@ def searched_stage(
     state = certify_model(problem.data, result.model, lambda_, problem.generator)
     minimum = Minimum(result.model, state, result.stopped_by)
     return stage_of_model(
-        lambda_, minimum, progress.n_iter, progress.seconds, is_refitted=True
-    )
+        problem.data, lambda_, minimum, progress.n_iter, progress.seconds,
+        is_refitted=True,
+    )  # fmt: skip
 
 
 def improved(problem: LossProblem, stage: Stage) -> Stage:
@@ -308,6 +344,7 @@ def improved(problem: LossProblem, stage: Stage) -> Stage:
             QUICK,
         )
         improved = stage_of_model(
+            problem.data,
             stage.lambda_,
             replace(minimum, stopped_by=limit_reached() or "steps"),
             progress.n_iter,
@@ -316,8 +353,10 @@ def improved(problem: LossProblem, stage: Stage) -> Stage:
     return replace(improved, is_last=stage.is_last)
 
 
-def find_model(problem: LossProblem, penalty: str | float) -> LossSearchResult:
-    """The model that the criterion chooses."""
+def find_model(
+    problem: LossProblem, penalty: str | float, initial: Model | None = None
+) -> LossSearchResult:
+    """The model that the criterion chooses, searched for from ``initial`` if given."""
     if problem.search is not None and problem.search.penalty == penalty:
         return problem.search.result
     return search_model(
@@ -328,64 +367,8 @@ def find_model(problem: LossProblem, penalty: str | float) -> LossSearchResult:
         problem.options,
         problem.generator,
         DEFAULT_TUNING,
+        initial,
     )
-
-
-def keep_loss_stage(
-    problem: LossProblem, stages: Sequence[Stage], penalty: str | float | None
-) -> Stage:
-    """The last stage, or with a ``penalty`` the one that the criterion chooses."""
-    if penalty is None:
-        return stages[-1]
-    largest = max(stages, key=lambda one: one.network.n_neurons)
-    known = measured(problem.data, problem.model_of(largest)).dispersion
-    criterion = Criterion.of(replace(problem.rows, dispersion=known), penalty)
-    return min(stages, key=lambda one: criterion.value(one.loss, one.network.n_neurons))
-
-
-def _settled_linear_model(
-    data: LossRows, options: PathOptions
-) -> tuple[LossRows, Model, bool]:
-    """The best linear model, and rows that know scale and dispersion beside it."""
-    free, model = data.linear_decay, Model.zero(data.rows)
-    for _ in range(MOST_LINEAR_FITS):
-        before, data = data, adapted(data.decayed(data.linear_decay), model)
-        data, model, is_separable = _linear_model(data.decayed(free), model, options)
-        if has_settled(before, data):
-            break
-    return data, model, is_separable
-
-
-def _linear_model(
-    data: LossRows, begin: Model, options: PathOptions
-) -> tuple[LossRows, Model, bool]:
-    """The rows with the decay that the linear part needs, and the best linear model.
-
-    Without a decay the loss of classes that a linear function separates has no minimum.
-    """
-    rows = data.rows
-    is_free = data.linear_decay == 0.0
-    are_few = rows.n_effective < ROWS_PER_INPUT * len(rows.linear_basis)
-    is_tried = is_free and (options.linear_decay == 0.0 or not are_few)
-    if is_tried:
-        fit = fit_linear_part(data, begin)
-        if fit.has_minimum:
-            return data, fit.model, False
-    if is_free:
-        data = with_likely_decay(data)
-        data = data.decayed(data.linear_decay * options.linear_decay_factor)
-    return data, fit_linear_part(data, begin).model, is_tried
-
-
-def _on_scale_of_link(rows: Rows, units: LossUnits) -> Rows:
-    """The rows with units whose targets are outputs on the scale of the link."""
-    own = rows.units
-    shift, linear = (
-        np.full_like(own.target_mean, units.shift),
-        np.zeros_like(own.linear),
-    )
-    own = replace(own, linear=linear, target_mean=shift, target_scale=units.size)
-    return replace(rows, units=own)
 
 
 def _targets(raw: RawPart, units: LossUnits) -> torch.Tensor:

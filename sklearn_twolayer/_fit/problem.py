@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
 from sklearn_twolayer._checks.parameters import check_decays, check_sizes
-from sklearn_twolayer._fit.checkpoint import read_checkpoint
+from sklearn_twolayer._fit.checkpoint import with_seed_of_checkpoint
 from sklearn_twolayer._fit.scales import Scales
 from sklearn_twolayer._network.importances import input_importances
 from sklearn_twolayer._network.linear_decay import likely_linear_decay
@@ -25,7 +25,6 @@ from sklearn_twolayer._rows.ranges import Ranges
 from sklearn_twolayer._rows.raw import RawRows, dense_entries, sizes
 from sklearn_twolayer._rows.rows import Rows
 from sklearn_twolayer._rows.units import FittedNetwork
-from sklearn_twolayer._runtime.files import check_writable
 from sklearn_twolayer._runtime.memory import check_memory
 from sklearn_twolayer._search.tuning import DEFAULT_TUNING, SearchTuning
 
@@ -72,12 +71,7 @@ class PathProblem:
         cls, raw: RawRows, options: PathOptions, tuning: SearchTuning = DEFAULT_TUNING
     ) -> PathProblem:
         """Set up the fit on raw rows, in this process or in a Dask cluster."""
-        if options.checkpoint is not None:
-            # What is wrong with the file is told before the fit.
-            check_writable("checkpoint", options.checkpoint)
-            saved = read_checkpoint(options.checkpoint)
-            if saved is not None and options.any_seed:
-                options = replace(options, seed=int(saved.settings["seed"]))
+        options = with_seed_of_checkpoint(options)
         counts, columns, targets = zip(*raw.parts.gather(sizes), strict=True)
         n_features, n_outputs = columns[0], targets[0]
         shrinks = options.linear_decay != 0.0

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sklearn_twolayer._checks.losses import SQUARES
 from sklearn_twolayer._fit import stages as run
 from sklearn_twolayer._fit.linear_decay import problem_of
 from sklearn_twolayer._fit.problem import PathProblem
@@ -27,6 +28,7 @@ class SquaredFit:
 
     problem: PathProblem
     initial: FittedNetwork | None
+    loss: str = SQUARES
 
     @classmethod
     def of(
@@ -39,6 +41,11 @@ class SquaredFit:
             warn_caller(USELESS_START, WarmStartWarning)
         return cls(problem, initial)
 
+    @property
+    def prepared(self) -> PathProblem:
+        """The problem, of which nothing is found out in the first stage."""
+        return self.problem
+
     def search(self, penalty: str | float, n_searches: int) -> Iterator[Stage]:
         """The one stage of a search, or of several."""
         return run.search_stage(self.problem, penalty, self.initial, n_searches)
@@ -50,6 +57,14 @@ class SquaredFit:
     def attributes(self, stage: Stage) -> Attributes:
         """Fitted attributes of the network of a stage."""
         return self.problem.attributes(stage.result)
+
+    def network(self, stage: Stage) -> FittedNetwork:
+        """The network of a stage, with its decay, in the units of the data."""
+        return self.problem.fitted(stage.network)
+
+    def debiased(self, stage: Stage) -> FittedNetwork:
+        """The network refitted without decay, in the units of the data."""
+        return self.problem.fitted(run.debias(self.problem, stage)[0])
 
     def keep(self, stages: Sequence[Stage], penalty: str | float | None) -> Stage:
         """The last stage, or the one that the criterion chooses."""

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from sklearn_twolayer._checks.losses import SQUARES
 from sklearn_twolayer._descent import newton_descent, refine
-from sklearn_twolayer._fit.checkpoint import continued
+from sklearn_twolayer._fit.checkpoint import Continuation
 from sklearn_twolayer._fit.searches import limited_search, repeated_search
 from sklearn_twolayer._network.network import Network
 from sklearn_twolayer._network.noise import with_effective_size
@@ -57,7 +58,7 @@ def path_stages(
             finished,
         )
 
-    settings = problem.options.settings(problem.options.schedule, None)
+    settings = problem.options.settings(SQUARES, problem.options.schedule, None)
     decays = cast("Sequence[float]", problem.lambdas)
     return _with_checkpoint(problem, run, settings, network, decays)
 
@@ -86,7 +87,8 @@ def search_stage(
             )
         yield replace(stage, is_last=True)
 
-    settings = problem.options.settings(None, penalty) | {"n_searches": n_searches}
+    settings = problem.options.settings(SQUARES, None, penalty)
+    settings |= {"n_searches": n_searches}
     return _with_checkpoint(problem, run, settings, network)
 
 
@@ -97,23 +99,14 @@ def _with_checkpoint(
     initial: Network | None,
     decays: Sequence[float] | None = None,
 ) -> Iterator[Stage]:
-    """The stages of the checkpoint, then new ones, each written to the checkpoint."""
-    path = problem.options.checkpoint
+    """The stages of the checkpoint, if there is one, then new ones."""
+    path, empty = problem.options.checkpoint, Network.empty(problem.rows)
     if path is None:
-        yield from run([])
-        return
-    numbers, empty = _data_fingerprint(problem, initial), Network.empty(problem.rows)
-    checkpoint = continued(path, settings, numbers, empty, decays)
-    yield from checkpoint.stages
-    if checkpoint.stages and checkpoint.stages[-1].is_last:
-        return
-    checkpoint.restore(problem.generator)
-    for stage in run(checkpoint.stages):
-        # A stage that ran out of time is not written, so that a later fit repeats it.
-        if stage.stopped_by != "max_time":
-            checkpoint = checkpoint.with_stage(stage, problem.generator)
-            checkpoint.write(path)
-        yield stage
+        return run([])
+    layout = (empty.n_outputs, empty.parameters.shape[1], 0)
+    numbers = _data_fingerprint(problem, initial)
+    own = Continuation(settings, numbers, layout, decays, problem.generator)
+    return own.stages(path, run)
 
 
 def _data_fingerprint(

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from sklearn_twolayer._losses.loss import Loss
+from sklearn_twolayer._losses.units import LossUnits
 from sklearn_twolayer._network.network import Network, balance
 from sklearn_twolayer._network.objective import (
     PartResidual,
@@ -89,6 +91,17 @@ class Model:
         """The model whose outputs are the sums of those of both."""
         network = self.network.joined_by(other.network)
         return Model(network, self.linear + other.linear)
+
+
+def on_scale_of_link(rows: Rows, units: LossUnits) -> Rows:
+    """The rows with units whose targets are outputs on the scale of the link."""
+    own = rows.units
+    shift, linear = (
+        np.full_like(own.target_mean, units.shift),
+        np.zeros_like(own.linear),
+    )
+    own = replace(own, linear=linear, target_mean=shift, target_scale=units.size)
+    return replace(rows, units=own)
 
 
 def outputs_of(data: LossRows, model: Model) -> Kept[torch.Tensor]:

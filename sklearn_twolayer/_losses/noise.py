@@ -52,7 +52,13 @@ def rescaled(data: LossRows, model: Model) -> LossRows:
     )
     median = weighted_median(np.concatenate(sizes), np.concatenate(shares))
     scale = median / MEDIAN_OF_GAUSSIAN * math.sqrt(_inflation(data, model, outputs))
-    scale = max(scale, LEAST_RESIDUAL)
+    return scaled_to(data, max(scale, LEAST_RESIDUAL))
+
+
+def scaled_to(data: LossRows, scale: float) -> LossRows:
+    """The rows with the loss for this scale of the residuals, if it depends on one."""
+    if data.loss.at_scale is None:
+        return data
     return replace(data, loss=data.loss.at_scale(scale), scale=scale)
 
 

@@ -58,13 +58,21 @@ def follow_loss_path(
     lambdas: Sequence[float],
     options: PathOptions,
     generator: torch.Generator,
+    initial: Model | None = None,
+    finished: Sequence[Stage] = (),
 ) -> Iterator[Stage]:
-    """Minimise at each decay, from the model of the decay before."""
-    stages: list[Stage] = []
-    model = linear
-    index: int | None = 0
+    """Minimise at each decay, from the model of the decay before.
+
+    Where that has no neurons, ``initial`` takes its place if it is given. After
+    ``finished`` stages the path continues from the last of them.
+    """
+    stages = list(finished)
+    index = _index_after(data, linear, lambdas, stages, options) if stages else 0
     while index is not None:
         lambda_ = lambdas[index]
+        model = _model_of(stages[-1]) if stages else linear
+        if model.network.n_neurons == 0:
+            model = initial or model
         with step_limit(options.max_iter) as progress:
             if lambda_ >= start.lambda_max * (1.0 - DECAY_ROUNDING):
                 count_step()
@@ -72,15 +80,34 @@ def follow_loss_path(
                 minimum = Minimum(linear, state, "tol")
             else:
                 minimum = _minimum(data, model, lambda_, options, generator)
-            model = minimum.model
-            stage = stage_of_model(lambda_, minimum, progress.n_iter, progress.seconds)
+            stage = stage_of_model(
+                data, lambda_, minimum, progress.n_iter, progress.seconds
+            )
         stages.append(stage)
-        ends = partial(_noise_ends_path, measured(data, model), linear)
-        index = next_index(data.rows, lambdas, stages, options, ends)
+        index = _index_after(data, linear, lambdas, stages, options)
         yield replace(stage, is_last=index is None)
 
 
+def _index_after(
+    data: LossRows,
+    linear: Model,
+    lambdas: Sequence[float],
+    stages: Sequence[Stage],
+    options: PathOptions,
+) -> int | None:
+    """Index of the decay after these stages; None if the path ends."""
+    noisy = measured(data, _model_of(stages[-1]))
+    ends = partial(_noise_ends_path, noisy, linear)
+    return next_index(data.rows, lambdas, stages, options, ends)
+
+
+def _model_of(stage: Stage) -> Model:
+    assert stage.linear is not None  # Stages with a loss store it.
+    return Model(stage.network, stage.linear)
+
+
 def stage_of_model(
+    data: LossRows,
     lambda_: float,
     minimum: Minimum,
     n_iter: int,
@@ -102,6 +129,7 @@ def stage_of_model(
         stopped_by=minimum.stopped_by,
         seconds=seconds,
         linear=minimum.model.linear,
+        scale=data.scale,
     )
 
 

@@ -95,21 +95,23 @@ def search_model(
     options: PathOptions,
     generator: torch.Generator,
     tuning: SearchTuning,
+    initial: Model | None = None,
 ) -> LossSearchResult:
     """Find the model whose deviance and price are lowest (theory eq. 31).
 
     A search on the least-squares problem around a model proposes neurons, and the
     proposed network is polished on the loss itself. This is done around the linear
     model, ``linear``, around a rough minimum with decay, and then around the best model
-    as long as its criterion falls. A loss that depends on the scale of the residuals
-    gets that of the best model each time.
+    as long as its criterion falls. A model of an earlier fit, ``initial``, takes the
+    place of the first two. A loss that depends on the scale of the residuals gets that
+    of the best model each time.
     """
     best = LossSearchResult(data, linear, 0.0, start.lambda_max).valued(data)
     if start.lambda_max == 0.0:
         return best
     task = _Task(data, start, penalty, options, generator, tuning)
-    proposed = [best, task.proposal(linear, None)]
-    if not limit_reached():
+    proposed = [best, task.proposal(initial or linear, None)]
+    if initial is None and not limit_reached():
         level = noise_level_of(data, linear) / start.lambda_max
         level = start.lambda_max * min(max(level, tuning.first_decay), MOST_ROUGH_DECAY)
         rough = minimize_at(

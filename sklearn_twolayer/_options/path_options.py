@@ -63,7 +63,7 @@ class PathOptions:
     column_weights: np.ndarray | None = field(default=None, compare=False)
 
     def settings(
-        self, schedule: Schedule | None, penalty: str | float | None
+        self, loss: str, schedule: Schedule | None, penalty: str | float | None
     ) -> dict[str, Any]:
         """Everything that a path depends on besides the data, as plain values.
 
@@ -77,6 +77,7 @@ class PathOptions:
             "prune_tol", "merge_angle", "dtype", "linear_decay",
         )  # fmt: skip
         return {
+            "loss": loss,
             "schedule": repr(schedule) if own else kind.__qualname__,
             "criterion": penalty,
             **{name: getattr(self, name) for name in names},

@@ -24,7 +24,8 @@ class Stage:
 
     In these the targets have a mean square of one. ``refitted`` is the network refitted
     without this decay, or None; ``is_last`` tells that the path ends with this stage.
-    ``linear`` is the linear part, or None where it is that of least squares.
+    ``linear`` is the linear part, or None where it is that of least squares; ``scale``
+    that of the residuals, for a loss that depends on one.
     """
 
     lambda_: float
@@ -39,6 +40,7 @@ class Stage:
     seconds: float
     is_last: bool = False
     linear: torch.Tensor | None = None
+    scale: float = 1.0
 
     @property
     def result(self) -> Network:

@@ -19,7 +19,7 @@ import torch
 from sklearn_twolayer._certificate.ascent import BfgsAscent
 from sklearn_twolayer._network.network import unit_rows
 from sklearn_twolayer._network.objective import residual_at
-from sklearn_twolayer._rows.sums import add, exact_copy, fetched
+from sklearn_twolayer._rows.sums import add, exact_copy
 
 if TYPE_CHECKING:
     from sklearn_twolayer._network.network import Network
@@ -86,9 +86,8 @@ def gains_on_noise(
     # less the leverages it is what each row leaves if the others predict it. The
     # flipped errors e stand for targets without a linear signal. They become S e, whose
     # inner products with activations are h'Se, and their loss is e'Se.
-    flipped = rows.keep(
-        _flipped, residual.values, rows.linear_basis.T, seed, flips.n_flips
-    )
+    numbers, basis = rows.parts.numbers(), rows.linear_basis.T
+    flipped = rows.keep(_flipped, residual.values, basis, seed, flips.n_flips, numbers)
     linear = rows.linear_part(rows.total(_moments, flipped))
     flipped = rows.keep(_without_linear, flipped, linear)
     sums = rows.total(_squares, flipped) + rows.linear_penalties(linear)
@@ -156,7 +155,12 @@ class _GainAscent(BfgsAscent):
 
 
 def _flipped(
-    part: Part, residual: PartResidual, basis: torch.Tensor, seed: int, n_flips: int
+    part: Part,
+    residual: PartResidual,
+    basis: torch.Tensor,
+    seed: int,
+    n_flips: int,
+    number: int,
 ) -> torch.Tensor:
     """The residual over one less the leverage, with random signs, flip by flip."""
     values = residual.values
@@ -165,9 +169,9 @@ def _flipped(
     for rows in part.blocks(len(basis)):
         leverage = part.inputs.block(rows).project(basis).square().sum(dim=0)
         errors[rows] = values[rows] / (1.0 - leverage.clamp_max(MOST_LEVERAGE))[:, None]
-    # All parts get the same seed; a row of their own makes their signs differ.
-    first = fetched(exact_copy(values[:1]).sum()).numpy().view(np.uint64)
-    generator = np.random.default_rng([seed, int(first)])
+    # All parts get the same seed; their numbers make their signs differ. Numbers of the
+    # residual would not do: signs must not depend on rounding.
+    generator = np.random.default_rng([seed, number])
     signs = generator.integers(2, size=(n_rows, n_flips, 1), dtype=np.int8) * 2 - 1
     flipped = part.cast(torch.from_numpy(signs)) * errors[:, None, :]
     return flipped.reshape(n_rows, n_flips * values.shape[1])

@@ -286,3 +286,18 @@ def test_peaks_that_are_close_are_one_and_become_neurons():
     torch.testing.assert_close(
         outputs, torch.tensor([[0.6, -0.8], [0.0, 1.0]]).double()
     )
+
+
+def test_early_directions_do_not_depend_on_rounding():
+    """Where a random neuron is linear on all rows, the step is rounding alone."""
+    generator = np.random.default_rng(0)
+    X, y = generator.standard_normal((30, 2)), generator.standard_normal(30)
+    found = []
+    for factor in (1.0, 3.0, 0.1):
+        rows = make_rows(X, factor * y)
+        found.append(early_directions(rows, target_residual(rows), 200, seeded()))
+    sizes = found[0].norm(dim=1)
+    assert 0 < (sizes == 0.0).sum() < 100
+    torch.testing.assert_close(sizes[sizes > 0.0], torch.ones_like(sizes[sizes > 0.0]))
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0], rtol=0.0, atol=1e-6)

@@ -5,17 +5,21 @@ import time
 import numpy as np
 import pytest
 from sklearn.callback import ProgressBar, ScoringMonitor
+from sklearn.metrics import get_scorer
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_twolayer import (
+    ConstantSchedule,
     GeometricSchedule,
+    RegularizedTwoLayerClassifier,
     RegularizedTwoLayerClassifierCV,
     RegularizedTwoLayerRegressor,
     RegularizedTwoLayerRegressorCV,
     StagedSchedule,
 )
+from sklearn_twolayer._losses.search import search_model
 from sklearn_twolayer.datasets import make_two_layer_regression
 
 # Quick fits end before they are certified.
@@ -102,6 +106,64 @@ def test_hooks_are_called_for_the_fit_and_each_stage():
 def test_a_callback_can_end_the_schedule():
     fitted = model().set_callbacks(Recorder(stop_after=2)).fit(X, Y)
     assert len(fitted.lambdas_) == 2
+
+
+COUNTS = np.random.default_rng(0).poisson(np.exp(2.0 * Y))
+OF_LOSSES = pytest.mark.parametrize(
+    ("kind", "loss", "y"),
+    [
+        (RegularizedTwoLayerClassifier, {}, np.array(["no", "yes"])[(Y > 0.2) * 1]),
+        (RegularizedTwoLayerClassifier, {}, np.digitize(Y, [-0.3, 0.3])),
+        (RegularizedTwoLayerRegressor, {"loss": "poisson"}, COUNTS),
+        (RegularizedTwoLayerRegressor, {"loss": "huber"}, Y),
+    ],
+    ids=["two classes", "three classes", "poisson", "huber"],
+)
+
+
+@OF_LOSSES
+def test_stages_with_a_loss_are_told_stopped_and_printed(kind, loss, y, capsys):
+    score = "accuracy" if not loss else "r2"
+    recorder, monitor = Recorder(stop_after=2), ScoringMonitor(scoring=score)
+    model = kind(schedule=SCHEDULE, max_iter=30, random_state=0, verbose=1, **loss)
+    model.set_callbacks(recorder, monitor, ProgressBar()).fit(X, y)
+    stage = ["begin stage", "end stage"]
+    assert recorder.events == ["setup", "begin fit", *2 * stage, "end fit", "teardown"]
+    assert recorder.max_stages == 3
+    assert capsys.readouterr().out.count("lambda/lambda_max") == 2
+    assert len(model.lambdas_) == 2
+    # Each stage has a model that predicts, the last of them the result.
+    np.testing.assert_array_equal(recorder.models[-1].predict(X), model.predict(X))
+    np.testing.assert_array_equal(recorder.models[1].predict(X), model.predict(X))
+    logs = monitor.get_logs().data
+    scores = [entry[score] for entry in logs if entry["task_name"] == "stage"]
+    scorer = get_scorer(score)
+    assert scores == [scorer(one, X, y) for one in recorder.models[:2]]
+    # Callbacks change nothing: the path has the same stages, and one more.
+    whole = kind(schedule=SCHEDULE, max_iter=30, random_state=0, **loss).fit(X, y)
+    np.testing.assert_array_equal(whole.history_["loss"][:2], model.history_["loss"])
+    assert len(whole.lambdas_) == 3
+
+
+@OF_LOSSES
+@pytest.mark.parametrize("schedule", [None, ConstantSchedule(0.5)])
+def test_the_work_with_a_loss_lies_between_its_hooks(
+    kind, loss, y, schedule, monkeypatch
+):
+    """Also the search for the scale of the residuals, before the first stage."""
+    clock, searches = Clock(), []
+
+    def told(*args):
+        searches.append(clock.events[-1])
+        return search_model(*args)
+
+    monkeypatch.setattr("sklearn_twolayer._fit.loss_problem.search_model", told)
+    model = kind(schedule=schedule, max_iter=30, random_state=0, **loss)
+    model.set_callbacks(clock).fit(X, y)
+    assert clock.events.count("begin stage") == clock.events.count("end stage") == 1
+    assert clock.seconds[0] >= model.history_["seconds"][0]
+    has_search = schedule is None or loss == {"loss": "huber"}
+    assert searches == ["begin stage"] * has_search
 
 
 def test_teardown_follows_an_error():

@@ -343,7 +343,7 @@ def test_states_of_no_generator_are_refused(written, size):
     "changes",
     [
         {"lambda_": [0.5, 0.3, 0.1]}, {"lambda_": [0.5, 0.5, 0.1]},
-        {"is_last": [False] * 3}, {"n_outputs": 2},
+        {"is_last": [False] * 3}, {"n_outputs": 2, "linear": np.empty((0, 2))},
     ],
 )  # fmt: skip
 def test_stages_that_do_not_fit_the_schedule_are_refused(written, changes):

@@ -117,7 +117,7 @@ def test_from_lambda_max_on_the_linear_model_is_optimal(loss):
 def test_certificate_and_gap_are_those_of_the_definition(loss, rho):
     X, y, weights = numbers_of(loss)
     share = weights / weights.sum()
-    problem = problem_of(loss, X, y, weights, linear_decay=rho)
+    problem = problem_of(loss, X, y, weights, linear_decay=rho, max_iter=4000)
     (stage,) = loss_path(problem)
     assert stage.stopped_by == "tol"
     assert stage.network.n_neurons > 0

@@ -286,7 +286,7 @@ def test_flipped_residuals_are_what_each_row_leaves_if_the_others_predict_it():
     rows, defined, network = problem(1, 1, True, 10)
     hat = np.eye(N_ROWS) - defined.residual(np.eye(N_ROWS))[0]
     values = residual_at(rows, network).values
-    flipped = rows.keep(sign_flips._flipped, values, rows.linear_basis.T, 0, 1)
+    flipped = rows.keep(sign_flips._flipped, values, rows.linear_basis.T, 0, 1, 0)
     left = values.values.numpy()[:, 0]
     expected = np.abs(left / np.maximum(1.0 - hat.diagonal(), 0.1))
     np.testing.assert_allclose(np.abs(flipped.numpy()[:, 0]), expected, rtol=1e-9)

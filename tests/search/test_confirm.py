@@ -157,6 +157,21 @@ def test_gains_on_noise_are_at_least_those_of_random_directions(n_outputs):
     assert -np.log1p(-np.mean(random)) < gains.mean() < 0.5
 
 
+def test_gains_on_noise_do_not_depend_on_rounding():
+    """Nor does what is drawn from the generator, which later searches go on with."""
+    generator = np.random.default_rng(0)
+    X, y = generator.standard_normal((200, 4)), generator.standard_normal(200)
+    starts, measured, states = torch.eye(5, dtype=torch.float64)[:2], [], []
+    for factor in (1.0, 3.0, 0.1):
+        rows, source = make_rows(X, factor * y), seeded()
+        empty = Network.empty(rows)
+        measured.append(gains_on_noise(rows, empty, starts, source))
+        states.append(source.get_state())
+    for gains, state in zip(measured[1:], states[1:], strict=True):
+        np.testing.assert_allclose(gains, measured[0], rtol=1e-3)
+        torch.testing.assert_close(state, states[0])
+
+
 def test_gains_grow_with_what_one_direction_can_separate():
     generator = np.random.default_rng(0)
     X = generator.standard_normal((400, 5))
