@@ -24,9 +24,6 @@ ACCEPTED: dict[str, tuple[object, ...]] = {
     "warm_start": (False,),
     "checkpoint": (None,),
     "max_features": (None,),
-    "tol": (None,),
-    "direction_penalty": ("auto", "l2"),
-    "column_transform": (None, "auto"),
 }
 
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from sklearn_twolayer._cross_validation.choice import Choice
 from sklearn_twolayer._cross_validation.column_weights import column_weights
-from sklearn_twolayer._cross_validation.folds import PENALTIES, path_options
+from sklearn_twolayer._cross_validation.fold_fits import FoldLoss
+from sklearn_twolayer._cross_validation.folds import path_options
 from sklearn_twolayer._runtime.limits import step_limit
 from sklearn_twolayer._runtime.threads import fit_threads
 from sklearn_twolayer._runtime.watch import watched
@@ -48,6 +49,7 @@ class ChosenFit:
 
 
 def fit_choice(
+    kind: FoldLoss,
     X: np.ndarray,
     y: np.ndarray,
     sample_weight: np.ndarray,
@@ -62,18 +64,21 @@ def fit_choice(
     """Fit the chosen network on all rows, after those that weigh its columns."""
     data, n_iter = (X, y, sample_weight), 0
     for one in choice.before:
-        fit = _fit_one(*data, options, fractions, one, penalty, to_tolerance=False)
+        fit = _fit_one(
+            kind, *data, options, fractions, one, penalty, to_tolerance=False
+        )
         n_iter += fit.n_iter
         importances = np.asarray(fit.attributes["feature_importances_"])
         options = replace(options, column_weights=column_weights(importances))
     fit = _fit_one(
-        *data, options, fractions, choice, penalty, to_tolerance=to_tolerance,
+        kind, *data, options, fractions, choice, penalty, to_tolerance=to_tolerance,
         max_features=max_features,
     )  # fmt: skip
     return replace(fit, n_iter=n_iter + fit.n_iter)
 
 
 def _fit_one(
+    kind: FoldLoss,
     X: np.ndarray,
     y: np.ndarray,
     sample_weight: np.ndarray,
@@ -90,49 +95,30 @@ def _fit_one(
     The descent of the last stage of the path is continued, to the tolerance if
     ``to_tolerance``, otherwise for some steps.
     """
-    # Imported here, because predicting and unpickling must not import torch.
-    from sklearn_twolayer._fit.linear_decay import problem_of
-    from sklearn_twolayer._fit.searches import mean_network, searches
-    from sklearn_twolayer._fit.stages import improve, path_stages, reduced
-    from sklearn_twolayer._network.network import weighted_mean
-    from sklearn_twolayer._rows.raw import RawRows
-    from sklearn_twolayer._search.search import certify_result
-
     n_stages = None if choice.index is None else choice.index + 1
     share, n_averaged = choice.debiased_share, 0
     options = replace(options, linear_decay_factor=choice.linear_decay_factor)
     networks, shares = [], []
     with fit_threads(X.size), step_limit() as progress:
-        problem = problem_of(
-            RawRows.local(X, y, sample_weight),
-            path_options(options, fractions[:n_stages]),
-        )
+        own = path_options(options, fractions[:n_stages])
+        fit = kind.fit(X, y, sample_weight, own, penalty)
+        problem = fit.problem
         if share > 0.0:
-            penalties = PENALTIES if choice.others else PENALTIES[:1]
-            results = searches(problem, penalty, penalties)
-            debiased = results[0].network
-            n_averaged = len(results) + len(choice.others)
-            if choice.others:
-                of_all_rows = [problem.fitted(one.network) for one in results]
-                debiased = mean_network(problem, [*of_all_rows, *choice.others])
-            networks.append(debiased)
+            results = fit.searches(penalty, averaged=bool(choice.others))
+            found = [fit.found(one) for one in results]
+            n_averaged = len(found) + len(choice.others)
+            networks.append(fit.mean(found, choice.others))
             shares.append(share)
         if share == 1.0:
-            stage = certify_result(
-                problem.rows, results[0], progress, problem.generator, problem.tuning
-            )
-            stages = [stage]
+            stages = [fit.searched_stage(results[0], progress)]
         else:
-            n_decays = len(problem.lambdas)
-            stages = list(watched("stages", n_decays, path_stages(problem)))
-            stages[-1] = improve(problem, stages[-1], to_tolerance=to_tolerance)
-            regularised = stages[-1].network
+            stages = list(watched("stages", len(problem.lambdas), fit.path()))
+            stages[-1] = fit.improved(stages[-1], to_tolerance=to_tolerance)
+            regularised = fit.of_stage(stages[-1])
             if choice.regularised:
-                of_all_rows = [problem.fitted(regularised)]
-                regularised = mean_network(problem, [*of_all_rows, *choice.regularised])
                 n_averaged += 1 + len(choice.regularised)
-            networks.append(regularised)
+            networks.append(fit.mean([regularised], choice.regularised))
             shares.append(1.0 - share)
-        network = reduced(problem, weighted_mean(networks, shares), max_features)
+        network = fit.reduced(fit.weighted(networks, shares), max_features)
         attributes = problem.attributes(network)
     return ChosenFit(attributes, problem, stages, progress.n_iter, n_averaged)

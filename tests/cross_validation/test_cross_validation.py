@@ -10,13 +10,14 @@ from sklearn_twolayer._cross_validation.choice import (
     ambiguity,
     choose,
 )
+from sklearn_twolayer._cross_validation.fold_fits import FoldLoss
 from sklearn_twolayer._cross_validation.folds import (
     SHARES,
     Fold,
-    HeldOut,
     follow_fold,
     path_options,
 )
+from sklearn_twolayer._cross_validation.held_out import HeldOut
 from sklearn_twolayer._rows.units import FittedNetwork
 from sklearn_twolayer._search.criterion import DEFAULT_PENALTY
 from sklearn_twolayer.datasets import make_two_layer_regression
@@ -254,7 +255,7 @@ def test_a_fold_has_a_third_network_only_where_noise_is_left(noise, n_networks):
     options = RegularizedTwoLayerRegressorCV(random_state=0)._check_options()
     train, test = np.arange(300), np.arange(300, 400)
     fold = follow_fold(
-        X, y, np.ones(400), train, test, path_options(options, [1.0]),
+        FoldLoss(), X, y, np.ones(400), train, test, path_options(options, [1.0]),
         DEFAULT_PENALTY, 1,
     )  # fmt: skip
     assert len(fold.debiased) == n_networks
