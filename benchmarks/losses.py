@@ -1,9 +1,8 @@
-"""Classes, counts and outliers: teachers, nothing to find, and real tables.
+"""Classes, counts and outliers: teachers, and nothing to find.
 
     python benchmarks/losses.py --seeds 10            # classes of teachers, null data
     python benchmarks/losses.py --numbers             # counts and outliers
     python benchmarks/losses.py --numbers --fast      # without cross-validation
-    python benchmarks/losses.py --real                # classes of scikit-learn's tables
     python benchmarks/losses.py --only 1              # one of the teachers, from 1
 
 Markdown tables. Classes of the teachers are drawn with the probabilities that the
@@ -11,8 +10,7 @@ outputs of a two-layer teacher give, scaled to a standard deviation of four. "ab
 truth" is the median of the log loss on fresh rows with the true probabilities, less
 that of the truth; "right" counts the data sets on which as many features are found as
 there are directions. The perceptrons have 20 units and are fitted by L-BFGS, with alpha
-chosen by cross-validation. Of real tables the log loss and the accuracy are means over
-three folds, with the folds' time.
+chosen by cross-validation. benchmarks/real_classes.py has real tables.
 
 Counts are of Poisson's distribution, and the logarithm of their mean is a teacher's
 output of standard deviation one. "to truth" is the median of the deviance on fresh rows
@@ -32,14 +30,9 @@ import numpy as np
 import torch
 from common import chosen, median, table
 from scipy.special import expit, log_expit, log_softmax, softmax
-from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
-from sklearn.ensemble import (
-    HistGradientBoostingClassifier,
-    HistGradientBoostingRegressor,
-)
+from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import HuberRegressor, LogisticRegressionCV, PoissonRegressor
-from sklearn.metrics import log_loss
-from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -99,10 +92,6 @@ def ours():
 
 def ours_cv():
     return RegularizedTwoLayerClassifierCV(random_state=0)
-
-
-def forest():
-    return HistGradientBoostingClassifier(random_state=0)
 
 
 def draw_classes(n_samples, n_features, n_directions, n_classes, seed):
@@ -309,33 +298,8 @@ def summary(name, kind, found):
     ]  # fmt: skip
 
 
-def real_tables(kinds):
-    X, y = load_digits(return_X_y=True)
-    tables = {
-        "wine": load_wine(return_X_y=True), "iris": load_iris(return_X_y=True),
-        "breast cancer": load_breast_cancer(return_X_y=True),
-        "digits, odd or even": (X, y % 2), "digits": (X, y),
-    }  # fmt: skip
-    rows = []
-    for name, (X, y) in tables.items():
-        for kind in kinds:
-            losses, right, seconds = [], [], 0.0
-            folds = StratifiedKFold(3, shuffle=True, random_state=0).split(X, y)
-            for train, test in folds:
-                model = kind()
-                seconds += timed(model, X[train], y[train])
-                losses.append(log_loss(y[test], model.predict_proba(X[test])))
-                right.append(model.score(X[test], y[test]))
-            rows.append(
-                [name, LABELS[kind], f"{np.mean(losses):.4f}", f"{np.mean(right):.4f}",
-                 f"{seconds:.1f} s"]
-            )  # fmt: skip
-    return table(["table", "estimator", "log loss", "accuracy", "time"], rows)
-
-
 LABELS = {
     ours: "default", ours_cv: "CV", mlp: "perceptrons", logistic: "logistic",
-    forest: "boosting",
 }  # fmt: skip
 
 
@@ -343,7 +307,6 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--only", type=int, default=None)
-    parser.add_argument("--real", action="store_true")
     parser.add_argument("--numbers", action="store_true")
     parser.add_argument("--fast", action="store_true")
     arguments = parser.parse_args()
@@ -352,9 +315,6 @@ def main():
         print(counts(arguments.seeds, arguments.only, left_out), flush=True)
         print()
         print(outliers(arguments.seeds, arguments.only, left_out))
-        return
-    if arguments.real:
-        print(real_tables([ours, ours_cv, logistic, mlp, forest]))
         return
     print(teachers(arguments.seeds, arguments.only, [ours, ours_cv, mlp, logistic]))
     if arguments.only is None:

@@ -220,7 +220,7 @@ def follow_regularised(
             options = replace(options, column_weights=column_weights(importances))
         options = replace(options, linear_decay_factor=choice.linear_decay_factor)
         fit = kind.fit(X, y, weights, path_options(options, fractions))
-        held_out = HeldOut(y[test], sample_weight[test], fit.row_errors)
+        held_out = HeldOut(y[test], sample_weight[test], fit.row_errors())
         for stage in fit.path():
             fitted = fit.fitted(fit.of_stage(stage))
             predicted = fitted.predict(X[test])

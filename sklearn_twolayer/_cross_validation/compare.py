@@ -89,16 +89,22 @@ def compare(
         own: list[PathOptions],
         penalty: str | float | None,
         factors: tuple[float, ...],
+        scales: Sequence[float] | None = None,
     ) -> Comparison:
-        folds = follow(own, penalty, name=name)
+        folds = follow(own, penalty, name=name, scales=scales)
         gain = ambiguity(folds, X, sample_weight) if kind.averages else 0.0
-        found = _compare_decays(folds, gain, follow, own, one_standard_error, factors)
+        found = _compare_decays(
+            name, folds, gain, follow, own, one_standard_error, factors
+        )
         if kind.averages:
             return found
         return replace(found, choice=replace(found.choice, others=()))
 
     weighted = [options] * len(splits)
     first = compared("folds", weighted, penalty, FACTORS)
+    # Losses that depend on the scale of the residuals keep it, so that all are compared
+    # by one loss.
+    scales = [fold.scale for fold in first.folds]
     is_shrunk = all(fold.linear_decay > 0.0 for fold in first.folds)
     # Weights do not help a linear model or a network that the criterion chooses, unless
     # these may be wrong because rows are few.
@@ -116,7 +122,7 @@ def compare(
         weights = [column_weights(fold.importances[index]) for fold in best.folds]
         tried = [replace(options, column_weights=own) for own in weights]
         name = f"folds, column weights {number}"
-        again = compared(name, tried, penalty if is_shrunk else None, factors)
+        again = compared(name, tried, penalty if is_shrunk else None, factors, scales)
         must_pay = is_auto and not (is_shrunk and best.choice.before)
         if not _is_lower(again, best, BEATS_L2 if must_pay else 0.0):
             break
@@ -127,7 +133,7 @@ def compare(
         return replace(best, is_shrunk=True)
     if best.choice.before and first.choice.debiased_share > 0.0:
         name = "folds, column weights and debiased networks"
-        last = compared(name, weighted, penalty, factors)
+        last = compared(name, weighted, penalty, factors, scales)
         choice = replace(last.choice, before=best.choice.before)
         best = replace(last, choice=choice, column_weights=best.column_weights)
     return best if best.choice.error < first.choice.error else first
@@ -147,6 +153,7 @@ def _is_lower(new: Comparison, old: Comparison, enough: float) -> bool:
 
 
 def _compare_decays(
+    name: str,
     folds: list[Fold],
     gain: float,
     follow: Callable[..., list[Fold]],
@@ -156,7 +163,8 @@ def _compare_decays(
 ) -> Comparison:
     """Choose, with several decays of the linear part where it has one.
 
-    ``gain`` is what averaging the folds' networks gains, and ``follow`` follows folds.
+    ``name`` is that of the ``folds``, ``gain`` what averaging their networks gains, and
+    ``follow`` follows others.
     Only paths are followed at other multiples of the likely decay: networks without
     decay of their own are not found where the linear part needs one.
     """
@@ -171,7 +179,10 @@ def _compare_decays(
         return best
     for factor in factors[1:]:
         decayed = [replace(own, linear_decay_factor=factor) for own in options]
-        others = follow(decayed, None, name=f"folds, linear decay x {factor:g}")
+        scales = [fold.scale for fold in folds]
+        others = follow(
+            decayed, None, name=f"{name}, linear decay x {factor:g}", scales=scales
+        )
         choice = choose(others, 0.0, one_standard_error, linear)
         choice = replace(choice, linear_decay_factor=factor)
         if choice.error < best.choice.error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 # The loss of classes, which are given by their numbers; the others have the names that
 # the regressors know.
-CLASSES = "log_loss"
+LOG_LOSS = "log_loss"
 # Penalties of the debiased networks that are averaged, as fractions of the penalty of
 # the criterion. Lower penalties give more neurons; averaging cancels most of the noise
 # that these fit. Measured on 500 rows (50 data sets, the average alone): 90 % of the
@@ -52,8 +52,11 @@ class FoldFit(Protocol):
         """The problem."""
 
     @property
-    def row_errors(self) -> RowErrors:
-        """The error of each row, of targets and outputs."""
+    def scale(self) -> float:
+        """The scale of the residuals that the loss is for, if it depends on one."""
+
+    def row_errors(self, scale: float | None = None) -> RowErrors:
+        """The error of each row, of targets and outputs, for this scale or its own."""
 
     def path(self) -> Iterator[Stage]:
         """The stages along the schedule."""
@@ -106,7 +109,7 @@ class FoldLoss:
     @property
     def label(self) -> str:
         """What the fitted attributes call the errors."""
-        return {SQUARES: "mse", CLASSES: "log_loss"}.get(self.loss, "loss")
+        return {SQUARES: "mse", LOG_LOSS: "log_loss"}.get(self.loss, "loss")
 
     @property
     def averages(self) -> bool:
@@ -138,14 +141,14 @@ class FoldLoss:
         from sklearn_twolayer._rows.raw import RawRows
         from sklearn_twolayer._search.criterion import DEFAULT_PENALTY
 
-        if self.loss == CLASSES:
-            return LossFoldFit(class_problem(X, y, sample_weight, options), log_losses)
+        if self.loss == LOG_LOSS:
+            problem = class_problem(X, y, sample_weight, options)
+            return LossFoldFit(problem, of_classes=True)
         raw = RawRows.local(X, y, sample_weight)
         if self.loss == SQUARES:
             return SquaredFoldFit(problem_of(raw, options))
         penalty = DEFAULT_PENALTY if penalty is None else penalty
-        problem = number_problem(raw, options, self.loss, penalty)
-        return LossFoldFit(problem, problem.row_losses)
+        return LossFoldFit(number_problem(raw, options, self.loss, penalty))
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +156,10 @@ class SquaredFoldFit:
     """A fit of squares, whose networks are without their linear part."""
 
     problem: PathProblem
-    row_errors: RowErrors = squared_errors
+    scale: float = 1.0
+
+    def row_errors(self, scale: float | None = None) -> RowErrors:
+        return squared_errors
 
     def path(self) -> Iterator[Stage]:
         from sklearn_twolayer._fit.stages import path_stages
@@ -216,7 +222,20 @@ class LossFoldFit:
     """A fit of another loss, whose networks have their linear part."""
 
     problem: LossProblem
-    row_errors: RowErrors
+    of_classes: bool = False
+
+    @property
+    def scale(self) -> float:
+        return self.problem.data.scale
+
+    def row_errors(self, scale: float | None = None) -> RowErrors:
+        if self.of_classes:
+            return log_losses
+        data = self.problem.data
+        if scale is None or data.loss.at_scale is None:
+            return self.problem.row_losses
+        data = replace(data, loss=data.loss.at_scale(scale), scale=scale)
+        return replace(self.problem, data=data).row_losses
 
     def path(self) -> Iterator[Stage]:
         from sklearn_twolayer._fit.loss_problem import loss_path

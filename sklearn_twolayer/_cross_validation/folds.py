@@ -76,6 +76,8 @@ class Fold:
     importances : ndarray of shape (n_lambdas + 1, n_features)
         Importances of the columns for the network of each stage, and in the last row
         for the first debiased network; NaN without one, or if they were not asked for.
+    scale : float, default=1.0
+        The scale of the residuals that the errors are for, if the loss depends on one.
     """
 
     errors: np.ndarray
@@ -90,6 +92,7 @@ class Fold:
     n_iter: int
     linear_decay: float = 0.0
     importances: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    scale: float = 1.0
 
     @property
     def n_stages(self) -> int:
@@ -176,6 +179,7 @@ def follow_folds(
     *,
     name: str = "folds",
     with_importances: bool = False,
+    scales: Sequence[float] | None = None,
 ) -> list[Fold]:
     """Follow the path in each fold, and keep the stages that all folds have run.
 
@@ -183,23 +187,32 @@ def follow_folds(
     stage that one fold has not run cannot be chosen. If the folds are fitted one
     after the other, each ends at the latest where the one before it ended. If they are
     fitted in parallel, the additional stages are dropped at the end. The ``name`` of
-    these folds is what is told to those who watch.
+    these folds is what is told to those who watch. Errors are for the ``scales`` of
+    the residuals of each fold, by default those of its own fit.
     """
     n_stages = np.size(options[0].schedule.stages(1.0))
     follow = partial(
         follow_fold, kind, X, y, sample_weight, with_importances=with_importances
     )
+    known: Sequence[float | None] = scales or [None] * len(splits)
+    jobs = zip(splits, options, known, strict=True)
     folds: list[Fold] = []
     if effective_n_jobs(n_jobs) == 1:
         # A job is made when it is to be done, after the fold before it has ended.
         results = (
-            follow(*split, own, penalty, folds[-1].n_stages if folds else n_stages)
-            for split, own in zip(splits, options, strict=True)
+            follow(
+                *split,
+                own,
+                penalty,
+                folds[-1].n_stages if folds else n_stages,
+                scale=scale,
+            )
+            for split, own, scale in jobs
         )
     else:
         results = Parallel(n_jobs=n_jobs, return_as="generator")(
-            delayed(follow)(*split, own, penalty, n_stages)
-            for split, own in zip(splits, options, strict=True)
+            delayed(follow)(*split, own, penalty, n_stages, scale=scale)
+            for split, own, scale in jobs
         )
     for fold in watched(name, len(splits), results):
         folds.append(fold)
@@ -219,6 +232,7 @@ def follow_fold(
     n_stages: int,
     *,
     with_importances: bool = False,
+    scale: float | None = None,
 ) -> Fold:
     """Fit the networks on the rows ``train``; compute errors on the rows ``test``.
 
@@ -227,7 +241,8 @@ def follow_fold(
     all, and for the blends of this mean with the network of each stage, as in the
     relaxed Lasso. What is averaged are outputs on the scale of the link. The path ends
     after ``n_stages``, or earlier when the error has passed its minimum both without
-    debiased networks and with a share of one half of them.
+    debiased networks and with a share of one half of them. Errors are for the ``scale``
+    of the residuals, by default that of the fit, if the loss depends on one.
     """
     n_lambdas = np.size(options.schedule.stages(1.0))
     n_features = np.full(n_lambdas, np.nan)
@@ -248,7 +263,7 @@ def follow_fold(
         predictions = [network.predict(X[test]) for network in debiased]
         averaged = np.mean(predictions, axis=0) if predictions else np.zeros(())
         shares = SHARES if predictions else SHARES[:1]
-        held_out = y[test], sample_weight[test], fit.row_errors
+        held_out = y[test], sample_weight[test], fit.row_errors(scale)
         paths = [HeldOut(*held_out) for _ in shares]
         if found and with_importances:
             importances[-1] = fit.importances(found[0])
@@ -284,6 +299,7 @@ def follow_fold(
         n_iter=progress.n_iter,
         linear_decay=linear_decay,
         importances=importances,
+        scale=fit.scale if scale is None else scale,
     )
 
 

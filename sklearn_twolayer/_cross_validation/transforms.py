@@ -147,11 +147,12 @@ def held_out_errors(
     errors: list[list[np.ndarray]] = []
     with fit_threads(own.size), step_limit() as progress:
         fits = [kind.fit(own, y[train], weights, options) for own, _ in pairs]
+        row_errors = fits[0].row_errors()
         for fit, (_, held_out) in zip(fits, pairs, strict=True):
             stages = islice(fit.path(), len(SHORT_PATH))
             fitted = (fit.fitted(fit.of_stage(stage)) for stage in stages)
             errors.append(
-                [fits[0].row_errors(y[test], one.predict(held_out)) for one in fitted]
+                [row_errors(y[test], one.predict(held_out)) for one in fitted]
             )
     return errors[0], errors[1:], progress.n_iter
 

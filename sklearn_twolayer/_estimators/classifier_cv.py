@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sklearn_twolayer._checks.labels import check_class_splits
-from sklearn_twolayer._cross_validation.fold_fits import CLASSES, FoldLoss
+from sklearn_twolayer._cross_validation.fold_fits import LOG_LOSS, FoldLoss
 from sklearn_twolayer._estimators.by_folds import fit_by_folds
 from sklearn_twolayer._estimators.classifier_base import TwoLayerClassifier
 from sklearn_twolayer._estimators.routing import SplitsRows
@@ -104,6 +104,8 @@ class RegularizedTwoLayerClassifierCV(SplitsRows, TwoLayerClassifier):
     debiased_share_ : float
         Share of the debiased network in it: 0 for the regularised network alone, 0.25,
         0.5 or 0.75 for a mean, 1 for debiased alone.
+    n_averaged_ : int
+        Number of debiased networks in it: 0 or 1, the one of all rows.
     lambdas_ : ndarray of shape (n_lambdas,)
         The grid of decays for all rows.
     log_loss_path_ : ndarray of shape (n_lambdas, n_folds)
@@ -113,7 +115,7 @@ class RegularizedTwoLayerClassifierCV(SplitsRows, TwoLayerClassifier):
     blended_log_loss_path_ : ndarray of shape (n_lambdas, n_folds, 3)
         Mean log losses with a share of 0.25, 0.5 or 0.75 of the debiased network.
     debiased_log_loss_ : ndarray of shape (n_folds,)
-        Mean log losses of the debiased network; NaN if `debias` is False.
+        Mean log losses of the debiased network; NaN if it was not compared.
     debiased_n_features_ : ndarray of shape (n_folds,)
         Its number of features, likewise.
     lambda_max_ : float
@@ -220,5 +222,5 @@ class RegularizedTwoLayerClassifierCV(SplitsRows, TwoLayerClassifier):
         X, classes, number, weights = self._labelled_rows(X, y, sample_weight)
         splits = self._splits(X, number, weights, options.seed, params)
         check_class_splits(splits, classes, number, weights)
-        fit_by_folds(self, FoldLoss(CLASSES), X, number, weights, splits, options)
+        fit_by_folds(self, FoldLoss(LOG_LOSS), X, number, weights, splits, options)
         self.classes_ = classes

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sklearn_twolayer._options.path_options import PathOptions
 
 # The parameters of the path of each fold, which all these estimators have.
-PATH_PARAMETERS = (
+FOLD_PARAMETERS = (
     "n_neurons", "hidden_bias", "standardize", "max_iter", "device", "dtype",
     "random_state", "linear_decay",
 )  # fmt: skip
@@ -90,7 +90,7 @@ class SplitsRows(CallbackSupportMixin):
     def _check_options(self) -> PathOptions:
         """The validated parameters of the paths."""
         return check_path_options(
-            **{name: getattr(self, name) for name in PATH_PARAMETERS},
+            **{name: getattr(self, name) for name in FOLD_PARAMETERS},
             schedule=None, solver="auto", max_time=None, checkpoint=None, prune_tol=0.0,
             merge_angle=0.0, tol=1e-3 if self.tol is None else self.tol,
         )  # fmt: skip

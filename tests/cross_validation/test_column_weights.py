@@ -77,19 +77,25 @@ def test_few_columns_are_found_among_many(seed):
 
 
 @pytest.mark.parametrize("loss", ["log_loss", "poisson"])
-def test_few_columns_are_found_among_many_with_a_loss(loss):
+def test_few_columns_are_found_among_many_with_a_loss(loss, capsys):
     X, _, X_new, _ = three_columns(300, 20)
     score = 4.0 * np.maximum(X[:, 0] + X[:, 1], 0.0) + X[:, 2] - 2.0
     generator = np.random.default_rng(0)
     shared = {"cv": 2, "random_state": 0, "debias": False, "column_transform": None}
-    shared |= {"lambdas": 3, "eps": 0.1, "direction_penalty": "adaptive"}
+    shared |= {"lambdas": [1.0, 0.3], "direction_penalty": "adaptive", "verbose": 1}
     if loss == "log_loss":
         y = score + generator.logistic(size=300) > 0.0
         model = RegularizedTwoLayerClassifierCV(**shared).fit(X, y)
     else:
         y = generator.poisson(np.exp(0.3 * score))
         model = RegularizedTwoLayerRegressorCV(loss=loss, **shared).fit(X, y)
-    assert model.column_weights_[:2].min() > 3.0 * model.column_weights_[3:].max()
+    assert model.column_weights_[:2].min() > 1.5 * model.column_weights_[3:].max()
+    told = [line.split(" of ")[0] for line in capsys.readouterr().out.splitlines()]
+    told = [line for line in told if line.startswith("folds")]
+    assert len(set(told)) == len(told)  # Each fold of each round has its own line.
+    rounds = ["folds", "folds, column weights 1"]
+    rounds += [f"{name}, linear decay x 10" for name in rounds]
+    assert {f"{name}: {k}" for name in rounds for k in (1, 2)} <= set(told)
     outputs = model.decision_function if loss == "log_loss" else model.predict_link
     score = 4.0 * np.maximum(X_new[:, 0] + X_new[:, 1], 0.0) + X_new[:, 2]
     plain = clone(model).set_params(direction_penalty="l2").fit(X, y)
