@@ -232,8 +232,9 @@ def test_targets_that_do_not_suit_the_loss_are_refused(kind):
             kind(loss=loss).fit(X, np.column_stack([y, y]))
     with pytest.raises(ValueError, match="loss must be one of"):
         kind(loss="l1").fit(X, y)
+    quick = {} if kind is RegularizedTwoLayerRegressor else {"cv": 2, "lambdas": [1.0]}
     with pytest.warns(DataConversionWarning):
-        one = kind(loss="huber", random_state=0).fit(X, y[:, np.newaxis])
+        one = kind(loss="huber", random_state=0, **quick).fit(X, y[:, np.newaxis])
     assert one.predict(X).shape == (60,)
     assert not hasattr(counts, "features_")
 
