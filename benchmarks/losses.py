@@ -1,9 +1,8 @@
-"""Classes, counts and outliers: teachers, nothing to find, and real tables.
+"""Classes, counts and outliers: teachers, and nothing to find.
 
     python benchmarks/losses.py --seeds 10            # classes of teachers, null data
     python benchmarks/losses.py --numbers             # counts and outliers
     python benchmarks/losses.py --numbers --fast      # without cross-validation
-    python benchmarks/losses.py --real                # classes of scikit-learn's tables
     python benchmarks/losses.py --only 1              # one of the teachers, from 1
 
 Markdown tables. Classes of the teachers are drawn with the probabilities that the
@@ -11,8 +10,8 @@ outputs of a two-layer teacher give, scaled to a standard deviation of four. "ab
 truth" is the median of the log loss on fresh rows with the true probabilities, less
 that of the truth; "right" counts the data sets on which as many features are found as
 there are directions. The perceptrons have 20 units and are fitted by L-BFGS, with alpha
-chosen by cross-validation. Of real tables the log loss and the accuracy are means over
-three folds, with the folds' time.
+chosen by cross-validation. The oracle is a descent on the same loss, without decay,
+that starts at the teacher. benchmarks/real_classes.py has real tables.
 
 Counts are of Poisson's distribution, and the logarithm of their mean is a teacher's
 output of standard deviation one. "to truth" is the median of the deviance on fresh rows
@@ -32,14 +31,9 @@ import numpy as np
 import torch
 from common import chosen, median, table
 from scipy.special import expit, log_expit, log_softmax, softmax
-from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
-from sklearn.ensemble import (
-    HistGradientBoostingClassifier,
-    HistGradientBoostingRegressor,
-)
+from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import HuberRegressor, LogisticRegressionCV, PoissonRegressor
-from sklearn.metrics import log_loss
-from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -50,7 +44,7 @@ from sklearn_twolayer import (
     RegularizedTwoLayerRegressor,
     RegularizedTwoLayerRegressorCV,
 )
-from sklearn_twolayer._fit.loss_fit import number_problem
+from sklearn_twolayer._fit.loss_fit import class_problem, number_problem
 from sklearn_twolayer._losses.linear_fit import fit_linear_part
 from sklearn_twolayer._losses.model import Model
 from sklearn_twolayer._losses.polish import polish
@@ -101,20 +95,21 @@ def ours_cv():
     return RegularizedTwoLayerClassifierCV(random_state=0)
 
 
-def forest():
-    return HistGradientBoostingClassifier(random_state=0)
-
-
 def draw_classes(n_samples, n_features, n_directions, n_classes, seed):
-    """Training rows, fresh rows with the logarithms of the true probabilities."""
+    """Training rows, fresh rows with the logarithms of the true probabilities.
+
+    And the teacher, with its amplitudes on the scores.
+    """
     X, scores, teacher = make_two_layer_regression(
         n_samples + N_FRESH, n_features, n_directions=n_directions,
         return_teacher=True, random_state=seed,
     )  # fmt: skip
     generator = np.random.default_rng(seed)
+    amplitudes = teacher.amplitudes.reshape(n_directions, 1)
     if n_classes > 2:  # Each class has amplitudes of its own.
         amplitudes = generator.standard_normal((n_directions, n_classes))
         scores = np.maximum(X @ teacher.directions.T, 0.0) @ amplitudes
+    amplitudes = SPREAD * amplitudes / scores.std(axis=0)
     scores = SPREAD * (scores - scores.mean(axis=0)) / scores.std(axis=0)
     if n_classes == 2:
         y = (generator.random(len(X)) < expit(scores)).astype(int)
@@ -122,12 +117,26 @@ def draw_classes(n_samples, n_features, n_directions, n_classes, seed):
     else:
         y = (scores + generator.gumbel(size=scores.shape)).argmax(axis=1)
         truth = log_softmax(scores, axis=1)
-    return X[:n_samples], y[:n_samples], X[n_samples:], truth[n_samples:]
+    fresh = X[n_samples:], truth[n_samples:]
+    return X[:n_samples], y[:n_samples], *fresh, (teacher, amplitudes)
 
 
-def above_truth(model, X, truth):
+def class_oracle(X, y, teacher, amplitudes):
+    """A function that predicts the logarithms of probabilities, from the oracle."""
+    problem = class_problem(X, y, np.ones(len(y)), OPTIONS)
+    outputs = from_teacher(problem, teacher, amplitudes)
+
+    def predict_log_proba(X):
+        scores = outputs(X)
+        if scores.ndim == 1:
+            scores = np.column_stack([np.zeros_like(scores), scores])
+        return log_softmax(scores, axis=1)
+
+    return predict_log_proba
+
+
+def above_truth(predicted, truth):
     """Log loss with the true probabilities, less that of the truth."""
-    predicted = model.predict_log_proba(X)
     return float((softmax(truth, axis=1) * (truth - predicted)).sum(axis=1).mean())
 
 
@@ -142,13 +151,19 @@ def timed(model, X, y):
 def teachers(seeds, number, kinds):
     rows = []
     for name, parameters in chosen(list(TEACHERS.items()), number):
+        excess = []
+        for seed in range(seeds):
+            X, y, X_fresh, truth, teacher = draw_classes(*parameters, seed)
+            predicted = class_oracle(X, y, *teacher)(X_fresh)
+            excess.append(above_truth(predicted, truth))
+        rows.append([name, "oracle", f"{median(excess):.4f}", "", ""])
         for kind in kinds:
             excess, right, seconds = [], 0, []
             for seed in range(seeds):
-                X, y, X_fresh, truth = draw_classes(*parameters, seed)
+                X, y, X_fresh, truth, _ = draw_classes(*parameters, seed)
                 model = kind()
                 seconds.append(timed(model, X, y))
-                excess.append(above_truth(model, X_fresh, truth))
+                excess.append(above_truth(model.predict_log_proba(X_fresh), truth))
                 found = len(getattr(model, "features_", ()))
                 right += found == parameters[2]
             counted = f"{right} of {seeds}" if hasattr(model, "features_") else ""
@@ -192,23 +207,32 @@ def draw_numbers(parameters, seed):
     return X, (outputs - outputs.mean()) / size, teacher, size
 
 
-def oracle(X, y, teacher, size):
-    """The logarithm of the mean from a descent that starts at the teacher."""
-    options = check_path_options(
-        schedule=None, solver="newton", n_neurons=1, hidden_bias=True, standardize=True,
-        max_iter=10**6, max_time=None, tol=1e-3, prune_tol=0.0, merge_angle=0.0,
-        device=None, dtype="float64", random_state=0, checkpoint=None,
-    )  # fmt: skip
-    raw = RawRows.local(X, y, np.ones(len(y)))
-    problem = number_problem(raw, options, "poisson", 3.5)
-    units = problem.rows.units
+OPTIONS = check_path_options(
+    schedule=None, solver="newton", n_neurons=1, hidden_bias=True, standardize=True,
+    max_iter=10**6, max_time=None, tol=1e-3, prune_tol=0.0, merge_angle=0.0,
+    device=None, dtype="float64", random_state=0, checkpoint=None,
+)  # fmt: skip
+
+
+def from_teacher(problem, teacher, amplitudes):
+    """The outputs from a descent on the loss that starts at the teacher."""
+    units, basis = problem.rows.units, problem.data.loss.basis
+    if basis is not None:
+        amplitudes = amplitudes @ basis(amplitudes.shape[1] - 1).numpy()
     biases = teacher.intercepts + teacher.directions @ units.shift
     weights = np.column_stack([teacher.directions * units.scale, biases])
-    amplitudes = teacher.amplitudes.reshape(len(weights), 1) / size
     start = Network.from_parts(torch.from_numpy(weights), torch.from_numpy(amplitudes))
     start = Model(balance(start), problem.linear.linear)
     model = fit_linear_part(problem.data, start).model
     return problem.fitted(polish(problem.data, model, lambda _: 0.0)).predict
+
+
+def count_oracle(X, y, teacher, size):
+    """The logarithm of the mean from a descent that starts at the teacher."""
+    raw = RawRows.local(X, y, np.ones(len(y)))
+    problem = number_problem(raw, OPTIONS, "poisson", 3.5)
+    amplitudes = teacher.amplitudes.reshape(len(teacher.directions), 1) / size
+    return from_teacher(problem, teacher, amplitudes)
 
 
 def deviance_to(truth, predicted):
@@ -234,7 +258,8 @@ def counts(seeds, number, left_out):
             generator = np.random.default_rng(seed)
             y = generator.poisson(np.exp(truth[:n_samples])).astype(float)
             X, X_fresh, truth = X[:n_samples], X[n_samples:], truth[n_samples:]
-            least = deviance_to(truth, oracle(X, y, teacher, size)(X_fresh))
+            predicted = count_oracle(X, y, teacher, size)(X_fresh)
+            least = deviance_to(truth, predicted)
             found["oracle"].append((least, 1.0, None, None, 0.0))
             for kind, model in kinds.items():
                 seconds = timed(model, X, y)
@@ -309,33 +334,8 @@ def summary(name, kind, found):
     ]  # fmt: skip
 
 
-def real_tables(kinds):
-    X, y = load_digits(return_X_y=True)
-    tables = {
-        "wine": load_wine(return_X_y=True), "iris": load_iris(return_X_y=True),
-        "breast cancer": load_breast_cancer(return_X_y=True),
-        "digits, odd or even": (X, y % 2), "digits": (X, y),
-    }  # fmt: skip
-    rows = []
-    for name, (X, y) in tables.items():
-        for kind in kinds:
-            losses, right, seconds = [], [], 0.0
-            folds = StratifiedKFold(3, shuffle=True, random_state=0).split(X, y)
-            for train, test in folds:
-                model = kind()
-                seconds += timed(model, X[train], y[train])
-                losses.append(log_loss(y[test], model.predict_proba(X[test])))
-                right.append(model.score(X[test], y[test]))
-            rows.append(
-                [name, LABELS[kind], f"{np.mean(losses):.4f}", f"{np.mean(right):.4f}",
-                 f"{seconds:.1f} s"]
-            )  # fmt: skip
-    return table(["table", "estimator", "log loss", "accuracy", "time"], rows)
-
-
 LABELS = {
     ours: "default", ours_cv: "CV", mlp: "perceptrons", logistic: "logistic",
-    forest: "boosting",
 }  # fmt: skip
 
 
@@ -343,7 +343,6 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--only", type=int, default=None)
-    parser.add_argument("--real", action="store_true")
     parser.add_argument("--numbers", action="store_true")
     parser.add_argument("--fast", action="store_true")
     arguments = parser.parse_args()
@@ -352,9 +351,6 @@ def main():
         print(counts(arguments.seeds, arguments.only, left_out), flush=True)
         print()
         print(outliers(arguments.seeds, arguments.only, left_out))
-        return
-    if arguments.real:
-        print(real_tables([ours, ours_cv, logistic, mlp, forest]))
         return
     print(teachers(arguments.seeds, arguments.only, [ours, ours_cv, mlp, logistic]))
     if arguments.only is None:

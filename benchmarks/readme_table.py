@@ -1,8 +1,10 @@
-"""The tables of the README that come from files in benchmarks/results.
+"""The tables of pages that come from files in benchmarks/results.
 
     python benchmarks/readme_table.py            # print them
-    python benchmarks/readme_table.py --check    # fail if the README has another table
-    python benchmarks/readme_table.py --write    # put them into the README
+    python benchmarks/readme_table.py --check    # fail if a page has another table
+    python benchmarks/readme_table.py --write    # put them into their pages
+
+One is in the README, one in docs/benchmarks.md.
 
 A table stands between the lines ``<!-- NAME -->`` and ``<!-- end of NAME -->``.
 """
@@ -19,6 +21,7 @@ from scipy.stats import rankdata
 
 ROOT = Path(__file__).parents[1]
 REAL_DATA = Path(__file__).parent / "results" / "real_data.json"
+REAL_CLASSES = Path(__file__).parent / "results" / "real_classes.json"
 OURS = ("two-layer", "two-layer, CV")
 
 
@@ -49,17 +52,18 @@ def by_method(records):
     return methods, tables
 
 
-def ranked(records):
+def ranked(records, measure="mean", sign=-1.0):
     """Methods that have all tables, best mean rank first.
 
     Each with its ranks by table, and whether it is first there; equal figures share
-    both. A method without a result on a table is last there.
+    both. A method without a result on a table is last there. The least of the measure,
+    times the sign, is best.
     """
     methods, tables = by_method(records)
     whole = [name for name in methods if len(methods[name]) == len(tables)]
-    means = [[methods[name][t]["mean"] for t in tables] for name in whole]
+    means = [[methods[name][t][measure] for t in tables] for name in whole]
     scores = np.array(means, dtype=float).reshape(len(whole), len(tables))
-    losses = np.nan_to_num(-scores, nan=np.inf)
+    losses = np.nan_to_num(sign * scores, nan=np.inf)
     ranks, first = rankdata(losses, axis=0), rankdata(losses, "min", axis=0) == 1
     order = np.argsort(ranks.mean(axis=1), kind="stable")
     return [(whole[i], ranks[i], first[i]) for i in order]
@@ -104,9 +108,43 @@ def seconds_by_table(records):
     return table(["seconds", *tables], rows)
 
 
+def real_classes(records):
+    """Log loss and accuracy of every method and table, and its mean ranks by both."""
+    methods, tables = by_method(records)
+    by_accuracy = {name: ranks for name, ranks, _ in ranked(records, "accuracy")}
+    rows = []
+    for name, ranks, first in ranked(records, "log_loss", 1.0):
+        results = [methods[name][t] for t in tables]
+        cells = [class_cell(r, best) for r, best in zip(results, first, strict=True)]
+        seconds = np.median([r["seconds"] for r in results])
+        standing = [f"{ranks.mean():.1f}", f"{by_accuracy[name].mean():.1f}"]
+        rows.append([bold(name, name in OURS), *standing, *cells, f"{seconds:.1f}"])
+    header = ["log loss, accuracy", "rank by loss", "by accuracy", *tables, "seconds"]
+    return table(header, rows)
+
+
+def class_cell(record, is_first):
+    if record["log_loss"] is None:
+        return "time"
+    loss = bold(f"{record['log_loss']:.3f}", is_first)
+    return f"{loss}, {record['accuracy']:.3f}"
+
+
+# The page of each table, by the name of its markers.
+PAGES = {"real data": "README.md", "real classes": "docs/benchmarks.md"}
+
+
 def generated():
     """The tables by the names of their markers."""
-    return {"real data": real_data(load(REAL_DATA))}
+    return {
+        "real data": real_data(load(REAL_DATA)),
+        "real classes": real_classes(load(REAL_CLASSES)),
+    }
+
+
+def of_page(page, tables):
+    """The tables that stand on a page."""
+    return {name: new for name, new in tables.items() if PAGES[name] == page}
 
 
 def section(name):
@@ -126,7 +164,7 @@ def written(text, tables):
         text, n_places = section(name).subn(lambda match, new=new: new, text)
         if n_places != 1:
             raise ValueError(
-                f"the README must have the markers of {name!r} once, with a table "
+                f"its page must have the markers of {name!r} once, with a table "
                 f"between them; it has them {n_places} times"
             )
     return text
@@ -136,16 +174,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--check", action="store_true", help="fail if one is stale")
-    action.add_argument("--write", action="store_true", help="into the README")
+    action.add_argument("--write", action="store_true", help="into the pages")
     arguments = parser.parse_args()
-    readme, tables = ROOT / "README.md", generated()
-    if arguments.check:
-        names = stale(readme.read_text(), tables)
-        if names:
-            sys.exit(f"stale in README.md: {', '.join(names)}; run with --write")
-    elif arguments.write:
-        readme.write_text(written(readme.read_text(), tables))
-    else:
+    tables = generated()
+    for page in dict.fromkeys(PAGES.values()):
+        path, own = ROOT / page, of_page(page, tables)
+        if arguments.check:
+            names = stale(path.read_text(), own)
+            if names:
+                sys.exit(f"stale in {page}: {', '.join(names)}; run with --write")
+        elif arguments.write:
+            path.write_text(written(path.read_text(), own))
+    if not (arguments.check or arguments.write):
         print("\n\n".join(tables.values()))
 
 

@@ -18,7 +18,6 @@ from sklearn_twolayer import (
 )
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-README = BENCHMARKS.parent / "README.md"
 PROBLEM = {"n_samples": 300, "n_features": 4, "n_directions": 2}
 
 
@@ -104,6 +103,29 @@ def test_the_table_of_real_data_ranks_methods_that_have_every_table(benchmark_mo
     assert ["slow", "60.0+", "60.0+"] in rows
 
 
+def test_the_table_of_classes_ranks_by_loss_and_by_accuracy(benchmark_module):
+    """The least loss and the greatest accuracy are best; no result is last."""
+    printing = benchmark_module("readme_table")
+
+    def record(table, method, loss, accuracy):
+        own = {"log_loss": loss, "accuracy": accuracy, "seconds": 2.0}
+        return {"table": table, "method": method, **own}
+
+    records = [
+        record("wine", "two-layer, CV", 0.1, 0.9),
+        record("wine", "forest", 0.2, 0.95),
+        record("iris", "two-layer, CV", 0.3, 0.8),
+        record("iris", "forest", None, None),
+    ]
+    header, _, *rows = cells_of(printing.real_classes(records))
+    assert header[1:] == ["rank by loss", "by accuracy", "wine", "iris", "seconds"]
+    assert rows == [
+        ["**two-layer, CV**", "1.0", "1.5", "**0.100**, 0.900", "**0.300**, 0.800",
+         "2.0"],
+        ["forest", "2.0", "1.5", "0.200, 0.950", "time", "2.0"],
+    ]  # fmt: skip
+
+
 def test_results_are_merged_by_table_and_method(benchmark_module, tmp_path):
     printing = benchmark_module("readme_table")
     path = tmp_path / "results.json"
@@ -129,9 +151,12 @@ def test_a_stale_table_is_noticed_and_mended(benchmark_module):
         printing.written("no markers", tables)
 
 
-def test_the_tables_of_the_readme_are_those_of_the_results(benchmark_module):
+def test_the_tables_of_pages_are_those_of_the_results(benchmark_module):
     printing = benchmark_module("readme_table")
-    assert printing.stale(README.read_text(), printing.generated()) == []
+    for page in printing.PAGES.values():
+        own = printing.of_page(page, printing.generated())
+        assert own
+        assert printing.stale((BENCHMARKS.parent / page).read_text(), own) == []
 
 
 def test_a_search_keeps_its_best_when_its_time_is_up(benchmark_module):

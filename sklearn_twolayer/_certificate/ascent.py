@@ -31,6 +31,10 @@ WOLFE_RISE, WOLFE_SLOPE = 1e-4, 0.5
 # With more inputs there are no BFGS matrices, because they would cost more than the
 # products with the rows (convention).
 MOST_INPUTS = 100
+# Where the height keeps rising along a line, steps can double without end. One that is
+# longer than this, from points of length one, says nothing of the curvature, and its
+# square could overflow (convention).
+LONGEST_UPDATE = 1e8
 # Entries of all BFGS matrices together; if the starts need more, they are processed in
 # groups (convention).
 MOST_MATRIX_ENTRIES = 2**24
@@ -213,8 +217,9 @@ class _Curvature:
         ``changes`` are by how much the gradients fell along ``steps``, and ``products``
         the inner products of each step and its change.
         """
-        # Skip updates whose 1 / (s.y) would overflow.
+        # Skip updates whose 1 / (s.y) would overflow, and those of endless steps.
         updates = accepted & (products > np.finfo(products.dtype).tiny)
+        updates &= np.abs(steps).max(axis=1, keepdims=True) < LONGEST_UPDATE
         if self.matrices is None:
             self.scales = self._scales_along(changes, products, updates)
             scaled: np.ndarray = self.scales * gradients

@@ -23,9 +23,6 @@ ACCEPTED: dict[str, tuple[object, ...]] = {
     "solver": ("auto", "newton"),
     "debias": (False,),
     "max_features": (None,),
-    "tol": (None,),
-    "direction_penalty": ("auto", "l2"),
-    "column_transform": (None, "auto"),
 }
 
 

@@ -13,13 +13,14 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn_twolayer._cross_validation.choice import SPARSE, Choice
 from sklearn_twolayer._cross_validation.column_weights import column_weights
 from sklearn_twolayer._cross_validation.compare import Comparison
+from sklearn_twolayer._cross_validation.fold_fits import FoldLoss
 from sklearn_twolayer._cross_validation.folds import (
     SHARES,
     check_folds,
     path_options,
     rows_repeated,
-    squared_errors,
 )
+from sklearn_twolayer._cross_validation.held_out import HeldOut
 from sklearn_twolayer._runtime.limits import step_limit
 from sklearn_twolayer._runtime.threads import fit_threads
 from sklearn_twolayer._runtime.watch import watched
@@ -55,6 +56,7 @@ class FoldPath:
 
 
 def with_mean_of_folds(
+    kind: FoldLoss,
     compared: Comparison,
     X: np.ndarray,
     y: np.ndarray,
@@ -72,6 +74,8 @@ def with_mean_of_folds(
     networks are preferred by. Folds that are a number are repeated with another
     shuffle, so that each row is held out twice.
     """
+    if not kind.averages:
+        return compared
     choice, first = compared.choice, compared.folds
     splits = [*splits, *_other_folds(cv, options.seed, X)]
     tests = [np.arange(len(y))[test] for _, test in splits]
@@ -81,7 +85,9 @@ def with_mean_of_folds(
     known = [replace(options, column_weights=own) for own in compared.column_weights]
     known += [options] * (len(splits) - len(known))
     results = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(follow_regularised)(X, y, sample_weight, *split, own, fractions, choice)
+        delayed(follow_regularised)(
+            kind, X, y, sample_weight, *split, own, fractions, choice
+        )
         for split, own in zip(splits, known, strict=True)
     )
     paths = list(watched("repeated folds", len(splits), results))
@@ -188,6 +194,7 @@ def mean_product(
 
 
 def follow_regularised(
+    kind: FoldLoss,
     X: np.ndarray,
     y: np.ndarray,
     sample_weight: np.ndarray,
@@ -201,32 +208,25 @@ def follow_regularised(
 
     Unless the options have them, they are computed, from these rows only.
     """
-    # Imported here, because predicting and unpickling must not import torch.
-    from sklearn_twolayer._fit.linear_decay import problem_of
-    from sklearn_twolayer._fit.stages import path_stages
-    from sklearn_twolayer._network.importances import input_importances
-    from sklearn_twolayer._rows.raw import RawRows
-
-    rows = RawRows.local(X, y, rows_repeated(sample_weight, train))
-    networks, residuals, errors = [], [], []
+    weights = rows_repeated(sample_weight, train)
+    networks, residuals = [], []
     with fit_threads(X.size), step_limit() as progress:
         for one in choice.before if options.column_weights is None else ():
             own = replace(options, linear_decay_factor=one.linear_decay_factor)
             n_stages = len(fractions) if one.index is None else one.index + 1
-            problem = problem_of(rows, path_options(own, fractions[:n_stages]))
-            *_, last = path_stages(problem)
-            importances = input_importances(problem.rows, last.network)
+            fit = kind.fit(X, y, weights, path_options(own, fractions[:n_stages]))
+            *_, last = fit.path()
+            importances = fit.importances(fit.of_stage(last))
             options = replace(options, column_weights=column_weights(importances))
         options = replace(options, linear_decay_factor=choice.linear_decay_factor)
-        problem = problem_of(rows, path_options(options, fractions))
-        for stage in path_stages(problem):
-            fitted = problem.fitted(stage.network)
+        fit = kind.fit(X, y, weights, path_options(options, fractions))
+        held_out = HeldOut(y[test], sample_weight[test], fit.row_errors())
+        for stage in fit.path():
+            fitted = fit.fitted(fit.of_stage(stage))
             predicted = fitted.predict(X[test])
             networks.append(fitted)
             residuals.append(y[test] - predicted)
-            squares = squared_errors(y[test], predicted)
-            errors.append(np.average(squares, weights=sample_weight[test]))
-            if errors[-1] > TOO_CLOSE * min(errors):
+            if held_out.add(predicted) > TOO_CLOSE * min(held_out.errors):
                 break
     return FoldPath(networks, residuals, progress.n_iter)
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sklearn_twolayer._cross_validation.folds import SHARES, Fold, standard_error
+from sklearn_twolayer._cross_validation.folds import SHARES, Fold
+from sklearn_twolayer._cross_validation.held_out import standard_error
 
 if TYPE_CHECKING:
     from sklearn_twolayer._rows.units import FittedNetwork

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,11 +18,9 @@ from sklearn_twolayer._cross_validation.column_weights import (
     MOST_REWEIGHTINGS,
     column_weights,
 )
-from sklearn_twolayer._cross_validation.folds import (
-    Fold,
-    follow_folds,
-    standard_error,
-)
+from sklearn_twolayer._cross_validation.fold_fits import FoldLoss
+from sklearn_twolayer._cross_validation.folds import Fold, follow_folds
+from sklearn_twolayer._cross_validation.held_out import standard_error
 
 if TYPE_CHECKING:
     from sklearn_twolayer._options.path_options import PathOptions
@@ -62,6 +61,7 @@ class Comparison:
 
 
 def compare(
+    kind: FoldLoss,
     X: np.ndarray,
     y: np.ndarray,
     sample_weight: np.ndarray,
@@ -79,17 +79,32 @@ def compare(
     networks chosen before, each fold's by its own, until the held-out error falls no
     more; where rows are many, once.
     """
+    follow = partial(
+        follow_folds, kind, X, y, sample_weight, splits, n_jobs=n_jobs,
+        with_importances=direction_penalty != "l2",
+    )  # fmt: skip
 
     def compared(
+        name: str,
         own: list[PathOptions],
         penalty: str | float | None,
         factors: tuple[float, ...],
+        scales: Sequence[float] | None = None,
     ) -> Comparison:
-        data = X, y, sample_weight, splits
-        return _compare_decays(*data, own, penalty, n_jobs, one_standard_error, factors)
+        folds = follow(own, penalty, name=name, scales=scales)
+        gain = ambiguity(folds, X, sample_weight) if kind.averages else 0.0
+        found = _compare_decays(
+            name, folds, gain, follow, own, one_standard_error, factors
+        )
+        if kind.averages:
+            return found
+        return replace(found, choice=replace(found.choice, others=()))
 
     weighted = [options] * len(splits)
-    first = compared(weighted, penalty, FACTORS)
+    first = compared("folds", weighted, penalty, FACTORS)
+    # Losses that depend on the scale of the residuals keep it, so that all are compared
+    # by one loss.
+    scales = [fold.scale for fold in first.folds]
     is_shrunk = all(fold.linear_decay > 0.0 for fold in first.folds)
     # Weights do not help a linear model or a network that the criterion chooses, unless
     # these may be wrong because rows are few.
@@ -102,11 +117,12 @@ def compare(
     # take most of the time. They are added after it if they have had a share before.
     best = first if is_shrunk else _of_paths(first, one_standard_error)
     factors = FACTORS if is_shrunk else FACTORS[:1]
-    for _ in range(MOST_REWEIGHTINGS if is_shrunk else 1):
+    for number in range(1, 1 + (MOST_REWEIGHTINGS if is_shrunk else 1)):
         index = -1 if best.choice.index is None else best.choice.index
         weights = [column_weights(fold.importances[index]) for fold in best.folds]
         tried = [replace(options, column_weights=own) for own in weights]
-        again = compared(tried, penalty if is_shrunk else None, factors)
+        name = f"folds, column weights {number}"
+        again = compared(name, tried, penalty if is_shrunk else None, factors, scales)
         must_pay = is_auto and not (is_shrunk and best.choice.before)
         if not _is_lower(again, best, BEATS_L2 if must_pay else 0.0):
             break
@@ -116,7 +132,8 @@ def compare(
     if is_shrunk:
         return replace(best, is_shrunk=True)
     if best.choice.before and first.choice.debiased_share > 0.0:
-        last = compared(weighted, penalty, factors)
+        name = "folds, column weights and debiased networks"
+        last = compared(name, weighted, penalty, factors, scales)
         choice = replace(last.choice, before=best.choice.before)
         best = replace(last, choice=choice, column_weights=best.column_weights)
     return best if best.choice.error < first.choice.error else first
@@ -136,27 +153,25 @@ def _is_lower(new: Comparison, old: Comparison, enough: float) -> bool:
 
 
 def _compare_decays(
-    X: np.ndarray,
-    y: np.ndarray,
-    sample_weight: np.ndarray,
-    splits: Sequence[tuple[np.ndarray, np.ndarray]],
+    name: str,
+    folds: list[Fold],
+    gain: float,
+    follow: Callable[..., list[Fold]],
     options: list[PathOptions],
-    penalty: str | float | None,
-    n_jobs: int | None,
     one_standard_error: bool,
     factors: tuple[float, ...],
 ) -> Comparison:
     """Choose, with several decays of the linear part where it has one.
 
+    ``name`` is that of the ``folds``, ``gain`` what averaging their networks gains, and
+    ``follow`` follows others.
     Only paths are followed at other multiples of the likely decay: networks without
     decay of their own are not found where the linear part needs one.
     """
-    data = X, y, sample_weight, splits
-    folds = follow_folds(*data, options, penalty, n_jobs)
     is_shrunk = all(fold.linear_decay > 0.0 for fold in folds)
     # Linear parts of few rows differ most, but the mean of the networks has one that is
     # fitted on all rows: averaging gains less than the ambiguity says.
-    gain = 0.0 if is_shrunk else ambiguity(folds, X, sample_weight)
+    gain = 0.0 if is_shrunk else gain
     linear = np.array([fold.errors[0, 0] for fold in folds])
     choice = choose(folds, gain, one_standard_error)
     best = Comparison(folds, gain, choice)
@@ -164,7 +179,10 @@ def _compare_decays(
         return best
     for factor in factors[1:]:
         decayed = [replace(own, linear_decay_factor=factor) for own in options]
-        others = follow_folds(*data, decayed, None, n_jobs)
+        scales = [fold.scale for fold in folds]
+        others = follow(
+            decayed, None, name=f"{name}, linear decay x {factor:g}", scales=scales
+        )
         choice = choose(others, 0.0, one_standard_error, linear)
         choice = replace(choice, linear_decay_factor=factor)
         if choice.error < best.choice.error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -14,7 +14,6 @@ from joblib import effective_n_jobs
 from numpy.typing import ArrayLike
 from sklearn import get_config
 from sklearn.base import BaseEstimator
-from sklearn.metrics import mean_squared_error
 from sklearn.model_selection import (
     BaseCrossValidator,
     KFold,
@@ -24,6 +23,8 @@ from sklearn.model_selection import (
 from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.parallel import Parallel, delayed
 
+from sklearn_twolayer._cross_validation.fold_fits import FoldLoss
+from sklearn_twolayer._cross_validation.held_out import HeldOut
 from sklearn_twolayer._options.path_options import PathOptions
 from sklearn_twolayer._options.schedule import StagedSchedule
 from sklearn_twolayer._runtime.limits import step_limit
@@ -36,21 +37,6 @@ if TYPE_CHECKING:
 # Weights of the mean of the debiased networks in its blends, which are weighted means
 # with the regularised network of each stage (convention).
 SHARES = np.array([0.0, 0.25, 0.5, 0.75])
-# Penalties of the debiased networks that are averaged, as fractions of the penalty of
-# the criterion. Lower penalties give more neurons; averaging cancels most of the noise
-# that these fit. Measured on 500 rows (50 data sets, the average alone): 90 % of the
-# errors are below 1.45 times an oracle's with the three, 1.48 without the last and 1.63
-# with the first alone; a fourth gains no more. The last is left out if the residual has
-# little noise, because then it took time and gained nothing.
-PENALTIES = (1.0, 0.7, 0.5)
-# The path of a fold ends after STAGES_PAST_LEAST stages in a row without a new least
-# error, if the last error exceeds the least by ERRORS_ABOVE_LEAST standard errors of
-# their difference over the rows. Measured on the noisy problems and seven tables:
-# without the second condition, the path of one fold of a table with gross outliers
-# ended far too early; with one standard error paths are longer and the choice is the
-# same.
-STAGES_PAST_LEAST = 2
-ERRORS_ABOVE_LEAST = 0.5
 # Different rows below which nothing but a shrunk linear part is fitted (convention).
 # Whether neurons gain anything, folds of four rows do not tell.
 FEWEST_ROWS = 20
@@ -63,13 +49,13 @@ class Fold:
     Parameters
     ----------
     errors : ndarray of shape (n_lambdas, n_shares)
-        Mean squared errors of the blends: at each decay and for each of ``SHARES``, the
-        weighted mean of the regularised network and the mean of the debiased ones. NaN
-        for stages that were not run, and for shares above zero without debiased
-        networks.
+        Mean errors, in squares or another loss, of the blends: at each decay and for
+        each of ``SHARES``, the weighted mean of the regularised network and the mean of
+        the debiased ones. NaN for stages that were not run, and for shares above zero
+        without debiased networks.
     squares : ndarray of shape (n_lambdas, n_shares)
         Sums over the held-out rows of squares of ``weight * fall``, where the fall is
-        that of the row's squared error from the linear model's; NaN likewise.
+        that of the row's error from the linear model's; NaN likewise.
     n_features : ndarray of shape (n_lambdas,)
         Numbers of features of the regularised networks; NaN for stages that were not
         run.
@@ -77,8 +63,8 @@ class Fold:
         The networks that the criterion chooses without a schedule, at its penalty and
         at lower ones; empty if they were not asked for.
     debiased_error, averaged_error : float
-        Mean squared errors of the first debiased network and of the mean of all; NaN
-        without debiased networks.
+        Mean errors of the first debiased network and of the mean of all; NaN without
+        debiased networks, the second also with other losses than squares.
     debiased_squares, averaged_squares : float
         Their sums of squares of weighted falls, likewise.
     weight : float
@@ -89,7 +75,9 @@ class Fold:
         Decay of the linear part.
     importances : ndarray of shape (n_lambdas + 1, n_features)
         Importances of the columns for the network of each stage, and in the last row
-        for the first debiased network; NaN without one.
+        for the first debiased network; NaN without one, or if they were not asked for.
+    scale : float, default=1.0
+        The scale of the residuals that the errors are for, if the loss depends on one.
     """
 
     errors: np.ndarray
@@ -104,6 +92,7 @@ class Fold:
     n_iter: int
     linear_decay: float = 0.0
     importances: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    scale: float = 1.0
 
     @property
     def n_stages(self) -> int:
@@ -149,10 +138,6 @@ class Fold:
         return sum(predictions, np.zeros(())) / len(self.debiased)
 
 
-# What follows the path in one fold.
-FollowFold = Callable[..., Fold]
-
-
 def check_folds(cv: Any, seed: int, *, stratified: bool = False) -> BaseCrossValidator:
     """The splitter; a number of folds, five for None, is shuffled by the seed."""
     if cv is None or isinstance(cv, Integral):
@@ -183,6 +168,7 @@ def path_options(options: PathOptions, fractions: ArrayLike) -> PathOptions:
 
 
 def follow_folds(
+    kind: FoldLoss,
     X: np.ndarray,
     y: np.ndarray,
     sample_weight: np.ndarray,
@@ -190,39 +176,52 @@ def follow_folds(
     options: Sequence[PathOptions],
     penalty: str | float | None,
     n_jobs: int | None,
-    follow: FollowFold | None = None,
+    *,
+    name: str = "folds",
+    with_importances: bool = False,
+    scales: Sequence[float] | None = None,
 ) -> list[Fold]:
     """Follow the path in each fold, and keep the stages that all folds have run.
 
     Each fold has its own options, because weights of columns are of its own rows. A
     stage that one fold has not run cannot be chosen. If the folds are fitted one
     after the other, each ends at the latest where the one before it ended. If they are
-    fitted in parallel, the additional stages are dropped at the end. ``follow`` stands
-    in for :func:`follow_fold`.
+    fitted in parallel, the additional stages are dropped at the end. The ``name`` of
+    these folds is what is told to those who watch. Errors are for the ``scales`` of
+    the residuals of each fold, by default those of its own fit.
     """
-    follow = follow or follow_fold
-    data, n_stages = (X, y, sample_weight), np.size(options[0].schedule.stages(1.0))
+    n_stages = np.size(options[0].schedule.stages(1.0))
+    follow = partial(
+        follow_fold, kind, X, y, sample_weight, with_importances=with_importances
+    )
+    known: Sequence[float | None] = scales or [None] * len(splits)
+    jobs = zip(splits, options, known, strict=True)
     folds: list[Fold] = []
     if effective_n_jobs(n_jobs) == 1:
         # A job is made when it is to be done, after the fold before it has ended.
         results = (
             follow(
-                *data, *split, own, penalty, folds[-1].n_stages if folds else n_stages
+                *split,
+                own,
+                penalty,
+                folds[-1].n_stages if folds else n_stages,
+                scale=scale,
             )
-            for split, own in zip(splits, options, strict=True)
+            for split, own, scale in jobs
         )
     else:
         results = Parallel(n_jobs=n_jobs, return_as="generator")(
-            delayed(follow)(*data, *split, own, penalty, n_stages)
-            for split, own in zip(splits, options, strict=True)
+            delayed(follow)(*split, own, penalty, n_stages, scale=scale)
+            for split, own, scale in jobs
         )
-    for fold in watched("folds", len(splits), results):
+    for fold in watched(name, len(splits), results):
         folds.append(fold)
     n_stages = min(fold.n_stages for fold in folds)
     return [fold.until(n_stages) for fold in folds]
 
 
 def follow_fold(
+    kind: FoldLoss,
     X: np.ndarray,
     y: np.ndarray,
     sample_weight: np.ndarray,
@@ -231,46 +230,50 @@ def follow_fold(
     options: PathOptions,
     penalty: str | float | None,
     n_stages: int,
+    *,
+    with_importances: bool = False,
+    scale: float | None = None,
 ) -> Fold:
     """Fit the networks on the rows ``train``; compute errors on the rows ``test``.
 
-    With a ``penalty``, the criterion chooses debiased networks. Errors are computed for
-    the first of them, for the mean of all, and for the blends of this mean with the
-    network of each stage, as in the relaxed Lasso. The path ends after ``n_stages``, or
-    earlier when the error has passed its minimum both without debiased networks and
-    with a share of one half of them.
+    With a ``penalty``, the criterion chooses debiased networks: several for squares,
+    one for other losses. Errors are computed for the first of them, for the mean of
+    all, and for the blends of this mean with the network of each stage, as in the
+    relaxed Lasso. What is averaged are outputs on the scale of the link. The path ends
+    after ``n_stages``, or earlier when the error has passed its minimum both without
+    debiased networks and with a share of one half of them. Errors are for the ``scale``
+    of the residuals, by default that of the fit, if the loss depends on one.
     """
-    # Imported here, because predicting and unpickling must not import torch.
-    from sklearn_twolayer._fit.linear_decay import problem_of
-    from sklearn_twolayer._fit.searches import searches
-    from sklearn_twolayer._fit.stages import path_stages
-    from sklearn_twolayer._network.importances import input_importances
-    from sklearn_twolayer._rows.raw import RawRows
-
     n_lambdas = np.size(options.schedule.stages(1.0))
     n_features = np.full(n_lambdas, np.nan)
     errors = np.full((n_lambdas, len(SHARES)), np.nan)
     squares = errors.copy()
+    importances = np.full((n_lambdas + 1, X.shape[1]), np.nan)
     with fit_threads(X.size), step_limit() as progress:
-        problem = problem_of(
-            RawRows.local(X, y, rows_repeated(sample_weight, train)), options
-        )
-        if problem.linear_decay > 0.0 and problem.rows.n_distinct < FEWEST_ROWS:
+        weights = rows_repeated(sample_weight, train)
+        fit = kind.fit(X, y, weights, options, penalty)
+        linear_decay = fit.problem.linear_decay
+        if linear_decay > 0.0 and fit.problem.rows.n_distinct < FEWEST_ROWS:
             penalty, n_stages = None, 1
-        results = [] if penalty is None else searches(problem, penalty, PENALTIES)
-        debiased = tuple(problem.fitted(one.network) for one in results)
+        found = []
+        if penalty is not None:
+            results = fit.searches(penalty, averaged=kind.averages)
+            found = [fit.found(one) for one in results]
+        debiased = tuple(fit.fitted(network) for network in found)
         predictions = [network.predict(X[test]) for network in debiased]
         averaged = np.mean(predictions, axis=0) if predictions else np.zeros(())
         shares = SHARES if predictions else SHARES[:1]
-        paths = [HeldOut(y[test], sample_weight[test]) for _ in shares]
-        importances = np.full((n_lambdas + 1, X.shape[1]), np.nan)
-        if results:
-            importances[-1] = input_importances(problem.rows, results[0].network)
-        for index, stage in enumerate(islice(path_stages(problem), n_stages)):
-            fitted = problem.fitted(stage.network)
+        held_out = y[test], sample_weight[test], fit.row_errors(scale)
+        paths = [HeldOut(*held_out) for _ in shares]
+        if found and with_importances:
+            importances[-1] = fit.importances(found[0])
+        for index, stage in enumerate(islice(fit.path(), n_stages)):
+            network = fit.of_stage(stage)
+            fitted = fit.fitted(network)
             predicted = fitted.predict(X[test])
             n_features[index] = fitted.n_features
-            importances[index] = input_importances(problem.rows, stage.network)
+            if with_importances:
+                importances[index] = fit.importances(network)
             for column, (share, path) in enumerate(zip(shares, paths, strict=True)):
                 blended = (1.0 - share) * predicted + share * averaged
                 errors[index, column] = path.add(blended)
@@ -278,102 +281,48 @@ def follow_fold(
             # The shares 0 and 0.5 decide for all four.
             if all(path.is_past for path in paths[::2]):
                 break
-    error = partial(mean_squared_error, y[test], sample_weight=sample_weight[test])
-    fall_squares = paths[0].fall_squares
+
+    def error(outputs: np.ndarray) -> float:
+        return HeldOut(*held_out).add(outputs)
+
+    fall_squares, are_many = paths[0].fall_squares, kind.averages and bool(found)
     return Fold(
         errors,
         squares,
         n_features,
         debiased,
-        debiased_error=error(predictions[0]) if predictions else np.nan,
-        averaged_error=error(averaged) if predictions else np.nan,
-        debiased_squares=fall_squares(predictions[0]) if predictions else np.nan,
-        averaged_squares=fall_squares(averaged) if predictions else np.nan,
+        debiased_error=error(predictions[0]) if found else np.nan,
+        averaged_error=error(averaged) if are_many else np.nan,
+        debiased_squares=fall_squares(predictions[0]) if found else np.nan,
+        averaged_squares=fall_squares(averaged) if are_many else np.nan,
         weight=sample_weight[test].sum(),
         n_iter=progress.n_iter,
-        linear_decay=problem.linear_decay,
+        linear_decay=linear_decay,
         importances=importances,
+        scale=fit.scale if scale is None else scale,
     )
 
 
-def fold_attributes(folds: Sequence[Fold], ambiguity: float) -> dict[str, object]:
+def fold_attributes(
+    kind: FoldLoss, folds: Sequence[Fold], ambiguity: float
+) -> dict[str, object]:
     """Fitted attributes of the estimator with the errors of the folds."""
-    errors = np.stack([fold.errors for fold in folds], axis=1)
-    averaged = np.array([fold.averaged_error for fold in folds])
-    return {
-        "mse_path_": errors[:, :, 0],
+    errors, label = np.stack([fold.errors for fold in folds], axis=1), kind.label
+    found: dict[str, object] = {
+        f"{label}_path_": errors[:, :, 0],
         "n_features_path_": np.stack([fold.n_features for fold in folds], axis=1),
-        "blended_mse_path_": errors[:, :, 1:] - np.square(SHARES[1:]) * ambiguity,
-        "debiased_mse_": np.array([fold.debiased_error for fold in folds]),
+        f"blended_{label}_path_": errors[:, :, 1:] - np.square(SHARES[1:]) * ambiguity,
+        f"debiased_{label}_": np.array([fold.debiased_error for fold in folds]),
         "debiased_n_features_": np.array([f.debiased_n_features for f in folds]),
+    }
+    if not kind.averages:
+        return found
+    averaged = np.array([fold.averaged_error for fold in folds])
+    return found | {
         "averaged_mse_": averaged - ambiguity,
         "averaged_n_features_": np.array([f.averaged_n_features for f in folds]),
         "ambiguity_": ambiguity,
     }
-
-
-# The error of each row, of targets and predictions.
-RowErrors = Callable[[np.ndarray, np.ndarray], np.ndarray]
-
-
-def squared_errors(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """The squared error of each row, averaged over targets."""
-    errors: np.ndarray = np.square(y - predicted).reshape(len(y), -1).mean(axis=1)
-    return errors
-
-
-class HeldOut:
-    """Errors on held-out rows along a path, and whether they have passed the minimum.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-        Targets of the held-out rows.
-    weights : ndarray of shape (n_samples,)
-        Their sample weights.
-    loss : callable, default=squared_errors
-        The error of each row, of targets and predictions.
-    """
-
-    def __init__(
-        self, y: np.ndarray, weights: np.ndarray, loss: RowErrors = squared_errors
-    ) -> None:
-        self.y, self.weights, self.loss = y, weights, loss
-        self.errors: list[float] = []
-        # Errors of the rows of the first network, and at the least error.
-        self._first: np.ndarray | None = None
-        self._least: np.ndarray | None = None
-        # Whether the last error is above the least by ERRORS_ABOVE_LEAST.
-        self._is_clear = False
-
-    def add(self, predicted: np.ndarray) -> float:
-        """Append the mean error of the next network, and return it."""
-        of_rows = self.loss(self.y, predicted)
-        error = float(np.average(of_rows, weights=self.weights))
-        if self._first is None:
-            self._first = of_rows
-        if self._least is None or error < min(self.errors):
-            self._least, self._is_clear = of_rows, False
-        else:
-            rise, share = of_rows - self._least, self.weights / self.weights.sum()
-            self._is_clear = share @ rise > ERRORS_ABOVE_LEAST * standard_error(
-                rise, share
-            )
-        self.errors.append(error)
-        return error
-
-    def fall_squares(self, predicted: np.ndarray) -> float:
-        """Sum of squares of weighted falls of the rows' errors from the first."""
-        of_rows = self.loss(self.y, predicted)
-        first = of_rows if self._first is None else self._first
-        fall = self.weights * (first - of_rows)
-        return float(fall @ fall)
-
-    @property
-    def is_past(self) -> bool:
-        """Whether the least error was some stages ago and the last clearly higher."""
-        since = len(self.errors) - 1 - int(np.argmin(self.errors))
-        return since >= STAGES_PAST_LEAST and self._is_clear
 
 
 def rows_repeated(sample_weight: np.ndarray, index: np.ndarray) -> np.ndarray:
@@ -386,12 +335,3 @@ def rows_repeated(sample_weight: np.ndarray, index: np.ndarray) -> np.ndarray:
         weights=sample_weight[index],
         minlength=len(sample_weight),
     )
-
-
-def standard_error(values: np.ndarray, share: np.ndarray) -> float:
-    """Standard error of the mean of independent values, with weights ``share``."""
-    n_values = len(values)
-    if n_values < 2:
-        return 0.0
-    variance = share @ np.square(values - share @ values) * n_values / (n_values - 1)
-    return float(np.sqrt(variance * (share @ share)))

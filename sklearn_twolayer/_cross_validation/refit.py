@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sklearn_twolayer._cross_validation.choice import Choice
 from sklearn_twolayer._cross_validation.column_weights import column_weights
-from sklearn_twolayer._cross_validation.folds import PENALTIES, path_options
+from sklearn_twolayer._cross_validation.fold_fits import FoldLoss
+from sklearn_twolayer._cross_validation.folds import path_options
 from sklearn_twolayer._runtime.limits import step_limit
 from sklearn_twolayer._runtime.threads import fit_threads
 from sklearn_twolayer._runtime.watch import watched
@@ -50,6 +51,7 @@ class ChosenFit:
 
 
 def fit_choice(
+    kind: FoldLoss,
     X: np.ndarray,
     y: np.ndarray,
     sample_weight: np.ndarray,
@@ -64,18 +66,21 @@ def fit_choice(
     """Fit the chosen network on all rows, after those that weigh its columns."""
     data, n_iter = (X, y, sample_weight), 0
     for one in choice.before:
-        fit = _fit_one(*data, options, fractions, one, penalty, to_tolerance=False)
+        fit = _fit_one(
+            kind, *data, options, fractions, one, penalty, to_tolerance=False
+        )
         n_iter += fit.n_iter
         importances = np.asarray(fit.attributes["feature_importances_"])
         options = replace(options, column_weights=column_weights(importances))
     fit = _fit_one(
-        *data, options, fractions, choice, penalty, to_tolerance=to_tolerance,
+        kind, *data, options, fractions, choice, penalty, to_tolerance=to_tolerance,
         max_features=max_features,
     )  # fmt: skip
     return replace(fit, n_iter=n_iter + fit.n_iter)
 
 
 def _fit_one(
+    kind: FoldLoss,
     X: np.ndarray,
     y: np.ndarray,
     sample_weight: np.ndarray,
@@ -92,58 +97,37 @@ def _fit_one(
     The descent of the last stage of the path is continued, to the tolerance if
     ``to_tolerance``, otherwise for some steps.
     """
-    # Imported here, because predicting and unpickling must not import torch.
-    from sklearn_twolayer._fit.linear_decay import problem_of
-    from sklearn_twolayer._fit.searches import mean_network, searches
-    from sklearn_twolayer._fit.stages import improve, path_stages, reduced
-    from sklearn_twolayer._rows.raw import RawRows
-    from sklearn_twolayer._search.search import certify_result
-
     n_stages = None if choice.index is None else choice.index + 1
     share, n_averaged = choice.debiased_share, 0
     options = replace(options, linear_decay_factor=choice.linear_decay_factor)
-    networks: list[FittedNetwork] = []
+    networks: list[Any] = []
     shares: list[float] = []
+    others: list[tuple[FittedNetwork, float]] = []
 
-    def add(own: Sequence[FittedNetwork], share: float) -> None:
+    def add(
+        own: Sequence[Any], of_folds: Sequence[FittedNetwork], share: float
+    ) -> None:
         """Add a mean of networks with its share in the result."""
+        each = share / (len(own) + len(of_folds))
         networks.extend(own)
-        shares.extend([share / len(own)] * len(own))
+        shares.extend([each] * len(own))
+        others.extend((one, each) for one in of_folds)
 
-    raw = RawRows.local(X, y, sample_weight)
     with fit_threads(X.size), step_limit() as progress:
-        options = path_options(options, fractions[:n_stages])
-        problem = problem_of(raw, options)
+        own = path_options(options, fractions[:n_stages])
+        fit = kind.fit(X, y, sample_weight, own, penalty)
         if share > 0.0:
-            penalties = PENALTIES if choice.others else PENALTIES[:1]
-            results = searches(problem, penalty, penalties)
+            results = fit.searches(penalty, averaged=bool(choice.others))
             n_averaged = len(results) + len(choice.others)
-            if choice.others:
-                of_all_rows = [problem.fitted(one.network) for one in results]
-                add([*of_all_rows, *choice.others], share)
-            else:
-                network = results[0].network
-                add([problem.fitted(network)], share)
+            add([fit.found(one) for one in results], choice.others, share)
         if share == 1.0:
-            stage = certify_result(
-                problem.rows, results[0], progress, problem.generator, problem.tuning
-            )
-            stages = [stage]
+            stages = [fit.searched_stage(results[0], progress)]
         else:
-            n_decays = len(problem.lambdas)
-            stages = list(watched("stages", n_decays, path_stages(problem)))
-            stages[-1] = improve(problem, stages[-1], to_tolerance=to_tolerance)
-            network = stages[-1].network
+            n_decays = len(fit.problem.lambdas)
+            stages = list(watched("stages", n_decays, fit.path()))
+            stages[-1] = fit.improved(stages[-1], to_tolerance=to_tolerance)
             if choice.regularised:
                 n_averaged += 1 + len(choice.regularised)
-            add([problem.fitted(network), *choice.regularised], 1.0 - share)
-        if len(networks) == 1:
-            network = reduced(problem, network, max_features)
-            attributes = problem.attributes(network)
-        else:
-            plain, mean, linear_part = mean_network(raw, options, networks, shares)
-            if max_features is None:
-                attributes = plain.attributes(mean, linear_part)
-            else:
-                attributes = plain.attributes(reduced(plain, mean, max_features))
-    return ChosenFit(attributes, problem, stages, progress.n_iter, n_averaged)
+            add([fit.of_stage(stages[-1])], choice.regularised, 1.0 - share)
+        attributes = fit.attributes(networks, shares, others, max_features)
+    return ChosenFit(attributes, fit.problem, stages, progress.n_iter, n_averaged)

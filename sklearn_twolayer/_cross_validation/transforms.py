@@ -11,7 +11,9 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.parallel import Parallel, delayed
 
-from sklearn_twolayer._cross_validation.folds import FEWEST_ROWS, standard_error
+from sklearn_twolayer._cross_validation.fold_fits import FoldLoss
+from sklearn_twolayer._cross_validation.folds import FEWEST_ROWS
+from sklearn_twolayer._cross_validation.held_out import standard_error
 from sklearn_twolayer._options.schedule import StagedSchedule
 from sklearn_twolayer._rows.column_transform import ColumnTransform, scaled
 from sklearn_twolayer._runtime.limits import step_limit
@@ -43,6 +45,7 @@ ALIKE = 0.99
 
 
 def chosen_transform(
+    kind: FoldLoss,
     column_transform: str | None,
     X: np.ndarray | sparse.csr_array,
     y: np.ndarray,
@@ -73,35 +76,37 @@ def chosen_transform(
     short = replace(options, schedule=StagedSchedule(SHORT_PATH), solver="fast")
     weights = [sample_weight[test] for _, test in splits]
     raw: list[list[np.ndarray]] = []
-    paths: dict[str, list[list[np.ndarray]]] = {kind: [] for kind in tried}
+    paths: dict[str, list[list[np.ndarray]]] = {name: [] for name in tried}
     n_iter = 0
     for part in (splits[:FIRST_FOLDS], splits[FIRST_FOLDS:]):
-        jobs = [(kind, split) for kind in (None, *paths) for split in part]
-        results = Parallel(n_jobs=n_jobs, return_as="generator")(
-            delayed(held_out_squares)(kind, X, y, sample_weight, *split, short)
-            for kind, split in jobs
+        jobs = Parallel(n_jobs=n_jobs, return_as="generator")(
+            delayed(held_out_errors)(kind, [*paths], X, y, sample_weight, *split, short)
+            for split in part
         )
-        done = watched("folds of transforms", len(jobs), results)
-        for (kind, _), (squares, n_evaluations) in zip(jobs, done, strict=True):
-            (raw if kind is None else paths[kind]).append(squares)
+        for of_none, of_names, n_evaluations in watched(
+            "folds of transforms", len(part), jobs
+        ):
+            raw.append(of_none)
+            for name, errors in zip(paths, of_names, strict=True):
+                paths[name].append(errors)
             n_iter += n_evaluations
         error = mean_of(least(raw, weights), weights)
         paths = {
-            kind: own
-            for kind, own in paths.items()
+            name: own
+            for name, own in paths.items()
             if mean_of(least(own, weights), weights) < error
         }
         if not paths:
             return None, n_iter
-    squares_of = {kind: least(own, weights) for kind, own in paths.items()}
+    errors_of = {name: least(own, weights) for name, own in paths.items()}
     # A clipped column also bounds what a value far out can do to a prediction, so that
     # a lower error is enough, however uncertain.
-    errors = {
-        kind: mean_of(own, weights)
-        for kind, own in squares_of.items()
-        if kind == "clip" or is_lower(own, least(raw, weights), weights)
+    means = {
+        name: mean_of(own, weights)
+        for name, own in errors_of.items()
+        if name == "clip" or is_lower(own, least(raw, weights), weights)
     }
-    return (tried[min(errors, key=errors.__getitem__)] if errors else None), n_iter
+    return (tried[min(means, key=means.__getitem__)] if means else None), n_iter
 
 
 def bends(transform: ColumnTransform, X: np.ndarray, sample_weight: np.ndarray) -> bool:
@@ -119,46 +124,51 @@ def bends(transform: ColumnTransform, X: np.ndarray, sample_weight: np.ndarray) 
     return bool((transform.changes & (product < ALIKE * np.sqrt(sizes))).any())
 
 
-def held_out_squares(
-    kind: str | None,
+def held_out_errors(
+    kind: FoldLoss,
+    names: Sequence[str],
     X: np.ndarray,
     y: np.ndarray,
     sample_weight: np.ndarray,
     train: np.ndarray,
     test: np.ndarray,
     options: PathOptions,
-) -> tuple[list[np.ndarray], int]:
-    """Squared errors of the held-out rows at each stage, and evaluations of the fit."""
-    # Imported here, because predicting and unpickling must not import torch.
-    from sklearn_twolayer._fit.linear_decay import problem_of
-    from sklearn_twolayer._fit.stages import path_stages
-    from sklearn_twolayer._rows.raw import RawRows
+) -> tuple[list[np.ndarray], list[list[np.ndarray]], int]:
+    """Errors of the held-out rows at each stage, without and with transforms.
 
+    Also the evaluations of all these fits. The loss is that of the fit without one: a
+    loss that depends on the scale of the residuals would be another one in each fit.
+    """
     own, held_out, weights = X[train], X[test], sample_weight[train]
-    if kind is not None:
-        transform = ColumnTransform.fit(kind, own, weights)
-        own, held_out = transform(own), transform(held_out)
-    squares = []
+    pairs = [(own, held_out)]
+    for name in names:
+        transform = ColumnTransform.fit(name, own, weights)
+        pairs.append((transform(own), transform(held_out)))
+    errors: list[list[np.ndarray]] = []
     with fit_threads(own.size), step_limit() as progress:
-        problem = problem_of(RawRows.local(own, y[train], weights), options)
-        for stage in islice(path_stages(problem), len(SHORT_PATH)):
-            residual = y[test] - problem.fitted(stage.network).predict(held_out)
-            squares.append(np.square(residual).reshape(len(residual), -1).mean(axis=1))
-    return squares, progress.n_iter
+        fits = [kind.fit(own, y[train], weights, options) for own, _ in pairs]
+        row_errors = fits[0].row_errors()
+        for fit, (_, held_out) in zip(fits, pairs, strict=True):
+            stages = islice(fit.path(), len(SHORT_PATH))
+            fitted = (fit.fitted(fit.of_stage(stage)) for stage in stages)
+            errors.append(
+                [row_errors(y[test], one.predict(held_out)) for one in fitted]
+            )
+    return errors[0], errors[1:], progress.n_iter
 
 
 def least(
     paths: Sequence[Sequence[np.ndarray]], weights: Sequence[np.ndarray]
 ) -> list[np.ndarray]:
-    """Squared errors of each fold at the stage whose mean over all folds is least."""
+    """Errors of the rows at the stage whose mean over all folds is least."""
     stages = [list(folds) for folds in zip(*paths, strict=False)]
-    return min(stages, key=lambda squares: mean_of(squares, weights))
+    return min(stages, key=lambda errors: mean_of(errors, weights))
 
 
-def mean_of(squares: Sequence[np.ndarray], weights: Sequence[np.ndarray]) -> float:
+def mean_of(errors: Sequence[np.ndarray], weights: Sequence[np.ndarray]) -> float:
     """Mean over the rows of the first folds, as many as there are, by their weights."""
-    own = np.concatenate(weights[: len(squares)])
-    return float(np.average(np.concatenate(squares), weights=own))
+    own = np.concatenate(weights[: len(errors)])
+    return float(np.average(np.concatenate(errors), weights=own))
 
 
 def is_lower(

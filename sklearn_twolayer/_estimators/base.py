@@ -394,6 +394,6 @@ class TwoLayerModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         )
 
     def _fitted_transform(self) -> ColumnTransform | None:
-        """What columns are transformed by; only one of the estimators has any."""
+        """What columns are transformed by; only folds choose any."""
         attributes = getattr(self, "column_transform_", None)
         return None if attributes is None else ColumnTransform(**attributes)

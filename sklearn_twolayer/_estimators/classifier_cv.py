@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 
 from sklearn_twolayer._checks.labels import check_class_splits
-from sklearn_twolayer._checks.state import unchanged_on_error
-from sklearn_twolayer._cross_validation.loss_folds import FoldLoss
+from sklearn_twolayer._cross_validation.fold_fits import LOG_LOSS, FoldLoss
+from sklearn_twolayer._estimators.by_folds import fit_by_folds
 from sklearn_twolayer._estimators.classifier_base import TwoLayerClassifier
-from sklearn_twolayer._estimators.loss_folds import fit_by_folds
 from sklearn_twolayer._estimators.routing import SplitsRows
-from sklearn_twolayer._options.path_options import check_path_options
-from sklearn_twolayer._runtime.settings import own_settings
-
-if TYPE_CHECKING:
-    from sklearn_twolayer._options.path_options import PathOptions
 
 
 class RegularizedTwoLayerClassifierCV(SplitsRows, TwoLayerClassifier):
@@ -76,7 +70,17 @@ class RegularizedTwoLayerClassifierCV(SplitsRows, TwoLayerClassifier):
     verbose : int, default=0
         If positive, print one line for each stage of the path on all rows.
     linear_decay : "auto" or float, default="auto"
-        Decay of the linear part, as in :class:`RegularizedTwoLayerClassifier`.
+        Decay of the linear part, as in :class:`RegularizedTwoLayerClassifier`. Where
+        "auto" has one, the folds compare it with ten times as much.
+    direction_penalty : {"auto", "l2", "adaptive"}, default="auto"
+        The penalty of a direction, as in :class:`RegularizedTwoLayerRegressorCV`.
+    column_transform : {"auto", "power", "clip"} or None, default="auto"
+        What columns of ten or more different values are transformed by, as in
+        :class:`RegularizedTwoLayerRegressorCV`; "auto" lets the folds choose by their
+        log losses. Sparse `X` stays as is.
+    tol : float, default=None
+        Duality gap, as a fraction of the objective, to which a kept stage of the path
+        is solved. None ends after a number of steps.
 
     Attributes
     ----------
@@ -86,7 +90,12 @@ class RegularizedTwoLayerClassifierCV(SplitsRows, TwoLayerClassifier):
         Unit-norm directions, as in :class:`RegularizedTwoLayerClassifier`. So are the
         other attributes that are not described here: `feature_intercepts_`,
         `amplitudes_`, `linear_coef_`, `linear_intercept_`, `linear_decay_`,
-        `feature_importances_` and `feature_scales_`.
+        `feature_importances_` and `feature_scales_`. All are of columns transformed by
+        `column_transform_`.
+    column_transform_ : dict of str to ndarray of shape (n_features_in,), or None
+        As in :class:`RegularizedTwoLayerRegressorCV`; None if columns stay as they are.
+    column_weights_ : ndarray of shape (n_features_in,)
+        Weights by which the standardised columns were multiplied, likewise.
     lambda_ : float
         The decay chosen, for all rows; for the debiased network, the noise level that
         its search began at.
@@ -95,6 +104,8 @@ class RegularizedTwoLayerClassifierCV(SplitsRows, TwoLayerClassifier):
     debiased_share_ : float
         Share of the debiased network in it: 0 for the regularised network alone, 0.25,
         0.5 or 0.75 for a mean, 1 for debiased alone.
+    n_averaged_ : int
+        Number of debiased networks in it: 0 or 1, the one of all rows.
     lambdas_ : ndarray of shape (n_lambdas,)
         The grid of decays for all rows.
     log_loss_path_ : ndarray of shape (n_lambdas, n_folds)
@@ -104,7 +115,7 @@ class RegularizedTwoLayerClassifierCV(SplitsRows, TwoLayerClassifier):
     blended_log_loss_path_ : ndarray of shape (n_lambdas, n_folds, 3)
         Mean log losses with a share of 0.25, 0.5 or 0.75 of the debiased network.
     debiased_log_loss_ : ndarray of shape (n_folds,)
-        Mean log losses of the debiased network; NaN if `debias` is False.
+        Mean log losses of the debiased network; NaN if it was not compared.
     debiased_n_features_ : ndarray of shape (n_folds,)
         Its number of features, likewise.
     lambda_max_ : float
@@ -134,8 +145,9 @@ class RegularizedTwoLayerClassifierCV(SplitsRows, TwoLayerClassifier):
     The path of a fold ends when the error has not fallen for two stages in a row; no
     fold is followed further than the one that ended first. Errors are averaged over
     folds by the sample weights of their held-out rows. If the best network does not
-    beat the linear model, at the largest decay, by 2.78 standard errors of their
-    difference over the folds, or by half of one if it is shrunk, the linear model
+    beat the linear model, at the largest decay, by two standard errors of their
+    difference, over the rows and over the folds, or by half of one over the folds if
+    it is shrunk, the linear model
     is kept, unless the criterion finds features in every fold.
 
     Examples
@@ -176,6 +188,9 @@ class RegularizedTwoLayerClassifierCV(SplitsRows, TwoLayerClassifier):
         random_state: object = None,
         verbose: int = 0,
         linear_decay: str | float = "auto",
+        direction_penalty: str = "auto",
+        column_transform: str | None = "auto",
+        tol: float | None = None,
     ) -> None:
         self.lambdas = lambdas
         self.eps = eps
@@ -195,46 +210,9 @@ class RegularizedTwoLayerClassifierCV(SplitsRows, TwoLayerClassifier):
         self.random_state = random_state
         self.verbose = verbose
         self.linear_decay = linear_decay
-
-    def fit(
-        self, X: object, y: object, sample_weight: object = None, **params: object
-    ) -> Self:
-        """Follow the path in each fold, choose, and fit on all rows.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Inputs; at least two rows.
-        y : array-like of shape (n_samples,)
-            Classes: numbers, text or truth values; at least two.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows in fits and held-out errors; only their ratios matter.
-        **params : dict
-            Passed to the splitter `cv`, such as ``groups``.
-
-        Returns
-        -------
-        self : RegularizedTwoLayerClassifierCV
-            The fitted estimator.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If a parameter or the data are not as documented. The estimator is then
-            left as it was.
-
-        Warns
-        -----
-        SeparableWarning
-            If a linear function separates classes of all rows, so that its coefficients
-            were shrunk without being asked for.
-
-        UncentredWarning
-            If columns are far from zero with `hidden_bias=False`.
-        """
-        with unchanged_on_error(self), own_settings():
-            self._fit(X, y, sample_weight, params)
-        return self
+        self.direction_penalty = direction_penalty
+        self.column_transform = column_transform
+        self.tol = tol
 
     def _fit_by_folds(
         self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any]
@@ -244,21 +222,5 @@ class RegularizedTwoLayerClassifierCV(SplitsRows, TwoLayerClassifier):
         X, classes, number, weights = self._labelled_rows(X, y, sample_weight)
         splits = self._splits(X, number, weights, options.seed, params)
         check_class_splits(splits, classes, number, weights)
-        fit_by_folds(self, FoldLoss(), X, number, weights, splits, options)
+        fit_by_folds(self, FoldLoss(LOG_LOSS), X, number, weights, splits, options)
         self.classes_ = classes
-
-    def _check_options(self) -> PathOptions:
-        names = (
-            "n_neurons", "hidden_bias", "standardize", "max_iter", "device", "dtype",
-            "random_state", "linear_decay",
-        )  # fmt: skip
-        return check_path_options(
-            **{name: getattr(self, name) for name in names},
-            schedule=None,
-            solver="auto",
-            max_time=None,
-            tol=1e-3,
-            prune_tol=0.0,
-            merge_angle=0.0,
-            checkpoint=None,
-        )

@@ -2,47 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 
-import numpy as np
-
-from sklearn_twolayer._checks.data import warn_of_far_columns
-from sklearn_twolayer._checks.losses import SQUARES, check_loss, check_loss_splits
-from sklearn_twolayer._checks.parameters import (
-    check_column_transform,
-    check_criterion,
-    check_debias,
-    check_flag,
-    check_fractions,
-    check_max_features,
-    check_option,
-)
-from sklearn_twolayer._checks.state import unchanged_on_error
-from sklearn_twolayer._cross_validation.bagging import with_mean_of_folds
-from sklearn_twolayer._cross_validation.compare import compare
-from sklearn_twolayer._cross_validation.folds import fold_attributes, path_options
-from sklearn_twolayer._cross_validation.loss_folds import FoldLoss
-from sklearn_twolayer._cross_validation.refit import fit_choice
-from sklearn_twolayer._cross_validation.transforms import chosen_transform
-from sklearn_twolayer._estimators.attributes import store_fitted
-from sklearn_twolayer._estimators.loss_folds import fit_by_folds
+from sklearn_twolayer._checks.losses import check_loss, check_loss_splits
+from sklearn_twolayer._cross_validation.fold_fits import FoldLoss
+from sklearn_twolayer._estimators.by_folds import fit_by_folds
 from sklearn_twolayer._estimators.regressor_base import TwoLayerRegressor
 from sklearn_twolayer._estimators.routing import SplitsRows
-from sklearn_twolayer._fit.report import (
-    fit_attributes,
-    progress_line,
-    warn_of_convergence,
-)
-from sklearn_twolayer._options.path_options import check_path_options
-from sklearn_twolayer._runtime.settings import own_settings
-from sklearn_twolayer._search.criterion import DEFAULT_PENALTY
-
-if TYPE_CHECKING:
-    from sklearn_twolayer._options.path_options import PathOptions
-
 
 # Names of the parameters that some losses cannot be fitted with.
-REFUSED_BY_FOLDS = ("tol", "direction_penalty", "column_transform", "max_features")
+REFUSED_BY_FOLDS = ("max_features",)
 
 
 class RegularizedTwoLayerRegressorCV(SplitsRows, TwoLayerRegressor):
@@ -128,8 +97,8 @@ class RegularizedTwoLayerRegressorCV(SplitsRows, TwoLayerRegressor):
         gap are those of what the folds choose.
     loss : {"squared_error", "huber", "poisson"}, default="squared_error"
         As in :class:`RegularizedTwoLayerRegressor`. With other losses than the squared
-        one `tol`, `max_features`, transforms and weights of columns are not available,
-        and only one debiased network is compared.
+        one `max_features` is not available, only one debiased network is compared, and
+        no networks are averaged over folds.
 
     Attributes
     ----------
@@ -284,110 +253,13 @@ class RegularizedTwoLayerRegressorCV(SplitsRows, TwoLayerRegressor):
         self.max_features = max_features
         self.loss = loss
 
-    def fit(
-        self, X: object, y: object, sample_weight: object = None, **params: object
-    ) -> Self:
-        """Follow the path in each fold, choose, and fit on all rows.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Inputs; at least two rows.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Targets.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows in fits and held-out errors; only their ratios matter.
-        **params : dict
-            Passed to the splitter `cv`, such as ``groups``.
-
-        Returns
-        -------
-        self : RegularizedTwoLayerRegressorCV
-            The fitted estimator.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If a parameter or the data are not as documented; nothing is changed then.
-
-        Warns
-        -----
-        sklearn.exceptions.ConvergenceWarning
-            If the duality gap of a stage of the path is above a `tol` given.
-        UncentredWarning
-            If columns are far from zero with `hidden_bias=False`.
-        """
-        with unchanged_on_error(self), own_settings():
-            self._fit(X, y, sample_weight, params)
-        return self
-
     def _fit_by_folds(
         self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any]
     ) -> None:
         options = self._check_options()
         loss = check_loss(self.loss, {n: getattr(self, n) for n in REFUSED_BY_FOLDS})
-        if loss != SQUARES:
-            self._check_feature_output()
-            data = self._checked_rows(X, y, sample_weight, loss)
-            splits = self._splits(*data, options.seed, params)
-            check_loss_splits(loss, *data[1:], splits)
-            fit_by_folds(self, FoldLoss(loss), *data, splits, options)
-            return
-        fractions = check_fractions(self.lambdas, self.eps)
-        may_debias = check_debias(self.debias)
-        one_standard_error = check_flag("one_standard_error", self.one_standard_error)
-        criterion = check_criterion(self.criterion)
-        max_features = check_max_features(self.max_features)
-        direction_penalty = check_option(
-            "direction_penalty", self.direction_penalty, ["auto", "l2", "adaptive"]
-        )
         self._check_feature_output()
-        X, targets, weights = self._checked_rows(X, y, sample_weight, loss)
-        column_transform = check_column_transform(self.column_transform, X)
-        penalty = DEFAULT_PENALTY if criterion is None else criterion
-        splits = self._splits(X, targets, weights, options.seed, params)
-
-        transform, n_tried = chosen_transform(
-            column_transform, X, targets, weights, splits, options, self.n_jobs
-        )
-        data = X if transform is None else transform(X), targets, weights
-        compared = compare(
-            *data, splits, path_options(options, fractions),
-            penalty if may_debias else None, self.n_jobs,
-            one_standard_error=one_standard_error, direction_penalty=direction_penalty,
-        )  # fmt: skip
-        if not one_standard_error:
-            compared = with_mean_of_folds(
-                compared, *data, splits, self.cv, options, fractions, self.n_jobs
-            )
-        refit = fit_choice(
-            *data, options, fractions, compared.choice, penalty,
-            to_tolerance=self.tol is not None, max_features=max_features,
-        )  # fmt: skip
-        for stage in refit.stages if self.verbose else ():
-            print(progress_line(refit.problem, stage))
-        kept, problem = refit.stages[-1], refit.problem
-        warn_of_far_columns(self, problem.rows.far_columns)
-        store_fitted(
-            self, refit.attributes, fit_attributes(problem, refit.stages, kept),
-            fold_attributes(compared.folds, compared.ambiguity),
-        )  # fmt: skip
-        self.lambdas_ = self.lambda_max_ * fractions
-        self.debiased_share_ = compared.choice.debiased_share
-        self.column_transform_ = None if transform is None else transform.attributes()
-        self.n_iter_ = n_tried + compared.n_iter + refit.n_iter
-        self.n_averaged_ = refit.n_averaged
-        own = problem.options.column_weights
-        self.column_weights_ = np.ones(X.shape[1]) if own is None else own
-        warn_of_convergence(kept, self.lambda_, self.tol)
-
-    def _check_options(self) -> PathOptions:
-        names = (
-            "n_neurons", "hidden_bias", "standardize", "max_iter", "device", "dtype",
-            "random_state", "linear_decay",
-        )  # fmt: skip
-        return check_path_options(
-            **{name: getattr(self, name) for name in names},
-            schedule=None, solver="auto", max_time=None, checkpoint=None, prune_tol=0.0,
-            merge_angle=0.0, tol=1e-3 if self.tol is None else self.tol,
-        )  # fmt: skip
+        data = self._checked_rows(X, y, sample_weight, loss)
+        splits = self._splits(*data, options.seed, params)
+        check_loss_splits(loss, *data[1:], splits)
+        fit_by_folds(self, FoldLoss(loss), *data, splits, options)

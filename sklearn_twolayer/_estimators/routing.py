@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
 from sklearn_twolayer._checks.data import check_splits
+from sklearn_twolayer._checks.state import unchanged_on_error
 from sklearn_twolayer._cross_validation.folds import check_folds, split_params
 from sklearn_twolayer._estimators.callbacks import tasks_told
+from sklearn_twolayer._options.path_options import check_path_options
+from sklearn_twolayer._runtime.settings import own_settings
+
+if TYPE_CHECKING:
+    from sklearn_twolayer._options.path_options import PathOptions
+
+# The parameters of the path of each fold, which all these estimators have.
+FOLD_PARAMETERS = (
+    "n_neurons", "hidden_bias", "standardize", "max_iter", "device", "dtype",
+    "random_state", "linear_decay",
+)  # fmt: skip
 
 
 class SplitsRows(CallbackSupportMixin):
@@ -20,6 +32,50 @@ class SplitsRows(CallbackSupportMixin):
     debiased_share_: float
     features_: np.ndarray
     _is_stratified = False
+    tol: float | None
+    max_features: int | None = None  # Not all of these estimators have the parameter.
+
+    def fit(
+        self, X: object, y: object, sample_weight: object = None, **params: object
+    ) -> Self:
+        """Follow the path in each fold, choose, and fit on all rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs; at least two rows.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets; of a classifier one class for each row: numbers, text or truth
+            values, at least two of them.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows in fits and held-out errors; only their ratios matter.
+        **params : dict
+            Passed to the splitter `cv`, such as ``groups``.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a parameter or the data are not as documented. The estimator is then
+            left as it was.
+
+        Warns
+        -----
+        sklearn.exceptions.ConvergenceWarning
+            If the duality gap of a stage of the path is above a `tol` given.
+        SeparableWarning
+            If a linear function separates classes of all rows, or rows without counts,
+            so that its coefficients were shrunk without being asked for.
+        UncentredWarning
+            If columns are far from zero with `hidden_bias=False`.
+        """
+        with unchanged_on_error(self), own_settings():
+            self._fit(X, y, sample_weight, params)
+        return self
 
     @with_callbacks
     def _fit(self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any]) -> None:
@@ -30,6 +86,14 @@ class SplitsRows(CallbackSupportMixin):
         self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any]
     ) -> None:
         raise NotImplementedError
+
+    def _check_options(self) -> PathOptions:
+        """The validated parameters of the paths."""
+        return check_path_options(
+            **{name: getattr(self, name) for name in FOLD_PARAMETERS},
+            schedule=None, solver="auto", max_time=None, checkpoint=None, prune_tol=0.0,
+            merge_angle=0.0, tol=1e-3 if self.tol is None else self.tol,
+        )  # fmt: skip
 
     @property
     def kept_(self) -> str:

@@ -97,6 +97,8 @@ CLASS_FOLDS = {
     "debiased_log_loss_": Entry(("folds",), may_be_odd=True),
     "debiased_n_features_": Entry(("folds",), may_be_odd=True),
     "debiased_share_": Entry(least=0.0),
+    "column_weights_": Entry(("inputs",), least=0.0, is_optional=True),
+    "n_averaged_": Entry(dtype="int64", least=0, is_optional=True),
 }
 # Stages that were not run, and networks that were not asked for, have no error. Which
 # errors there are depends on the loss, and so they are optional.
@@ -151,7 +153,9 @@ GROUPS: dict[str, dict[str, dict[str, Entry]]] = {
         "history_": HISTORY, "column_transform_": COLUMN_TRANSFORM,
     },
     "RegularizedTwoLayerClassifier": {"history_": HISTORY},
-    "RegularizedTwoLayerClassifierCV": {"history_": HISTORY},
+    "RegularizedTwoLayerClassifierCV": {
+        "history_": HISTORY, "column_transform_": COLUMN_TRANSFORM,
+    },
 }  # fmt: skip
 
 

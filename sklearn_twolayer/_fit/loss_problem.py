@@ -9,10 +9,10 @@ from typing import cast
 import numpy as np
 import torch
 
-from sklearn_twolayer._certificate.peaks import QUICK
+from sklearn_twolayer._certificate.peaks import QUICK, THOROUGH
 from sklearn_twolayer._checks.losses import warn_of_separation
 from sklearn_twolayer._checks.parameters import check_decays, check_sizes
-from sklearn_twolayer._descent import refine
+from sklearn_twolayer._descent import newton_descent, refine
 from sklearn_twolayer._fit.checkpoint import with_seed_of_checkpoint
 from sklearn_twolayer._fit.problem import first_neurons, resolve_device
 from sklearn_twolayer._fit.scales import Attributes, Scales
@@ -21,7 +21,7 @@ from sklearn_twolayer._losses.linear_fit import fit_linear_part
 from sklearn_twolayer._losses.linear_model import settled_linear_model
 from sklearn_twolayer._losses.loss import Loss
 from sklearn_twolayer._losses.model import LossRows, Model, on_scale_of_link
-from sklearn_twolayer._losses.newton import Minimum, minimize_at
+from sklearn_twolayer._losses.newton import MOST_STEPS, Minimum, minimize_at
 from sklearn_twolayer._losses.noise import (
     measured,
     pearson_dispersion,
@@ -129,6 +129,7 @@ class LossProblem:
             device=torch.device("cpu"),
             dtype=torch.float64,
             shrinks=shrinks,
+            column_weights=options.column_weights,
         )
         dtype = getattr(torch, options.dtype)
         data = LossRows(
@@ -328,27 +329,21 @@ def searched_stage(
     )  # fmt: skip
 
 
-def improved(problem: LossProblem, stage: Stage) -> Stage:
-    """Continue the descent of a stage for some steps."""
+def improved(problem: LossProblem, stage: Stage, *, to_tolerance: bool) -> Stage:
+    """Continue the descent of a stage, to ``options.tol`` or for some steps."""
     if stage.network.n_neurons == 0:
         return stage
-    with step_limit(problem.options.max_iter) as progress:
+    method = newton_descent if to_tolerance else refine
+    amount = (MOST_STEPS, THOROUGH) if to_tolerance else (KEPT_STEPS, QUICK)
+    data, model, options = problem.data, problem.model_of(stage), problem.options
+    with step_limit(options.max_iter) as progress:
         minimum = minimize_at(
-            problem.data,
-            problem.model_of(stage),
-            stage.lambda_,
-            refine,
-            problem.options,
-            problem.generator,
-            KEPT_STEPS,
-            QUICK,
+            data, model, stage.lambda_, method, options, problem.generator, *amount
         )
+        if not to_tolerance:
+            minimum = replace(minimum, stopped_by=limit_reached() or "steps")
         improved = stage_of_model(
-            problem.data,
-            stage.lambda_,
-            replace(minimum, stopped_by=limit_reached() or "steps"),
-            progress.n_iter,
-            progress.seconds,
+            data, stage.lambda_, minimum, progress.n_iter, progress.seconds
         )
     return replace(improved, is_last=stage.is_last)
 

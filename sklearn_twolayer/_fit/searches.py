@@ -164,10 +164,7 @@ def searches(
 
 
 def mean_network(
-    raw: RawRows,
-    options: PathOptions,
-    fitted: Sequence[FittedNetwork],
-    shares: Sequence[float],
+    problem: PathProblem, fitted: Sequence[FittedNetwork], shares: Sequence[float]
 ) -> tuple[PathProblem, Network, torch.Tensor]:
     """The weighted mean of networks that may have been fitted on other rows.
 
@@ -175,8 +172,10 @@ def mean_network(
     could be another: a decay would shrink it, and columns of weight zero would be lost.
     So it is returned in a problem without either, as network and linear part.
     """
-    plain = replace(options, column_weights=None, linear_decay=0.0, checkpoint=None)
-    problem = PathProblem.of(raw, plain)
+    options = replace(
+        problem.options, column_weights=None, linear_decay=0.0, checkpoint=None
+    )
+    problem = PathProblem.of(problem.raw, options, problem.tuning)
     empty = Network.empty(problem.rows)
     networks = [problem.network_of(one) or empty for one in fitted]
     linear = [problem.linear_part_of(one) for one in fitted]

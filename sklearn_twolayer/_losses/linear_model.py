@@ -36,7 +36,9 @@ def _linear_model(
     """
     rows = data.rows
     is_free = data.linear_decay == 0.0
+    # Columns that were chosen by the same rows fit them too well.
     are_few = rows.n_effective < ROWS_PER_INPUT * len(rows.linear_basis)
+    are_few = are_few or options.column_weights is not None
     is_tried = is_free and (options.linear_decay == 0.0 or not are_few)
     if is_tried:
         fit = fit_linear_part(data, begin)

@@ -126,3 +126,17 @@ def test_with_a_goal_only_what_may_reach_it_goes_on(seed, n_outputs, monkeypatch
     # Where all are above the goal, none is given up before its end.
     heights, n_all = ends(0.5 * float(everything.min()))
     torch.testing.assert_close(heights.median(), everything.median(), rtol=1e-6, atol=0)
+
+
+def test_the_curvature_is_not_updated_by_endless_steps():
+    """Their squares would overflow, of which NumPy would warn."""
+    curvature = ascent._Curvature(np.ones((2, 1)), 3)
+    steps = np.array([[1e150, 1.0, 1.0], [0.1, 0.2, 0.0]])
+    changes, accepted = np.array([[1e-3, 0.0, 1e-3], [0.1, 0.1, 0.0]]), np.ones((2, 1))
+    products = (steps * changes).sum(axis=1, keepdims=True)
+    gradients = np.eye(3)[:2]
+    moves = curvature.update(steps, changes, products, gradients, accepted > 0.0)
+    assert np.isfinite(moves).all()
+    np.testing.assert_array_equal(curvature.matrices[0], np.eye(3))
+    # The secant condition of the other.
+    np.testing.assert_allclose(curvature.matrices[1] @ changes[1], steps[1])

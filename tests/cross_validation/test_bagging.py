@@ -12,6 +12,7 @@ from sklearn_twolayer._cross_validation.bagging import (
 )
 from sklearn_twolayer._cross_validation.choice import Choice
 from sklearn_twolayer._cross_validation.compare import compare
+from sklearn_twolayer._cross_validation.fold_fits import FoldLoss
 from sklearn_twolayer._cross_validation.folds import check_folds, path_options
 from sklearn_twolayer._cross_validation.refit import fit_choice
 from sklearn_twolayer._rows.units import FittedNetwork
@@ -67,11 +68,11 @@ def compared_on(X, y, cv, **parameters):
     weights = np.ones(len(X))
     splits = list(check_folds(cv, options.seed).split(X))
     compared = compare(
-        X, y, weights, splits, path_options(options, FRACTIONS), None, None,
+        FoldLoss(), X, y, weights, splits, path_options(options, FRACTIONS), None, None,
         one_standard_error=False, direction_penalty="l2",
     )  # fmt: skip
     data = X, y, weights, splits, cv, options, FRACTIONS, None
-    return compared, options, with_mean_of_folds(compared, *data)
+    return compared, options, with_mean_of_folds(FoldLoss(), compared, *data)
 
 
 def test_the_network_is_the_mean_of_those_of_all_folds_and_of_all_rows():
@@ -82,7 +83,9 @@ def test_the_network_is_the_mean_of_those_of_all_folds_and_of_all_rows():
     assert choice.error < compared.choice.error
     assert repeated.n_iter > compared.n_iter
     weights = np.ones(len(X))
-    fit = fit_choice(X, y, weights, options, FRACTIONS, choice, 3.5, to_tolerance=False)
+    fit = fit_choice(
+        FoldLoss(), X, y, weights, options, FRACTIONS, choice, 3.5, to_tolerance=False
+    )
     assert fit.n_averaged == 7
     own = fit.problem.fitted(fit.stages[-1].network)
     mean = np.mean([one.predict(X) for one in (own, *choice.regularised)], axis=0)
@@ -111,9 +114,8 @@ def test_a_mean_keeps_linear_parts_that_its_own_fit_would_shrink(share):
 
     def fitted(**others):
         choice = Choice(3, share, before=(Choice(2, 0.0),), **others)
-        return fit_choice(
-            X, y, np.ones(300), options, FRACTIONS, choice, 3.5, to_tolerance=False
-        )
+        data = FoldLoss(), X, y, np.ones(300), options, FRACTIONS
+        return fit_choice(*data, choice, 3.5, to_tolerance=False)
 
     alone = fitted()
     assert alone.problem.linear_decay > 1.0
@@ -149,13 +151,13 @@ def test_weights_of_columns_are_those_of_the_training_rows():
     train, test = np.arange(80), np.arange(80, 120)
     choice = Choice(4, 0.0, before=(Choice(4, 0.0),))
     data = train, test, options, FRACTIONS, choice
-    path = follow_regularised(X, y, weights, *data)
+    path = follow_regularised(FoldLoss(), X, y, weights, *data)
     other = y.copy()
     other[test] += np.random.default_rng(4).normal(size=40)
-    again = follow_regularised(X, other, weights, *data)
+    again = follow_regularised(FoldLoss(), X, other, weights, *data)
     for network, same in zip(path.networks, again.networks, strict=True):
         np.testing.assert_array_equal(network.features, same.features)
-    plain = follow_regularised(X, y, weights, *data[:-1], Choice(4, 0.0))
+    plain = follow_regularised(FoldLoss(), X, y, weights, *data[:-1], Choice(4, 0.0))
     least = [np.abs(p.networks[4].features[:, 2:]).max() for p in (path, plain)]
     assert least[0] < 0.5 * least[1]
 

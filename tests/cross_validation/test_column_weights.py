@@ -5,7 +5,10 @@ import pytest
 from conftest import make_rows
 from sklearn.base import clone
 
-from sklearn_twolayer import RegularizedTwoLayerRegressorCV
+from sklearn_twolayer import (
+    RegularizedTwoLayerClassifierCV,
+    RegularizedTwoLayerRegressorCV,
+)
 from sklearn_twolayer._cross_validation import compare as compare_module
 from sklearn_twolayer._cross_validation.column_weights import column_weights
 from sklearn_twolayer.datasets import make_two_layer_regression
@@ -73,6 +76,35 @@ def test_few_columns_are_found_among_many(seed):
     assert 1.0 - model.score(X_new, y_new) < (1.0 - plain.score(X_new, y_new)) / 3.0
 
 
+@pytest.mark.parametrize("loss", ["log_loss", "poisson"])
+def test_few_columns_are_found_among_many_with_a_loss(loss, capsys):
+    X, _, X_new, _ = three_columns(300, 20)
+    score = 4.0 * np.maximum(X[:, 0] + X[:, 1], 0.0) + X[:, 2] - 2.0
+    generator = np.random.default_rng(0)
+    shared = {"cv": 2, "random_state": 0, "debias": False, "column_transform": None}
+    shared |= {"lambdas": [1.0, 0.3], "direction_penalty": "adaptive", "verbose": 1}
+    if loss == "log_loss":
+        y = score + generator.logistic(size=300) > 0.0
+        model = RegularizedTwoLayerClassifierCV(**shared).fit(X, y)
+    else:
+        y = generator.poisson(np.exp(0.3 * score))
+        model = RegularizedTwoLayerRegressorCV(loss=loss, **shared).fit(X, y)
+    assert model.column_weights_[:2].min() > 1.5 * model.column_weights_[3:].max()
+    told = [line.split(" of ")[0] for line in capsys.readouterr().out.splitlines()]
+    told = [line for line in told if line.startswith("folds")]
+    assert len(set(told)) == len(told)  # Each fold of each round has its own line.
+    rounds = ["folds", "folds, column weights 1"]
+    rounds += [f"{name}, linear decay x 10" for name in rounds]
+    assert {f"{name}: {k}" for name in rounds for k in (1, 2)} <= set(told)
+    outputs = model.decision_function if loss == "log_loss" else model.predict_link
+    score = 4.0 * np.maximum(X_new[:, 0] + X_new[:, 1], 0.0) + X_new[:, 2]
+    plain = clone(model).set_params(direction_penalty="l2").fit(X, y)
+    assert (plain.column_weights_ == 1.0).all()
+    of_plain = plain.decision_function if loss == "log_loss" else plain.predict_link
+    fits = [np.corrcoef(f(X_new), score)[0, 1] for f in (outputs, of_plain)]
+    assert fits[0] > fits[1]
+
+
 def test_noise_and_few_directions_have_no_weights():
     generator = np.random.default_rng(0)
     X, noise = generator.standard_normal((90, 30)), generator.standard_normal(90)
@@ -100,9 +132,9 @@ def test_weights_of_a_fold_do_not_depend_on_its_held_out_rows(monkeypatch):
         seen = []
         follow = compare_module.follow_folds
 
-        def recorded(X, y, weights, splits, options, *others):
+        def recorded(kind, X, y, weights, splits, options, *others, **named):
             seen.append(options[0].column_weights)
-            return follow(X, y, weights, splits, options, *others)
+            return follow(kind, X, y, weights, splits, options, *others, **named)
 
         with monkeypatch.context() as patch:
             patch.setattr(compare_module, "follow_folds", recorded)

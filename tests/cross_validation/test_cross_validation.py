@@ -10,13 +10,14 @@ from sklearn_twolayer._cross_validation.choice import (
     ambiguity,
     choose,
 )
+from sklearn_twolayer._cross_validation.fold_fits import FoldLoss
 from sklearn_twolayer._cross_validation.folds import (
     SHARES,
     Fold,
-    HeldOut,
     follow_fold,
     path_options,
 )
+from sklearn_twolayer._cross_validation.held_out import HeldOut
 from sklearn_twolayer._rows.units import FittedNetwork
 from sklearn_twolayer._search.criterion import DEFAULT_PENALTY
 from sklearn_twolayer.datasets import make_two_layer_regression
@@ -254,7 +255,29 @@ def test_a_fold_has_a_third_network_only_where_noise_is_left(noise, n_networks):
     options = RegularizedTwoLayerRegressorCV(random_state=0)._check_options()
     train, test = np.arange(300), np.arange(300, 400)
     fold = follow_fold(
-        X, y, np.ones(400), train, test, path_options(options, [1.0]),
-        DEFAULT_PENALTY, 1,
+        FoldLoss(), X, y, np.ones(400), train, test, path_options(options, [1.0]),
+        DEFAULT_PENALTY, 1, with_importances=noise < 1.0,
     )  # fmt: skip
     assert len(fold.debiased) == n_networks
+    # Importances take time, and are there if they are asked for.
+    assert fold.importances.shape == (2, 5)
+    assert np.isnan(fold.importances).all() == (noise == 1.0)
+    assert np.isfinite(fold.importances).all() == (noise < 1.0)
+
+
+def test_huber_losses_of_folds_are_for_the_scale_that_is_asked_for():
+    """Otherwise a fit of smaller residuals would have another loss than the first."""
+    X, y = make_two_layer_regression(120, 3, n_directions=1, noise=0.3, random_state=0)
+    options = RegularizedTwoLayerRegressorCV(random_state=0)._check_options()
+    data = FoldLoss("huber"), X, y, np.ones(120), np.arange(80), np.arange(80, 120)
+    options = path_options(options, [1.0, 0.5])
+    own = follow_fold(*data, options, None, 2)
+    half, same = (
+        follow_fold(*data, options, None, 2, scale=share * own.scale)
+        for share in (0.5, 1.0)
+    )
+    np.testing.assert_array_equal(same.errors, own.errors)
+    assert (half.errors[:, 0] < own.errors[:, 0]).all()
+    # Far from the bound both losses are squares, and beyond it the one of half of the
+    # scale is more than half of the other.
+    assert (half.errors[:, 0] > 0.5 * own.errors[:, 0]).all()

@@ -8,17 +8,20 @@ import pytest
 import torch
 from scipy import sparse, stats
 from sklearn.base import clone
+from sklearn.metrics import log_loss
 
 from sklearn_twolayer import (
+    RegularizedTwoLayerClassifierCV,
     RegularizedTwoLayerRegressor,
     RegularizedTwoLayerRegressorCV,
 )
+from sklearn_twolayer._cross_validation.fold_fits import FoldLoss
 from sklearn_twolayer._cross_validation.folds import path_options
 from sklearn_twolayer._cross_validation.transforms import (
     BEATS_OVER_FOLDS,
     BEATS_OVER_ROWS,
     bends,
-    held_out_squares,
+    held_out_errors,
     is_lower,
 )
 from sklearn_twolayer._rows.column_transform import ColumnTransform
@@ -188,9 +191,9 @@ def test_folds_see_no_held_out_row():
     X = np.sinh(2.0 * Z)
     data = y, np.ones(120), np.arange(80), np.arange(80, 120)
     short = path_options(quick()._check_options(), [1.0, 0.1])
-    squares, _ = held_out_squares("power", X, *data, short)
+    _, (squares,), _ = held_out_errors(FoldLoss(), ["power"], X, *data, short)
     X[119] = 1e6
-    again, _ = held_out_squares("power", X, *data, short)
+    _, (again,), _ = held_out_errors(FoldLoss(), ["power"], X, *data, short)
     for before, after in zip(squares, again, strict=True):
         np.testing.assert_array_equal(before[:-1], after[:-1])
 
@@ -261,3 +264,91 @@ def test_several_targets_are_transformed_alike():
         expected = ColumnTransform.fit("clip", X, weights).attributes()
     for name, values in expected.items():
         np.testing.assert_array_equal(model.column_transform_[name], values)
+
+
+def drawn(loss, n_rows=200, seed=0):
+    """Columns of long tails, and targets of a loss."""
+    Z, _ = kinked(n_rows, seed)
+    rng, X = np.random.default_rng(seed), np.sinh(2.0 * Z)
+    score = Z[:, 0] + 2.0 * np.maximum(Z[:, 1], 0.0) - 0.8
+    if loss == "log_loss":
+        return X, 2.0 * score + rng.logistic(size=n_rows) > 0.0
+    if loss == "poisson":
+        return X, rng.poisson(np.exp(0.5 * score))
+    noise = np.where(rng.random(n_rows) < 0.05, 6.0, 0.2)
+    return X, score + noise * rng.standard_normal(n_rows)
+
+
+def quick_for(loss, **parameters):
+    parameters = {"debias": False, "lambdas": 3, "cv": 2, **parameters}
+    if loss != "log_loss":
+        return quick(loss=loss, **parameters)
+    return RegularizedTwoLayerClassifierCV(eps=0.01, random_state=0, **parameters)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "log_loss",
+        *(pytest.param(loss, marks=pytest.mark.slow) for loss in ("poisson", "huber")),
+    ],
+)
+def test_auto_transforms_by_the_held_out_loss(loss):
+    X, y = drawn(loss, 400)
+    raw = quick_for(loss, column_transform=None).fit(X[:200], y[:200])
+    auto = quick_for(loss).fit(X[:200], y[:200])
+    assert raw.column_transform_ is None
+    assert auto.column_transform_ is not None
+    if loss == "log_loss":
+        losses = [log_loss(y[200:], m.predict_proba(X[200:])) for m in (auto, raw)]
+        assert losses[0] < 0.95 * losses[1]
+    else:
+        assert auto.score(X[200:], y[200:]) > raw.score(X[200:], y[200:]) + 0.01
+
+
+@pytest.mark.parametrize("loss", ["log_loss", "poisson", "huber"])
+def test_the_fit_with_a_loss_is_that_of_transformed_columns(loss):
+    X, y = drawn(loss, 120)
+    parameters = {"lambdas": [1.0, 0.3], "direction_penalty": "l2"}
+    model = quick_for(loss, column_transform="clip", **parameters).fit(X, y)
+    columns = ColumnTransform(**model.column_transform_)(X)
+    np.testing.assert_allclose(columns, by_hand(model, X), rtol=1e-12, atol=1e-12)
+    alone = quick_for(loss, column_transform=None, **parameters).fit(columns, y)
+    path = "log_loss_path_" if loss == "log_loss" else "loss_path_"
+    np.testing.assert_array_equal(getattr(model, path), getattr(alone, path))
+    name = "decision_function" if loss == "log_loss" else "predict_link"
+    far = np.vstack([X, 2.0 * X])  # Some rows are beyond the ranges of the columns.
+    expected = getattr(model, name)(far)
+    same = getattr(alone, name)(by_hand(model, far))
+    np.testing.assert_allclose(expected, same, atol=1e-9)
+    plain = json.loads(json.dumps(model.to_dict(), allow_nan=False))
+    for again in (type(model).from_dict(plain), pickle.loads(pickle.dumps(model))):
+        np.testing.assert_array_equal(getattr(again, name)(far), expected)
+    with torch.no_grad():
+        of_torch = model.to_torch()(torch.from_numpy(far))
+    np.testing.assert_allclose(of_torch, expected, atol=1e-10)
+    assert "transformed" in model.summary(X)
+
+
+def test_transforms_are_compared_by_one_loss():
+    """Huber's loss depends on the scale of the residuals, which each fit has."""
+    X, y = drawn("huber", 120)
+    kind, weights = FoldLoss("huber"), np.ones(80)
+    train, test = np.arange(80), np.arange(80, 120)
+    short = path_options(quick()._check_options(), [1.0, 0.1])
+    data = X, y, np.ones(120), train, test, short
+    of_none, (of_clip,), _ = held_out_errors(kind, ["clip"], *data)
+    clip = ColumnTransform.fit("clip", X[train], weights)
+    raw = kind.fit(X[train], y[train], weights, short)
+    fit = kind.fit(clip(X[train]), y[train], weights, short)
+    assert raw.problem.data.scale > 1.2 * fit.problem.data.scale
+    for own, inputs, errors in [(raw, X, of_none), (fit, clip(X), of_clip)]:
+        outputs = [
+            own.fitted(own.of_stage(s)).predict(inputs[test]) for s in own.path()
+        ]
+        assert len(errors) == len(outputs) > 0
+        for found, predicted in zip(errors, outputs, strict=True):
+            size = np.abs(y[test] - predicted)
+            bound = 1.345 * raw.problem.data.scale * raw.problem.units.scale
+            loss = np.where(size < bound, size**2 / 2.0, bound * (size - bound / 2.0))
+            np.testing.assert_allclose(found, loss, rtol=1e-6)

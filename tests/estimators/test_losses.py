@@ -15,6 +15,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_twolayer import (
     ConstantSchedule,
+    RegularizedTwoLayerClassifierCV,
     RegularizedTwoLayerRegressor,
     RegularizedTwoLayerRegressorCV,
     StagedSchedule,
@@ -213,18 +214,26 @@ def test_parameters_for_squares_only_are_refused_by_name(name, value):
         model.fit(X, y)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("tol", 1e-3), ("direction_penalty", "adaptive"), ("column_transform", "clip"),
-        ("max_features", 3),
-    ],
-)  # fmt: skip
-def test_parameters_of_cross_validation_are_refused_by_name(name, value):
+def test_a_bound_on_the_features_is_refused_by_name():
     X, y, _, _ = numbers_of("poisson", 50)
-    model = RegularizedTwoLayerRegressorCV(loss="poisson", **{name: value})
-    with pytest.raises(ValueError, match=rf"{name} must be.*loss='poisson'"):
+    model = RegularizedTwoLayerRegressorCV(loss="poisson", max_features=3)
+    with pytest.raises(ValueError, match=r"max_features must be.*loss='poisson'"):
         model.fit(X, y)
+
+
+@pytest.mark.parametrize("loss", ["poisson", "log_loss"])
+def test_the_stage_that_the_folds_choose_is_solved_to_the_tolerance(loss):
+    X, y, _, _ = numbers_of("poisson", 300)
+    parameters = {"lambdas": [1.0, 0.3], "cv": 2, "debias": False, "random_state": 0}
+    if loss == "poisson":
+        model = RegularizedTwoLayerRegressorCV(loss=loss, **parameters)
+    else:
+        y, model = y > 2, RegularizedTwoLayerClassifierCV(**parameters)
+    rough = clone(model).fit(X, y)
+    exact = clone(model).set_params(tol=1e-4).fit(X, y)
+    assert rough.lambda_ == exact.lambda_ < exact.lambda_max_
+    bound = 1e-4 * exact.history_["objective"][-1]
+    assert exact.dual_gap_ <= bound < rough.dual_gap_
 
 
 @pytest.mark.parametrize(
@@ -244,8 +253,9 @@ def test_targets_that_do_not_suit_the_loss_are_refused(kind):
             kind(loss=loss).fit(X, np.column_stack([y, y]))
     with pytest.raises(ValueError, match="loss must be one of"):
         kind(loss="l1").fit(X, y)
+    quick = {} if kind is RegularizedTwoLayerRegressor else {"cv": 2, "lambdas": [1.0]}
     with pytest.warns(DataConversionWarning):
-        one = kind(loss="huber", random_state=0).fit(X, y[:, np.newaxis])
+        one = kind(loss="huber", random_state=0, **quick).fit(X, y[:, np.newaxis])
     assert one.predict(X).shape == (60,)
     assert not hasattr(counts, "features_")
 
@@ -294,9 +304,8 @@ def test_a_fit_with_another_loss_leaves_nothing_of_the_earlier_one(is_cv):
     options = {"cv": 2, "lambdas": 2, "column_transform": "clip"} if is_cv else {}
     model = kind(random_state=0, **options).fit(X, y)
     for loss in ("huber", "poisson", "squared_error"):
-        transform = {"column_transform": None} if is_cv else {}
-        fresh = kind(random_state=0, **options).set_params(loss=loss, **transform)
-        model.set_params(loss=loss, **transform).fit(X, y)
+        fresh = kind(random_state=0, **options).set_params(loss=loss)
+        model.set_params(loss=loss).fit(X, y)
         fresh.fit(X, y)
         assert vars(model).keys() == vars(fresh).keys()
         np.testing.assert_array_equal(model.predict(X), fresh.predict(X))
