@@ -21,11 +21,7 @@ from sklearn_twolayer._checks.state import unchanged_on_error
 from sklearn_twolayer._estimators.attributes import store_fitted
 from sklearn_twolayer._estimators.callbacks import followed
 from sklearn_twolayer._estimators.regressor_base import TwoLayerRegressor
-from sklearn_twolayer._fit.report import (
-    fit_attributes,
-    progress_line,
-    warn_of_convergence,
-)
+from sklearn_twolayer._fit import report
 from sklearn_twolayer._options.path_options import check_path_options
 from sklearn_twolayer._rows.units import check_continues
 from sklearn_twolayer._runtime.limits import time_limit
@@ -78,12 +74,11 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
         ``GeometricSchedule()``, for "gd" for ``GeometricSchedule(start=0.03,
         stop=2e-4)``.
     solver : {"auto", "newton", "fast", "gd"}, default="auto"
-        How the objective is minimised at each stage. "newton" uses few neurons,
-        second-order steps and births where the certificate is above one, until the
-        duality gap is at most `tol`. "fast" takes few steps a stage, whatever gap that
-        leaves, at least ten times faster, for comparing decays on large data; with it
-        ``stop="auto"`` ends at other decays than with "newton". "gd" is gradient
-        descent on all neurons, the reference. "auto" stands for "newton".
+        How the objective is minimised at each stage. "newton", or "auto", uses few
+        neurons, second-order steps and births where the certificate is above one, until
+        the duality gap is at most `tol`. "fast" takes few steps a stage, whatever gap
+        that leaves, at least ten times faster, to compare decays on large data; with it
+        ``stop="auto"`` ends elsewhere. "gd" is gradient descent on all neurons.
     hidden_bias : bool, default=True
         Whether the neurons have biases ``b_j``. Without them and with `standardize`,
         the columns of `X` are scaled to unit mean square and not centred. Features
@@ -107,21 +102,23 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
         `transform` returns ``X @ features_.T + feature_intercepts_``, or its ReLU, or
         the terms of the prediction: the linear part, then ReLUs times amplitudes.
     max_iter : int, default=2000
-        Most descent steps ("gd") or about as many evaluations ("newton") in one stage;
-        a line search may take a few more. Each search and `debias` are stages, too.
+        Most steps ("gd") or, but for a few, evaluations ("newton") in one stage. Each
+        search and `debias` are stages, too.
     max_time : float, default=None
         Seconds after which the fit ends with what it has reached, a usable model; None
         for no limit. Preparations and the last certificate take their time in any case.
     tol : float, default=1e-3
-        "newton" solves each stage to a duality gap of at most `tol` times the
-        objective, which is stricter than `tol` of :class:`sklearn.linear_model.Lasso`,
-        relative to the targets. A stage of "gd" ends when the norm of the gradient is
-        at most `tol` times ``lambda`` times the norm of the parameters.
+        "newton" solves each stage to a duality gap of at most `tol` times the objective
+        (`tol` of :class:`sklearn.linear_model.Lasso` is relative to the targets). "gd"
+        goes on to a gradient of `tol` times ``lambda`` times the parameters, in norm.
     prune_tol : float, default=1e-6
         "gd" removes neurons of at most this fraction of the largest mass; in [0, 1).
     merge_angle : float, default=0.05
         "gd" merges neurons whose directions, up to sign, are within this angle in
         radians, in [0, pi/4]; "newton" does so only before the first stage.
+    step_size : "curvature" or float, default="curvature"
+        Step of "gd": one over the largest curvature, or a positive number, in units in
+        which columns and the residuals of the linear model have unit variance.
     warm_start : bool, default=False
         Whether `fit` starts from the features of the previous fit, if there are any. If
         these fit no better than the linear model, the fit warns and begins anew.
@@ -209,7 +206,8 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
     history_ : dict of str to ndarray of shape (n_stages,)
         ``lambda_``, ``loss``, ``objective``, ``n_neurons``, ``certificate``,
         ``dual_gap``, ``n_iter`` and ``seconds`` of each stage; ``masses`` of shape
-        (n_stages, n_lines), each neuron in its own column.
+        (n_stages, n_lines), each neuron in its own column; with "gd" ``curvature``, the
+        largest of the objective: a `step_size` above 2 over it overshoots.
     n_iter_ : int
         Descent steps over all stages.
     n_features_in_ : int
@@ -226,12 +224,11 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
     -----
     The prediction is, to rounding, ``linear_intercept_ + X @ linear_coef_.T + relu(X @
     features_.T + feature_intercepts_) @ amplitudes_``. All these are NumPy arrays.
+    If no direction helps, the model is linear, and `features_` has no rows.
 
     `feature_importances_` describes the fitted function. Correlated inputs share what
     they have in common, or one has it all, of copies the first. Only fits without an
     input tell if it is needed, as in :class:`~sklearn.feature_selection.RFECV`.
-
-    If no direction helps, the model is linear, and `features_` has no rows.
 
     References
     ----------
@@ -268,6 +265,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
         tol: float = 1e-3,
         prune_tol: float = 1e-6,
         merge_angle: float = 0.05,
+        step_size: str | float = "curvature",
         warm_start: bool = False,
         device: object = None,
         dtype: str = "float64",
@@ -292,6 +290,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
         self.tol = tol
         self.prune_tol = prune_tol
         self.merge_angle = merge_angle
+        self.step_size = step_size
         self.warm_start = warm_start
         self.device = device
         self.dtype = dtype
@@ -376,6 +375,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
         metadata = {"sample_weight": sample_weight}
         task = {"estimator": self, "X": X, "y": y, "metadata": metadata}
         with fit_threads(data.n_entries), time_limit(options.max_time):
+            squares = loss == SQUARES
             penalty = DEFAULT_PENALTY if criterion is None else criterion
             fit = fit_of_loss(loss, data, options, initial, penalty)
             problem = fit.problem
@@ -389,12 +389,12 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
             for stage in followed(path, context, fit.attributes, task):
                 stages.append(stage)
                 if verbose:
-                    print(progress_line(problem, stage, of_variance=loss == SQUARES))
+                    print(report.progress_line(problem, stage, of_variance=squares))
             kept = fit.keep(stages, criterion)
             attributes, debiased_by = fit.finished(kept, max_features, debias=debias)
-        store_fitted(self, attributes, fit_attributes(problem, stages, kept))
+        store_fitted(self, attributes, report.fit_attributes(problem, stages, kept))
         problem.warn(self.linear_decay_)
-        warn_of_convergence(kept, self.lambda_, options.tol, debiased_by)
+        report.warn_of_convergence(kept, self.lambda_, options.tol, debiased_by)
         context.call_on_fit_task_end(
             **task, reconstruction_attributes=lambda: attributes
         )
