@@ -74,6 +74,14 @@ def check_max_time(max_time: object) -> float | None:
     return check_real("max_time", max_time, min_val=0.0, include_boundaries="neither")
 
 
+def check_step_size(step_size: object) -> float | None:
+    """A positive step of gradient descent; None for "curvature"."""
+    if isinstance(step_size, str):
+        check_option("step_size", step_size, ["curvature"])
+        return None
+    return check_real("step_size", step_size, min_val=0.0, include_boundaries="neither")
+
+
 def check_checkpoint(checkpoint: object) -> Path | None:
     """None or the path of a file in a folder that exists."""
     if checkpoint is None:

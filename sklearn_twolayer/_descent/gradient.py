@@ -1,12 +1,15 @@
 """Plain gradient descent on all neurons: the reference, Algorithm 1 as reconstructed.
 
-The step size is one over the largest curvature (theory eq. 11), which is computed anew
-every few steps by power iteration on Hessian products. So no step size has to be
-chosen, and rescaled data lead to the same steps. Also tried: step sizes from the change
-of the gradient along the last step (Malitsky and Mishchenko, arXiv:2308.02261). They
-are a quarter faster, but they mistake the kinks of the empirical objective, where a row
-leaves a neuron's half-space, for curvature: steps shrink, the descent stalls above the
-minimum, and rounding errors grow until equal problems end in different places.
+By default the step size is one over the largest curvature (theory eq. 11), which is
+computed anew every few steps by power iteration on Hessian products. So no step size
+has to be chosen, and rescaled data lead to the same steps. A fixed step size is for
+study: it shows what the curvature does when steps are too large for it.
+
+Also tried: step sizes from the change of the gradient along the last step (Malitsky and
+Mishchenko, arXiv:2308.02261). They are a quarter faster, but they mistake the kinks of
+the empirical objective, where a row leaves a neuron's half-space, for curvature: steps
+shrink, the descent stalls above the minimum, and rounding errors grow until equal
+problems end in different places.
 """
 
 from __future__ import annotations
@@ -40,6 +43,10 @@ OBJECTIVE_RISE = 1e-6
 # steps together lower the objective by less than STALL_FRACTION of it (convention).
 STALL_STEPS = 200
 STALL_FRACTION = 1e-9
+# Steps of a fixed size have diverged if the objective is above this, where that of the
+# linear model is 0.5. On the way to a flatter region it can rise far above 0.5 and
+# fall again (convention).
+DIVERGED = 1e6
 
 
 def gradient_descent(
@@ -51,21 +58,29 @@ def gradient_descent(
 ) -> Descent:
     """Descend, balance, then merge and prune with the tolerances of the options."""
     descent = descend_plainly(
-        rows, network, lambda_, max_iter=options.max_iter, tol=options.tol
-    )
+        rows, network, lambda_, max_iter=options.max_iter, tol=options.tol,
+        step_size=options.step_size,
+    )  # fmt: skip
     lines = rows.linear_decay is None
     merged = merge(balance(descent.network), options.merge_angle, lines=lines)
     return replace(descent, network=prune(merged, options.prune_tol))
 
 
 def descend_plainly(
-    rows: Rows, network: Network, lambda_: float, *, max_iter: int, tol: float
+    rows: Rows,
+    network: Network,
+    lambda_: float,
+    *,
+    max_iter: int,
+    tol: float,
+    step_size: float | None = None,
 ) -> Descent:
     """Descend until ``||gradient|| <= tol * lambda * ||parameters||``.
 
-    It also ends after ``max_iter`` steps or when the objective no longer falls.
+    It also ends after ``max_iter`` steps or when the objective no longer falls. Steps
+    of a fixed ``step_size`` are taken even if the objective rises.
     """
-    current = evaluate(rows, network, lambda_)
+    start, current = network, evaluate(rows, network, lambda_)
     reference = current.objective
     vector, step = current.gradient, math.inf
     for n_iter in range(max_iter):
@@ -78,7 +93,9 @@ def descend_plainly(
             if current.objective >= reference * (1.0 - STALL_FRACTION):
                 return Descent(network, "stall")
             reference = current.objective
-        if n_iter % CURVATURE_STEPS == 0:
+        if step_size is not None:
+            step = step_size
+        elif n_iter % CURVATURE_STEPS == 0:
             n_products = FIRST_PRODUCTS if n_iter == 0 else NEXT_PRODUCTS
             step, vector = _step(rows, network, lambda_, vector, n_products)
         count_step()
@@ -86,7 +103,10 @@ def descend_plainly(
             network.parameters.sub(current.gradient, alpha=step)
         )
         trial = evaluate(rows, candidate, lambda_)
-        if trial.objective > current.objective * (1.0 + OBJECTIVE_RISE):
+        if step_size is not None:
+            if not trial.objective <= DIVERGED:  # or it is not a number
+                return Descent(start, "diverged")
+        elif trial.objective > current.objective * (1.0 + OBJECTIVE_RISE):
             safe, vector = _step(rows, network, lambda_, vector, NEXT_PRODUCTS)
             step = min(step / 2.0, safe)
             continue

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 # Values of ``Descent.stopped_by``.
-ENDINGS = ("tol", "max_iter", "max_time", "stall", "steps")
+ENDINGS = ("tol", "max_iter", "max_time", "stall", "steps", "diverged")
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,10 +22,12 @@ class Descent:
     ----------
     network : Network
         Network at the end of the descent. Up to the tolerances of the descent and of
-        its merges, its objective is at most that at the start.
-    stopped_by : {"tol", "max_iter", "max_time", "stall", "steps"}
+        its merges, its objective is at most that at the start, unless the size of the
+        steps is fixed.
+    stopped_by : {"tol", "max_iter", "max_time", "stall", "steps", "diverged"}
         Why the descent ended: it reached its tolerance, the limit on steps or the limit
-        on time; the objective no longer fell; or a rough descent had taken its steps.
+        on time; the objective no longer fell; a rough descent had taken its steps; or
+        the steps of a fixed size led away, and the network is that at the start.
     certificate : Certificate or None
         Certificate of the network, if the descent has computed it.
     """

@@ -66,12 +66,11 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
         ``GeometricSchedule()``, for "gd" for ``GeometricSchedule(start=0.03,
         stop=2e-4)``.
     solver : {"auto", "newton", "fast", "gd"}, default="auto"
-        How the objective is minimised at each stage. "newton" uses few neurons,
-        second-order steps and births where the certificate is above one, until the
-        duality gap is at most `tol`. "fast" takes few steps a stage, whatever gap that
-        leaves, at least ten times faster, for comparing decays on large data; with it
-        ``stop="auto"`` ends at other decays than with "newton". "gd" is gradient
-        descent on all neurons, the reference. "auto" stands for "newton".
+        How the objective is minimised at each stage. "newton", or "auto", uses few
+        neurons, second-order steps and births where the certificate is above one, until
+        the duality gap is at most `tol`. "fast" takes few steps a stage, whatever gap
+        that leaves, at least ten times faster, to compare decays on large data; with it
+        ``stop="auto"`` ends elsewhere. "gd" is gradient descent on all neurons.
     hidden_bias : bool, default=True
         Whether the neurons have biases ``b_j``. Without them and with `standardize`,
         the columns of `X` are scaled to unit mean square and not centred. Features
@@ -110,6 +109,9 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
     merge_angle : float, default=0.05
         "gd" merges neurons whose directions, up to sign, are within this angle in
         radians, in [0, pi/4]; "newton" does so only before the first stage.
+    step_size : "curvature" or float, default="curvature"
+        Step of "gd": one over the largest curvature, or a positive number, in units in
+        which columns and the residuals of the linear model have unit variance.
     warm_start : bool, default=False
         Whether `fit` starts from the features of the previous fit, if there are any. If
         these fit no better than the linear model, the fit warns and begins anew.
@@ -197,7 +199,8 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
     history_ : dict of str to ndarray of shape (n_stages,)
         ``lambda_``, ``loss``, ``objective``, ``n_neurons``, ``certificate``,
         ``dual_gap``, ``n_iter`` and ``seconds`` of each stage; ``masses`` of shape
-        (n_stages, n_lines), each neuron in its own column.
+        (n_stages, n_lines), each neuron in its own column; with "gd" ``curvature``, the
+        largest of the objective: a `step_size` above 2 over it overshoots.
     n_iter_ : int
         Descent steps over all stages.
     n_features_in_ : int
@@ -214,12 +217,11 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
     -----
     The prediction is, to rounding, ``linear_intercept_ + X @ linear_coef_.T + relu(X @
     features_.T + feature_intercepts_) @ amplitudes_``. All these are NumPy arrays.
+    If no direction helps, the model is linear, and `features_` has no rows.
 
     `feature_importances_` describes the fitted function. Correlated inputs share what
     they have in common, or one has it all, of copies the first. Only fits without an
     input tell if it is needed, as in :class:`~sklearn.feature_selection.RFECV`.
-
-    If no direction helps, the model is linear, and `features_` has no rows.
 
     References
     ----------
@@ -256,6 +258,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
         tol: float = 1e-3,
         prune_tol: float = 1e-6,
         merge_angle: float = 0.05,
+        step_size: str | float = "curvature",
         warm_start: bool = False,
         device: object = None,
         dtype: str = "float64",
@@ -280,6 +283,7 @@ class RegularizedTwoLayerRegressor(CallbackSupportMixin, TwoLayerRegressor):
         self.tol = tol
         self.prune_tol = prune_tol
         self.merge_angle = merge_angle
+        self.step_size = step_size
         self.warm_start = warm_start
         self.device = device
         self.dtype = dtype

@@ -81,6 +81,7 @@ def two_layer_path(
     tol: float = 1e-3,
     prune_tol: float = 1e-6,
     merge_angle: float = 0.05,
+    step_size: str | float = "curvature",
     device: object = None,
     dtype: str = "float64",
     random_state: object = None,
@@ -125,6 +126,8 @@ def two_layer_path(
         Neurons with at most this fraction of the largest mass are removed.
     merge_angle : float, default=0.05
         Neurons whose directions are within this angle, in radians, are merged.
+    step_size : "curvature" or float, default="curvature"
+        Step of "gd", as for :class:`RegularizedTwoLayerRegressor`.
     device : str, torch.device or None, default=None
         Where to compute, as for :class:`RegularizedTwoLayerRegressor`.
     dtype : {"float64", "float32"}, default="float64"
@@ -196,6 +199,7 @@ def two_layer_path(
         tol=tol,
         prune_tol=prune_tol,
         merge_angle=merge_angle,
+        step_size=step_size,
         device=device,
         dtype=dtype,
         random_state=random_state,

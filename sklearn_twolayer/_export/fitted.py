@@ -74,6 +74,7 @@ HISTORY = {
     "n_iter": Entry(("stages",), dtype="int64", least=0),
     "seconds": Entry(("stages",), least=0.0),
     "masses": Entry(("stages", "lines"), least=0.0),
+    "curvature": Entry(("stages",), is_optional=True),  # of solver="gd"
 }
 FIT = {
     "lambda_max_": Entry(least=0.0),

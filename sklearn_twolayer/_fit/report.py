@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -41,12 +41,19 @@ REMEDIES = {
 }
 
 
+# Advice for steps of a fixed size that led away.
+TOO_LARGE_STEPS = (
+    "The steps at lambda_ = {:.3g} diverged, and the network is that from before them: "
+    "lower step_size, or leave it out."
+)
+
+
 def history(
     problem: PathProblem | LossProblem, stages: Sequence[Stage]
 ) -> dict[str, np.ndarray]:
     """Measures of the stages in the units of the data, one entry for each stage."""
     scales = problem.scales
-    return {
+    measures = {
         "lambda_": np.array([stage.lambda_ * scales.decay for stage in stages]),
         "loss": np.array([stage.loss * scales.loss for stage in stages]),
         "objective": np.array([stage.objective * scales.loss for stage in stages]),
@@ -57,6 +64,18 @@ def history(
         "seconds": np.array([stage.seconds for stage in stages]),
         "masses": scales.mass * followed_masses([stage.network for stage in stages]),
     }
+    if problem.options.solver == "gd":  # which is for squares only
+        measures["curvature"] = _curvatures(cast("PathProblem", problem), stages)
+    return measures
+
+
+def _curvatures(problem: PathProblem, stages: Sequence[Stage]) -> np.ndarray:
+    """The largest curvature of the objective at the network of each stage."""
+    # Imported here, because this module must not import torch.
+    from sklearn_twolayer._descent.curvature import largest_curvature
+
+    rows = problem.rows
+    return np.array([largest_curvature(rows, s.network, s.lambda_) for s in stages])
 
 
 def fit_attributes(
@@ -147,6 +166,8 @@ def convergence_message(
     not compared with ``tol``; only the limits ``max_iter`` and ``max_time`` are
     reported.
     """
+    if stage.stopped_by == "diverged" and debiased_by is None:
+        return TOO_LARGE_STEPS.format(lambda_)
     gap = f"a relative duality gap of {stage.relative_gap:.1e}"
     searched_by = stage.stopped_by if stage.refitted is not None else debiased_by
     if searched_by in LIMITS:

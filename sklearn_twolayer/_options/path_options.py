@@ -18,6 +18,7 @@ from sklearn_twolayer._checks.parameters import (
     check_max_time,
     check_option,
     check_real,
+    check_step_size,
 )
 from sklearn_twolayer._options.schedule import GeometricSchedule, Schedule
 
@@ -41,6 +42,7 @@ class PathOptions:
     its own seed. ``linear_decay`` is None if the data choose it; what they choose is
     multiplied by ``linear_decay_factor``. ``column_weights`` of shape (n_features,)
     multiply the standardised columns, None for none; columns of weight 0 are left out.
+    ``step_size`` is None if the curvature sets the steps of gradient descent.
     """
 
     schedule: Schedule
@@ -61,6 +63,7 @@ class PathOptions:
     linear_decay: float | None = 0.0
     linear_decay_factor: float = 1.0
     column_weights: np.ndarray | None = field(default=None, compare=False)
+    step_size: float | None = None
 
     def settings(
         self, loss: str, schedule: Schedule | None, penalty: str | float | None
@@ -74,7 +77,7 @@ class PathOptions:
         own = schedule is None or package == "sklearn_twolayer"
         names = (
             "solver", "n_neurons", "hidden_bias", "standardize", "max_iter", "tol",
-            "prune_tol", "merge_angle", "dtype", "linear_decay",
+            "prune_tol", "merge_angle", "step_size", "dtype", "linear_decay",
         )  # fmt: skip
         return {
             "loss": loss,
@@ -102,6 +105,7 @@ def check_path_options(
     random_state: object,
     checkpoint: object,
     linear_decay: object = 0.0,
+    step_size: object = "curvature",
 ) -> PathOptions:
     """Validate the parameters that the regressor and ``two_layer_path`` share."""
     solver = SOLVERS[check_option("solver", solver, list(SOLVERS))]
@@ -133,4 +137,5 @@ def check_path_options(
         any_seed=random_state is None,
         checkpoint=check_checkpoint(checkpoint),
         linear_decay=check_linear_decay(linear_decay),
+        step_size=check_step_size(step_size),
     )

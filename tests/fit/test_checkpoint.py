@@ -129,6 +129,7 @@ def written(tmp_path):
         ("schedule", StagedSchedule([0.5, 0.2])), ("schedule", None),
         ("hidden_bias", False), ("standardize", False), ("max_iter", 61),
         ("dtype", "float32"), ("prune_tol", 0.1), ("merge_angle", 0.1),
+        ("step_size", 0.1),
     ],
 )  # fmt: skip
 def test_other_parameters_are_refused(written, name, value):
