@@ -7,6 +7,7 @@ block of ``text`` before.
 import contextlib
 import io
 import re
+import runpy
 from pathlib import Path
 
 import matplotlib
@@ -121,3 +122,15 @@ def test_alpha_over_the_rows_is_the_decay():
     squares = sum((weights**2).sum() for weights in mlp.coefs_)
     error = np.mean((y - mlp.predict(X)) ** 2)
     assert mlp.loss_ == pytest.approx(error / 2 + (5.0 / 100) / 2 * squares)
+
+
+def test_links_of_built_pages_are_followed(tmp_path):
+    check = runpy.run_path(str(ROOT / "docs" / "check_links.py"))["missing_links"]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "b.html").write_text('<p id="there"><a href="../a.html#me">')
+    (tmp_path / "picture one.png").touch()
+    links = ("other/b.html#there", "#me", "picture%20one.png", "https://example.org")
+    wrong = ("other/c.html", "other/b.html#here", "#you", "picture.png")
+    page = "".join(f'<a href="{link}">' for link in links + wrong)
+    (tmp_path / "a.html").write_text(f'<h1 id="me">{page}')
+    assert check(tmp_path) == [("a.html", link) for link in wrong]
