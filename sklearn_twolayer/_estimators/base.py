@@ -207,7 +207,7 @@ class TwoLayerModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         loadings: str = "standardized",
         stability: object = None,
     ) -> str:
-        """Describe the fit in words and numbers, with one line for each feature.
+        """Describe the fit in words and numbers, with a line for each of 30 features.
 
         Parameters
         ----------
@@ -231,8 +231,8 @@ class TwoLayerModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         -------
         text : str
             Lines to print: features and inputs, decay, certificate if the network kept
-            has a decay, stages, and for each feature the norm of its amplitudes and its
-            largest loadings. Features of nearly the same direction are together.
+            has a decay, stages, and for the first 30 features norms of amplitudes and
+            the largest loadings. Features of nearly the same direction are together.
 
         Notes
         -----

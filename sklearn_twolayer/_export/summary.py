@@ -15,6 +15,8 @@ from sklearn_twolayer._rows.units import FittedNetwork
 # (convention).
 LARGEST_LOADINGS = 4
 LONGEST_NAME = 24
+# Most features that are told, those of largest mass (convention).
+MOST_FEATURES = 30
 # Features whose directions are no further apart, in radians, are shown together
 # (convention: what refits on other rows of real tables tell apart is rarely less).
 NEARLY_SAME = 0.2
@@ -62,7 +64,7 @@ def summarized(
     scales: np.ndarray | None,
     recurrence: np.ndarray | None,
 ) -> str:
-    """Text with lines about the fit, then one line for each feature.
+    """Text with lines about the fit, then one line for each of the first features.
 
     ``scales`` are the standard deviations of the inputs, by which loadings are
     multiplied; None leaves them in the units of the inputs. ``recurrence`` is the share
@@ -91,17 +93,24 @@ def summarized(
     amplitudes = network.amplitudes.reshape(network.n_features, network.n_outputs)
     sizes = np.linalg.norm(amplitudes, axis=1) * np.abs(lengths)
     # Features of one line follow the first of them, marked.
-    for j in np.argsort(first, kind="stable"):
+    for j in np.argsort(first[:MOST_FEATURES], kind="stable"):
         label = f"{j}" if first[j] == j else f"~{j}"
         share = "" if shares is None else f"{shares[j + 1]:8.1%}"
         begin = f"{label:>7}{sizes[j]:11.4g}{share}{recurs[j]}"
         lines.append(f"{begin}  {_largest(loadings[j], short)}")
-    notes = []
+    notes = more_features(network.n_features)
+    first = first[:MOST_FEATURES]
     if len(np.unique(first)) < len(first):
         notes.append(f"~ within {NEARLY_SAME} rad of the last feature without a mark")
-    if recurrence is not None and recurrence.min() < RECURRING:
+    if recurrence is not None and recurrence[:MOST_FEATURES].min() < RECURRING:
         notes.append(f"? in fewer than {RECURRING:.0%} of refits")
     return "\n".join([*lines, *([""] if notes else []), *notes])
+
+
+def more_features(n_features: int) -> list[str]:
+    """A line about the features that are not told, if there are any."""
+    n_more = n_features - MOST_FEATURES
+    return [f"{n_more} more features, of smaller mass"] if n_more > 0 else []
 
 
 def marked_recurrence(shares: np.ndarray) -> list[str]:

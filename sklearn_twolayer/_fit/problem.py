@@ -201,7 +201,8 @@ def resolve_device(device: Any, dtype: torch.dtype, raw: RawRows) -> torch.devic
         raise ValueError(
             "device must be None, 'cpu', 'auto' or a device that torch can use here, "
             "such as 'cuda', 'cuda:1' or, with dtype='float32', 'mps', got "
-            f"{device!r} with {str(dtype).removeprefix('torch.')}: {error}"
+            f"{device!r} with {str(dtype).removeprefix('torch.')}: "
+            f"{str(error).partition('. ')[0]}."
         ) from error
     return tried.device  # with its number
 

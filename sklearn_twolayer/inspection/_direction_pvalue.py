@@ -79,6 +79,10 @@ def direction_pvalue(
     own, change = loadings[first], loading_map(estimate, first)
     if isinstance(other, Integral) and not isinstance(other, bool):
         second = _checked_feature("other", other, estimate)
+        if second == first:
+            raise ValueError(
+                f"other must be another feature than feature={first}, or a direction."
+            )
         hypothesis, sign = loadings[second], np.sign(own @ loadings[second]) or 1.0
         change = change - sign * loading_map(estimate, second)
     else:

@@ -10,7 +10,12 @@ import numpy as np
 from sklearn_twolayer._checks.parameters import check_option
 from sklearn_twolayer._export.frame import frame_of
 from sklearn_twolayer._export.names import shortened
-from sklearn_twolayer._export.summary import LARGEST_LOADINGS, LONGEST_NAME
+from sklearn_twolayer._export.summary import (
+    LARGEST_LOADINGS,
+    LONGEST_NAME,
+    MOST_FEATURES,
+    more_features,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,16 +131,22 @@ class DirectionErrors:
             "feature     cone  largest loadings and errors (standardised inputs)",
         ]
         for j, (loadings, errors) in enumerate(
-            zip(self.loadings, self.loading_errors, strict=True)
+            zip(
+                self.loadings[:MOST_FEATURES],
+                self.loading_errors[:MOST_FEATURES],
+                strict=True,
+            )
         ):
             order = np.argsort(-np.abs(loadings), kind="stable")[:LARGEST_LOADINGS]
             text = "  ".join(
                 f"{names[i]} {loadings[i]:+.3f} ± {_error(errors[i])}" for i in order
             )
             lines.append(f"{j:7d}{self.loading_angles[j]:9.2g}  {text}")
-        return "\n".join(
-            [*lines, "The cone is in radians; errors are standard errors."]
-        )
+        notes = [
+            *more_features(n_features),
+            "The cone is in radians; errors are standard errors.",
+        ]
+        return "\n".join([*lines, *notes])
 
 
 def _error(value: float) -> str:

@@ -15,6 +15,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_twolayer._checks.data import check_groups, check_targets, check_weights
 from sklearn_twolayer._checks.parameters import check_integer, check_real
+from sklearn_twolayer._cross_validation.folds import FEWEST_ROWS
 from sklearn_twolayer._estimators.base import TwoLayerModel
 from sklearn_twolayer._rows.loadings import standardised_loadings
 from sklearn_twolayer.inspection._active_subspace import active_subspace
@@ -179,13 +180,23 @@ def _samples(
     n_repeats: int,
     generator: np.random.RandomState,
 ) -> list[np.ndarray]:
-    """Subsets of the rows, one for each refit."""
+    """Subsets of the rows, one for each refit.
+
+    Too few rows would say nothing about directions.
+    """
     if fraction == 1.0:
         return [rows] * n_repeats
     kind = ShuffleSplit if groups is None else GroupShuffleSplit
     splitter = kind(n_repeats, train_size=fraction, random_state=generator)
     own = None if groups is None else groups[rows]
-    return [np.sort(rows[chosen]) for chosen, _ in splitter.split(rows, groups=own)]
+    samples = [np.sort(rows[chosen]) for chosen, _ in splitter.split(rows, groups=own)]
+    fewest = min(map(len, samples))
+    if fewest < FEWEST_ROWS:
+        raise ValueError(
+            f"max_samples={fraction!r} leaves {fewest} of {len(rows)} rows for a "
+            f"refit, which needs at least {FEWEST_ROWS}; give a larger fraction."
+        )
+    return samples
 
 
 def _refit(

@@ -12,8 +12,10 @@ from sklearn_twolayer._export.names import shortened
 from sklearn_twolayer._export.summary import (
     LARGEST_LOADINGS,
     LONGEST_NAME,
+    MOST_FEATURES,
     RECURRING,
     marked_recurrence,
+    more_features,
 )
 
 if TYPE_CHECKING:
@@ -151,7 +153,7 @@ class DirectionStability:
             "(standardised inputs)",
         ]
         shares, spread = marked_recurrence(self.recurrence), self.spread
-        for j, loadings in enumerate(self.loadings):
+        for j, loadings in enumerate(self.loadings[:MOST_FEATURES]):
             order = np.argsort(-np.abs(loadings), kind="stable")[:LARGEST_LOADINGS]
             text = "  ".join(
                 f"{names[i]} {loadings[i]:+.3f}{_spread(spread[j, i])}" for i in order
@@ -159,9 +161,11 @@ class DirectionStability:
             angle = np.median(self.angles[:, j])
             near = f"{angle:8.2g}" if angle < np.pi / 2 else f"{'none':>8}"
             lines.append(f"{j:7d}{shares[j]:>9}{near}  {text}")
-        return "\n".join(
-            [*lines, "", "Angles are medians; ? marks features that rarely recur."]
-        )
+        notes = [
+            *more_features(n_features),
+            "Angles are medians; ? marks features that rarely recur.",
+        ]
+        return "\n".join([*lines, "", *notes])
 
 
 def _spread(value: float) -> str:

@@ -1,7 +1,9 @@
 """Summaries, torch modules, ONNX graphs and JSON."""
 
+import copy
 import json
 import pickle
+import re
 from pathlib import Path
 
 import joblib
@@ -152,6 +154,19 @@ def test_features_of_one_line_are_together_in_the_summary(rng):
     assert sum(marks) == 2 + 1  # two features, and what the mark means
     first = next(line for line in lines if line.split()[:1] == [str(alone)])
     assert "x1 +1.000" in first
+
+
+def test_of_many_features_the_summary_tells_the_first(data, rng):
+    X, _, model = data
+    many = copy.deepcopy(model)
+    many.features_ = rng.standard_normal((100, X.shape[1]))
+    many.feature_intercepts_ = np.zeros(100)
+    many.amplitudes_ = np.full((100, *model.amplitudes_.shape[1:]), 2.0)
+    lines = many.summary(X).splitlines()
+    marked = [line for line in lines if re.match(r" +~?\d+ ", line)]
+    assert len(marked) == 30
+    assert "70 more features, of smaller mass" in lines
+    assert "more features" not in model.summary(X)
 
 
 def test_shares_are_those_of_their_definition(data):

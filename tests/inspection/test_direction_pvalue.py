@@ -91,6 +91,7 @@ def test_the_size_is_as_asked_for():
     [
         (2, 0, "feature must be the number of one of the 2 features"),
         (True, 0, "feature must be the number"),
+        (0, 0, "other must be another feature than feature=0"),
         (0, -1, "other must be the number of one of the 2 features"),
         (0, [1.0, 2.0], "other must be a feature's number or a direction of 3"),
         (0, [np.nan, 2.0, 1.0], "of 3 finite numbers"),

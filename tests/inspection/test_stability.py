@@ -266,6 +266,8 @@ def test_errors_name_the_parameter(curved):
     ]:  # fmt: skip
         with pytest.raises(ValueError, match=name):
             direction_stability(model, X, y, **{name: value})
+    with pytest.raises(ValueError, match=r"max_samples=0.01 leaves \d+ of \d+ rows"):
+        direction_stability(model, X, y, max_samples=0.01)
     with pytest.raises(ValueError, match="groups must have a label"):
         direction_stability(model, X, y, groups=[1, 2])
     with pytest.raises(TypeError, match="estimator must be"):
