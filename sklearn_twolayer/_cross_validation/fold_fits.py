@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from sklearn_twolayer._checks.losses import SQUARES
+from sklearn_twolayer._checks.losses import LOG_LOSS, SQUARES
 from sklearn_twolayer._cross_validation.held_out import (
     RowErrors,
     log_losses,
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from sklearn_twolayer._runtime.limits import Progress
     from sklearn_twolayer._search.search import SearchResult
 
-# The loss of classes, which are given by their numbers; the others have the names that
-# the regressors know.
-LOG_LOSS = "log_loss"
 # Penalties of the debiased networks that are averaged, as fractions of the penalty of
 # the criterion. Lower penalties give more neurons; averaging cancels most of the noise
 # that these fit. Measured on 500 rows (50 data sets, the average alone): 90 % of the

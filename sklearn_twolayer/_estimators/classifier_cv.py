@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sklearn_twolayer._checks.labels import check_class_splits
-from sklearn_twolayer._cross_validation.fold_fits import LOG_LOSS, FoldLoss
+from sklearn_twolayer._checks.losses import LOG_LOSS
+from sklearn_twolayer._cross_validation.fold_fits import FoldLoss
 from sklearn_twolayer._estimators.by_folds import fit_by_folds
 from sklearn_twolayer._estimators.classifier_base import TwoLayerClassifier
 from sklearn_twolayer._estimators.routing import SplitsRows
