@@ -13,7 +13,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_twolayer._cross_validation.fold_fits import FoldLoss
 from sklearn_twolayer._cross_validation.folds import FEWEST_ROWS
-from sklearn_twolayer._cross_validation.held_out import standard_error
+from sklearn_twolayer._cross_validation.held_out import RowErrors, standard_error
 from sklearn_twolayer._options.schedule import StagedSchedule
 from sklearn_twolayer._rows.column_transform import ColumnTransform, scaled
 from sklearn_twolayer._runtime.limits import step_limit
@@ -145,15 +145,14 @@ def held_out_errors(
         transform = ColumnTransform.fit(name, own, weights)
         pairs.append((transform(own), transform(held_out)))
     errors: list[list[np.ndarray]] = []
+    row_errors: RowErrors | None = None
     with fit_threads(own.size), step_limit() as progress:
-        fits = [kind.fit(own, y[train], weights, options) for own, _ in pairs]
-        row_errors = fits[0].row_errors()
-        for fit, (_, held_out) in zip(fits, pairs, strict=True):
+        for seen, unseen in pairs:
+            fit = kind.fit(seen, y[train], weights, options)
+            row_errors = row_errors or fit.row_errors()
             stages = islice(fit.path(), len(SHORT_PATH))
             fitted = (fit.fitted(fit.of_stage(stage)) for stage in stages)
-            errors.append(
-                [row_errors(y[test], one.predict(held_out)) for one in fitted]
-            )
+            errors.append([row_errors(y[test], one.predict(unseen)) for one in fitted])
     return errors[0], errors[1:], progress.n_iter
 
 
