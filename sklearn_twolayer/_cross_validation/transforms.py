@@ -13,7 +13,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_twolayer._cross_validation.fold_fits import FoldLoss
 from sklearn_twolayer._cross_validation.folds import FEWEST_ROWS
-from sklearn_twolayer._cross_validation.held_out import standard_error
+from sklearn_twolayer._cross_validation.held_out import RowErrors, standard_error
 from sklearn_twolayer._options.schedule import StagedSchedule
 from sklearn_twolayer._rows.column_transform import ColumnTransform, scaled
 from sklearn_twolayer._runtime.limits import step_limit
@@ -99,12 +99,22 @@ def chosen_transform(
         if not paths:
             return None, n_iter
     errors_of = {name: least(own, weights) for name, own in paths.items()}
+    # Equal rows tell nothing new about how certain a fall is.
+    groups = [row_groups(X[test], y[test]) for _, test in splits]
+    sums = [merged(own, own, of)[1] for own, of in zip(weights, groups, strict=True)]
+
+    def of_groups(errors: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return [merged(*one)[0] for one in zip(errors, weights, groups, strict=True)]
+
+    def is_clear(errors: Sequence[np.ndarray]) -> bool:
+        return is_lower(of_groups(errors), of_groups(least(raw, weights)), sums)
+
     # A clipped column also bounds what a value far out can do to a prediction, so that
     # a lower error is enough, however uncertain.
     means = {
         name: mean_of(own, weights)
         for name, own in errors_of.items()
-        if name == "clip" or is_lower(own, least(raw, weights), weights)
+        if name == "clip" or is_clear(own)
     }
     return (tried[min(means, key=means.__getitem__)] if means else None), n_iter
 
@@ -145,16 +155,30 @@ def held_out_errors(
         transform = ColumnTransform.fit(name, own, weights)
         pairs.append((transform(own), transform(held_out)))
     errors: list[list[np.ndarray]] = []
+    row_errors: RowErrors | None = None
     with fit_threads(own.size), step_limit() as progress:
-        fits = [kind.fit(own, y[train], weights, options) for own, _ in pairs]
-        row_errors = fits[0].row_errors()
-        for fit, (_, held_out) in zip(fits, pairs, strict=True):
+        for seen, unseen in pairs:
+            fit = kind.fit(seen, y[train], weights, options)
+            row_errors = row_errors or fit.row_errors()
             stages = islice(fit.path(), len(SHORT_PATH))
             fitted = (fit.fitted(fit.of_stage(stage)) for stage in stages)
-            errors.append(
-                [row_errors(y[test], one.predict(held_out)) for one in fitted]
-            )
+            errors.append([row_errors(y[test], one.predict(unseen)) for one in fitted])
     return errors[0], errors[1:], progress.n_iter
+
+
+def row_groups(X: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The number of the different row that each row is."""
+    _, groups = np.unique(np.column_stack([X, y]), axis=0, return_inverse=True)
+    return groups.reshape(-1)
+
+
+def merged(
+    errors: np.ndarray, weights: np.ndarray, groups: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean error and sum of weights of each group that has some weight."""
+    total = np.bincount(groups, weights=weights)
+    sums, has_weight = np.bincount(groups, weights=weights * errors), total > 0.0
+    return sums[has_weight] / total[has_weight], total[has_weight]
 
 
 def least(

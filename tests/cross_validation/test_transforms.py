@@ -23,6 +23,8 @@ from sklearn_twolayer._cross_validation.transforms import (
     bends,
     held_out_errors,
     is_lower,
+    merged,
+    row_groups,
 )
 from sklearn_twolayer._rows.column_transform import ColumnTransform
 from sklearn_twolayer.inspection import (
@@ -212,6 +214,22 @@ def test_a_fall_must_be_clear_over_rows_and_over_folds():
     assert not is_lower(falls([1.0, 1.0, -1.0, -1.0, 0.2], 0.0), old, weights)
     assert not is_lower(old, old, weights)
     assert BEATS_OVER_ROWS > BEATS_OVER_FOLDS
+
+
+def test_rows_given_twice_are_as_certain_as_rows_of_twice_the_weight():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((30, 2)), rng.standard_normal(30)
+    errors, weights = rng.uniform(size=30), rng.integers(0, 3, 30).astype(float)
+    once = merged(errors, weights, row_groups(X, y))
+    again = np.repeat(np.arange(30), weights.astype(int))
+    groups = row_groups(X[again], y[again])
+    several = merged(errors[again], np.ones(len(again)), groups)
+    assert len(once[0]) == (weights > 0.0).sum()
+    for own, same in zip(once, several, strict=True):
+        np.testing.assert_allclose(own, same)
+    # Rows of equal inputs and other targets are different.
+    assert len(np.unique(row_groups(X[[0, 0, 1]], y[[0, 1, 0]]))) == 3
+    assert len(np.unique(row_groups(X[[0, 0]], np.column_stack([y, y])[[0, 0]]))) == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)
