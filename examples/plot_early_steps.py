@@ -4,7 +4,8 @@ Two early steps, on the same rows and on new ones
 
 One gradient step turns random directions towards those that the target depends on. A
 second step turns them further. Does it matter whether it sees the same rows again, or
-new ones? For most targets it does not. For those that a single step cannot see it does.
+new ones? For many targets it does not. For those that a single step hardly sees, it
+does.
 """
 
 # %%

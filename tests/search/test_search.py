@@ -57,15 +57,17 @@ def test_noisy_teachers_are_found_with_their_number_of_neurons(seed):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_wave_is_found_though_few_directions_see_it(seed):
+@pytest.mark.parametrize(("speed", "n_samples"), [(3.0, 1200), (4.0, 3000)])
+def test_a_wave_is_found_though_few_directions_see_it(speed, n_samples, seed):
     generator = np.random.default_rng(seed)
     direction = generator.standard_normal(10)
     direction /= np.linalg.norm(direction)
-    X = generator.standard_normal((3200, 10))
-    wave = np.sin(3.0 * X @ direction)
-    y = wave + 0.3 * generator.standard_normal(3200)
-    model = RegularizedTwoLayerRegressor(random_state=0).fit(X[:1200], y[:1200])
-    assert model.score(X[1200:], wave[1200:]) > 0.9
+    X = generator.standard_normal((n_samples + 2000, 10))
+    wave = np.sin(speed * X @ direction)
+    y = wave + 0.3 * generator.standard_normal(len(X))
+    model = RegularizedTwoLayerRegressor(random_state=0)
+    model.fit(X[:n_samples], y[:n_samples])
+    assert model.score(X[n_samples:], wave[n_samples:]) > 0.9
     cosines = model.features_ @ direction / np.linalg.norm(model.features_, axis=1)
     assert (np.abs(cosines) > 0.9).all()
 
