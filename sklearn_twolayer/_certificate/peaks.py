@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from sklearn_twolayer._certificate.ascent import bfgs_ascent
@@ -108,12 +109,12 @@ class Peaks:
     def distinct(self, apart: float) -> Peaks:
         """One peak, the highest, of all whose lines are within ``apart`` radians."""
         cosines = (self.directions @ self.directions.T).abs()
-        close = cosines > math.cos(apart)
-        kept: list[int] = []
-        for j in range(len(close)):
-            if not close[j, kept].any():
-                kept.append(j)
-        return self.take(kept)
+        below = (cosines > math.cos(apart)).triu(diagonal=1).numpy()
+        kept = np.ones(len(below), dtype=bool)
+        for j in np.flatnonzero(below.any(axis=1)):
+            if kept[j]:
+                kept &= ~below[j]
+        return self.take(torch.from_numpy(kept))
 
     def joined_by(self, other: Peaks) -> Peaks:
         """The peaks of two searches."""
