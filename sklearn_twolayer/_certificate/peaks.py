@@ -62,11 +62,10 @@ ALL = 2**30  # a number of starts that no search has (convention)
 # highest, most of them within a few hundredths of a radian of living neurons (theory,
 # "Births"). BIRTHS finds most of these at once: with ascents of 15 steps there are no
 # more rounds of births than with ascents of 30 (tables, 3000 x 30). With six starts
-# more for each neuron, far from it, rounds are half as many, but longer: a fit takes 0.8
-# to 1.3 times the time (tables, 800 x 15). THOROUGH follows ascents to the end; without
-# it more peaks are missed. Other peaks are far from
-# all neurons, and one start in thousands leads to them. LAST searches for these; it
-# succeeds 1.5 times as often because it refines all starts (5000 x 30). Its kinds of
+# more for each neuron, far from it, rounds are half as many but longer, and a fit takes
+# 0.8 to 1.3 times the time (tables, 800 x 15). THOROUGH follows ascents to the end;
+# without it more peaks are missed. Other peaks are far from all neurons, and one start
+# in thousands leads to them. LAST searches for these; it succeeds 1.5 times as often because it refines all starts (5000 x 30). Its kinds of
 # start find different peaks, after searches from other starts have found no more.
 # Measured on tables after THOROUGH: early features, combinations of neurons and
 # hyperplanes find about as many, directions near neurons hardly any.
