@@ -301,3 +301,23 @@ def test_early_directions_do_not_depend_on_rounding():
     torch.testing.assert_close(sizes[sizes > 0.0], torch.ones_like(sizes[sizes > 0.0]))
     for other in found[1:]:
         torch.testing.assert_close(other, found[0], rtol=0.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("apart", [1e-3, 0.1, 0.5, 1.6])
+@pytest.mark.parametrize("n_peaks", [0, 1, 60])
+def test_a_peak_counts_if_no_higher_one_that_counts_is_close(n_peaks, apart):
+    source = torch.Generator().manual_seed(n_peaks)
+    kinds = torch.randn(n_peaks, 4, generator=source, dtype=torch.float64)
+    moved = kinds + 10.0 ** -torch.arange(n_peaks)[:, None] * kinds.roll(1, dims=1)
+    directions = torch.cat([kinds, -moved])
+    directions /= directions.norm(dim=1, keepdim=True)
+    directions = directions[torch.randperm(2 * n_peaks, generator=source)]
+    numbers = torch.arange(2.0 * n_peaks)[:, None]
+    found = Peaks(directions, numbers).distinct(apart)
+    expected: list[int] = []
+    for j, direction in enumerate(directions):
+        cosines = [abs(float(direction @ directions[k])) for k in expected]
+        if all(cosine <= math.cos(apart) for cosine in cosines):
+            expected.append(j)
+    assert found.correlations[:, 0].tolist() == expected
+    torch.testing.assert_close(found.directions, directions[expected])
