@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from scipy.special import logsumexp
 
 # The path of a fold ends after STAGES_PAST_LEAST stages in a row without a new least
 # error, if the last error exceeds the least by ERRORS_ABOVE_LEAST standard errors of
@@ -28,9 +29,8 @@ def log_losses(number: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """The log loss of each row, of the number of its class and of scores."""
     if scores.ndim == 1:
         scores = np.column_stack([np.zeros_like(scores), scores])
-    largest = scores.max(axis=1)
-    total = np.log(np.exp(scores - largest[:, np.newaxis]).sum(axis=1)) + largest
-    losses: np.ndarray = total - scores[np.arange(len(number)), number]
+    of_class = scores[np.arange(len(number)), number]
+    losses: np.ndarray = logsumexp(scores, axis=1) - of_class
     return losses
 
 
