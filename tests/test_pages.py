@@ -134,3 +134,9 @@ def test_links_of_built_pages_are_followed(tmp_path):
     page = "".join(f'<a href="{link}">' for link in links + wrong)
     (tmp_path / "a.html").write_text(f'<h1 id="me">{page}')
     assert check(tmp_path) == [("a.html", link) for link in wrong]
+
+
+def test_the_gallery_has_a_place_for_each_example():
+    order = runpy.run_path(str(ROOT / "docs" / "gallery_order.py"))["READING_ORDER"]
+    names = {path.stem for path in (ROOT / "examples").glob("plot_*.py")}
+    assert sorted(f"plot_{name}" for name in order) == sorted(names)
