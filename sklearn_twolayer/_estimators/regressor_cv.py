@@ -149,7 +149,7 @@ class RegularizedTwoLayerRegressorCV(SplitsRows, TwoLayerRegressor):
         networks, with other losses than the squared one.
     ambiguity_ : float
         Mean variance of the predictions of the folds' debiased networks: the error of
-        their mean is lower by this.
+        their mean is lower by this. 0 if the linear part is shrunk.
     lambda_max_ : float
         The least decay without neurons on all rows, as far as the search found it.
     certificate_ : float
