@@ -369,4 +369,4 @@ def test_transforms_are_compared_by_one_loss():
             size = np.abs(y[test] - predicted)
             bound = 1.345 * raw.problem.data.scale * raw.problem.units.scale
             loss = np.where(size < bound, size**2 / 2.0, bound * (size - bound / 2.0))
-            np.testing.assert_allclose(found, loss, rtol=1e-6)
+            np.testing.assert_allclose(found, loss, rtol=1e-6, atol=1e-9)
