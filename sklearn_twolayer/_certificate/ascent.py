@@ -219,7 +219,8 @@ class _Curvature:
         """
         # Skip updates whose 1 / (s.y) would overflow, and those of endless steps.
         updates = accepted & (products > np.finfo(products.dtype).tiny)
-        updates &= np.abs(steps).max(axis=1, keepdims=True, initial=0.0) < LONGEST_UPDATE
+        longest = np.abs(steps).max(axis=1, keepdims=True, initial=0.0)
+        updates &= longest < LONGEST_UPDATE
         if self.matrices is None:
             self.scales = self._scales_along(changes, products, updates)
             scaled: np.ndarray = self.scales * gradients

@@ -65,8 +65,9 @@ ALL = 2**30  # a number of starts that no search has (convention)
 # more for each neuron, far from it, rounds are half as many but longer, and a fit takes
 # 0.8 to 1.3 times the time (tables, 800 x 15). THOROUGH follows ascents to the end;
 # without it more peaks are missed. Other peaks are far from all neurons, and one start
-# in thousands leads to them. LAST searches for these; it succeeds 1.5 times as often because it refines all starts (5000 x 30). Its kinds of
-# start find different peaks, after searches from other starts have found no more.
+# in thousands leads to them. LAST searches for these; it succeeds 1.5 times as often
+# because it refines all starts (5000 x 30). Its kinds of start find different peaks,
+# after searches from other starts have found no more.
 # Measured on tables after THOROUGH: early features, combinations of neurons and
 # hyperplanes find about as many, directions near neurons hardly any.
 OF_TARGETS = Effort(n_random=16, n_nearby=0, n_refined=8, n_steps=10)

@@ -76,7 +76,9 @@ def test_few_columns_are_found_among_many(seed):
     assert 1.0 - model.score(X_new, y_new) < (1.0 - plain.score(X_new, y_new)) / 3.0
 
 
-@pytest.mark.parametrize("loss", ["log_loss", "poisson"])
+@pytest.mark.parametrize(
+    "loss", ["log_loss", pytest.param("poisson", marks=pytest.mark.slow)]
+)
 def test_few_columns_are_found_among_many_with_a_loss(loss, capsys):
     X, _, X_new, _ = three_columns(300, 20)
     score = 4.0 * np.maximum(X[:, 0] + X[:, 1], 0.0) + X[:, 2] - 2.0
@@ -123,6 +125,7 @@ def test_columns_that_do_not_matter_weigh_little_where_rows_are_many():
     assert model.score(X_new, y_new) > plain.score(X_new, y_new)
 
 
+@pytest.mark.slow
 def test_weights_of_a_fold_do_not_depend_on_its_held_out_rows(monkeypatch):
     """Held-out rows that are changed change no weights of their own fold."""
     X, y, *_ = three_columns()

@@ -83,7 +83,9 @@ def test_auto_transforms_where_much_is_gained():
     assert errors[0] < 0.5 * errors[1]
 
 
-@pytest.mark.parametrize("tails", ["normal", "heavy and linear"])
+@pytest.mark.parametrize(
+    "tails", ["normal", pytest.param("heavy and linear", marks=pytest.mark.slow)]
+)
 def test_auto_keeps_columns_where_nothing_is_gained(tails):
     Z, y = kinked(150)
     if tails != "normal":
@@ -348,6 +350,7 @@ def test_the_fit_with_a_loss_is_that_of_transformed_columns(loss):
     assert "transformed" in model.summary(X)
 
 
+@pytest.mark.slow
 def test_transforms_are_compared_by_one_loss():
     """Huber's loss depends on the scale of the residuals, which each fit has."""
     X, y = drawn("huber", 120)

@@ -221,7 +221,9 @@ def test_a_bound_on_the_features_is_refused_by_name():
         model.fit(X, y)
 
 
-@pytest.mark.parametrize("loss", ["poisson", "log_loss"])
+@pytest.mark.parametrize(
+    "loss", [pytest.param("poisson", marks=pytest.mark.slow), "log_loss"]
+)
 def test_the_stage_that_the_folds_choose_is_solved_to_the_tolerance(loss):
     X, y, _, _ = numbers_of("poisson", 300)
     parameters = {"lambdas": [1.0, 0.3], "cv": 2, "debias": False, "random_state": 0}
@@ -237,7 +239,11 @@ def test_the_stage_that_the_folds_choose_is_solved_to_the_tolerance(loss):
 
 
 @pytest.mark.parametrize(
-    "kind", [RegularizedTwoLayerRegressor, RegularizedTwoLayerRegressorCV]
+    "kind",
+    [
+        RegularizedTwoLayerRegressor,
+        pytest.param(RegularizedTwoLayerRegressorCV, marks=pytest.mark.slow),
+    ],
 )
 def test_targets_that_do_not_suit_the_loss_are_refused(kind):
     X, y, _, _ = numbers_of("poisson", 60)

@@ -34,10 +34,10 @@ def averaged(noisy):
         {},
         pytest.param({"schedule": GeometricSchedule(stop=0.1)}, marks=pytest.mark.slow),
         {"schedule": GeometricSchedule(stop=0.3), "solver": "fast", "debias": True},
-        {"solver": "gd", "max_iter": 20},
+        pytest.param({"solver": "gd", "max_iter": 20}, marks=pytest.mark.slow),
         {"hidden_bias": False},
         {"dtype": "float32"},
-        {"standardize": False},
+        pytest.param({"standardize": False}, marks=pytest.mark.slow),
     ],
     ids=str,
 )

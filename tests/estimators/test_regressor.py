@@ -348,7 +348,9 @@ def test_terms_are_those_of_the_prediction(kind):
     ]
 
 
-@pytest.mark.parametrize("is_linear", [False, True])
+@pytest.mark.parametrize(
+    "is_linear", [pytest.param(False, marks=pytest.mark.slow), True]
+)
 def test_terms_keep_what_the_model_knows(is_linear):
     """A linear model after the terms does as well as the network, if linear too."""
     X, y = data(n_samples=600)

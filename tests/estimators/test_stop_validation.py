@@ -53,7 +53,7 @@ def same_scores(curve, search):
     ("parameters", "n_outputs"),
     [
         ({}, 1),
-        ({"solver": "newton", "tol": 0.1}, 1),
+        pytest.param({"solver": "newton", "tol": 0.1}, 1, marks=pytest.mark.slow),
         ({"debias": True}, 1),
         ({"max_features": 1}, 2),
         ({"schedule": GeometricSchedule(ratio=0.6, n_stages=2)}, 1),

@@ -256,6 +256,7 @@ def test_classes_and_their_probabilities(names, in_pipeline, data):
     assert rows[0] == pytest.approx(first, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_classes_of_cross_validation_and_in_an_ensemble(data):
     X = data[0]
     y = classes_of(X, ["a", "b", "c"])

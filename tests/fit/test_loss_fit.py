@@ -224,7 +224,9 @@ def test_a_stage_goes_on_from_the_earlier_network(kind, monkeypatch):
 
 
 @KINDS
-@pytest.mark.parametrize("schedule", [None, ConstantSchedule(0.5)])
+@pytest.mark.parametrize(
+    "schedule", [None, pytest.param(ConstantSchedule(0.5), marks=pytest.mark.slow)]
+)
 def test_a_warm_start_begins_anew_in_other_units(kind, schedule):
     y, model = TARGETS[kind], model_of(kind, warm_start=True, schedule=schedule)
     model.fit(X, y)
@@ -250,7 +252,7 @@ def test_a_warm_start_needs_the_same_classes_and_columns():
         model.set_params(warm_start="no").fit(X, y)
 
 
-@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("n_classes", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_network_comes_back_to_the_coordinates_of_the_fit(n_classes):
     options = check_path_options(
         schedule=ConstantSchedule(0.5), solver="newton", n_neurons=50, hidden_bias=True,
