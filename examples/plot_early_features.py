@@ -20,11 +20,11 @@ from sklearn_twolayer.datasets import make_two_layer_regression
 from sklearn_twolayer.metrics import match_directions
 
 X, y, teacher = make_two_layer_regression(
-    3000, 20, n_directions=4, subspace_dim=3, noise=0.1, return_teacher=True,
+    2000, 20, n_directions=4, subspace_dim=3, noise=0.1, return_teacher=True,
     random_state=0,
 )  # fmt: skip
 rng = np.random.default_rng(1)
-X_fresh = rng.standard_normal((10_000, 20))
+X_fresh = rng.standard_normal((5000, 20))
 truth = teacher.predict(X_fresh)
 
 # %%
@@ -55,7 +55,7 @@ def excess_risk(directions):
 
 
 basis = np.linalg.svd(teacher.directions)[2][:3]
-sizes = [10, 30, 100, 300, 1000]
+sizes = [10, 30, 100, 300, 600]
 risks = {name: [] for name in ("random directions", "one step", "two steps")}
 alignments, networks = {}, {}
 for n_neurons in sizes:
