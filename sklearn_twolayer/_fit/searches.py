@@ -168,12 +168,12 @@ def mean_network(
 ) -> tuple[PathProblem, Network, torch.Tensor]:
     """The weighted mean of networks that may have been fitted on other rows.
 
-    Its linear part is the mean of theirs. In the coordinates of one of the fits it
+    Its linear part is the mean of theirs. The best one beside the mean of the neurons
     could be another: a decay would shrink it, and columns of weight zero would be lost.
-    So it is returned in a problem without either, as network and linear part.
+    So both are returned, in a problem that keeps all columns.
     """
     options = replace(
-        problem.options, column_weights=None, linear_decay=0.0, checkpoint=None
+        problem.options, column_weights=None, linear_decay=None, checkpoint=None
     )
     problem = PathProblem.of(problem.raw, options, problem.tuning)
     empty = Network.empty(problem.rows)

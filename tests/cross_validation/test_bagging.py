@@ -98,6 +98,26 @@ def predicted(fit, X):
     return network.predict(X)
 
 
+def test_a_mean_of_fewer_rows_than_columns_has_all_columns():
+    generator = np.random.default_rng(1)
+    X, weights = generator.normal(size=(30, 50)), np.ones(30)
+    X[:, 7] = X[:, 6]
+    y = np.abs(X[:, 0]) + X @ generator.normal(size=50)
+    options = RegularizedTwoLayerRegressorCV(random_state=0)._check_options()
+    other = FittedNetwork(
+        np.eye(50)[:2], np.zeros(2), np.array([1.0, -2.0]),
+        generator.normal(size=50), 0.5,
+    )  # fmt: skip
+
+    def fitted(**others):
+        data = FoldLoss(), X, y, weights, options, FRACTIONS
+        choice = Choice(2, 0.0, **others)
+        return predicted(fit_choice(*data, choice, 3.5, to_tolerance=False), X)
+
+    mean = 0.5 * (fitted() + other.predict(X))
+    np.testing.assert_allclose(fitted(regularised=(other,)), mean, atol=1e-9)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.25])
 def test_a_mean_keeps_linear_parts_that_its_own_fit_would_shrink(share):
     # The targets have no linear signal and one of the columns has weight zero: the
