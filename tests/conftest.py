@@ -17,7 +17,7 @@ from sklearn_twolayer._search.tuning import DEFAULT_TUNING
 from sklearn_twolayer.datasets import make_two_layer_regression
 
 COMMON = {"deadline": None, "suppress_health_check": list(HealthCheck)}
-settings.register_profile("quick", max_examples=15, derandomize=True, **COMMON)
+settings.register_profile("quick", max_examples=10, derandomize=True, **COMMON)
 settings.register_profile("long", max_examples=300, **COMMON)
 settings.load_profile("quick")
 

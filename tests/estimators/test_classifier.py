@@ -246,7 +246,7 @@ def test_an_adaptive_schedule_ends_at_the_noise():
 
 
 @BOTH
-@CLASSES
+@pytest.mark.parametrize("n_classes", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_separable_classes_have_a_finite_model_and_a_warning(model, n_classes):
     X = np.random.default_rng(0).standard_normal((200, 3))
     y = np.digitize(X[:, 0] + X[:, 1], [-0.5, 0.5][: n_classes - 1])

@@ -127,7 +127,9 @@ def test_targets_in_other_units_have_the_same_network(loss):
 
 
 @pytest.mark.parametrize("loss", ["squared_error", "poisson", "huber"])
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(
+    "seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))]
+)
 def test_a_search_does_not_depend_on_rounding(loss, seed):
     """Three is no power of two: all numbers of the fit are rounded otherwise."""
     X, y, outputs, _ = numbers_of(
@@ -301,7 +303,8 @@ def test_zero_counts_that_a_line_separates_are_warned_of():
     assert model.linear_decay_ > 0.0
 
 
-@pytest.mark.parametrize("is_cv", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("is_cv", [False, True])
 def test_a_fit_with_another_loss_leaves_nothing_of_the_earlier_one(is_cv):
     """Above all no transform of the columns, which would change the predictions."""
     X, y, _, _ = numbers_of("poisson", 200)

@@ -219,6 +219,7 @@ def test_partial_dependence_is_that_of_the_function(data):
     assert display.axes_.shape == (1, 2)
 
 
+@pytest.mark.slow
 def test_learning_and_validation_curves(data):
     X, y, _ = data
     sizes, _, held_out = learning_curve(regressor(), X, y, train_sizes=[0.2, 1.0], cv=3)

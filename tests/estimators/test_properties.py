@@ -228,7 +228,9 @@ def test_shrunk_linear_part(problem, hidden_bias):
     assert (model.history_["dual_gap"] >= -1e-9 * spread - 10.0 * EPS * size).all()
 
 
-@pytest.mark.parametrize("solver", ["newton", "fast", "gd"])
+@pytest.mark.parametrize(
+    "solver", ["newton", "fast", pytest.param("gd", marks=pytest.mark.slow)]
+)
 @given(problem=problems(), standardize=st.booleans(), hidden_bias=st.booleans())
 def test_schedules(solver, problem, standardize, hidden_bias):
     model = fit(
