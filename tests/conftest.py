@@ -35,6 +35,24 @@ def threads_of_a_fit(request):
         yield
 
 
+class Interrupting:
+    """Interrupts the fit at the end of a stage, as Ctrl-C would."""
+
+    def __init__(self, after):
+        self.left = after
+
+    def setup(self, estimator, context):
+        pass
+
+    teardown = on_fit_task_begin = setup
+
+    def on_fit_task_end(self, estimator, context, *, fitted_estimator):
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+        return False
+
+
 def make_rows(
     X, y, sample_weight=None, *, standardize=True, hidden_bias=True, dtype="float64",
     linear_decay=0.0, column_weights=None,

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
+from conftest import Interrupting
 
 from sklearn_twolayer import (
     GeometricSchedule,
@@ -24,24 +25,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 def regressor(**options):
     defaults = {"schedule": SCHEDULE, "max_iter": 60, "random_state": 0}
     return RegularizedTwoLayerRegressor(**{**defaults, **options})
-
-
-class Interrupting:
-    """Interrupts the fit at the end of a stage, as Ctrl-C would."""
-
-    def __init__(self, after):
-        self.left = after
-
-    def setup(self, estimator, context):
-        pass
-
-    teardown = on_fit_task_begin = setup
-
-    def on_fit_task_end(self, estimator, context, *, fitted_estimator):
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
-        return False
 
 
 def interrupted(model, after, X=X, y=Y):

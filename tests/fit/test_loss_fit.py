@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from conftest import Interrupting
 from sklearn.base import clone
 
 from sklearn_twolayer import (
@@ -41,24 +42,6 @@ def model_of(kind, **parameters):
     if kind in ("two", "three"):
         return RegularizedTwoLayerClassifier(**parameters)
     return RegularizedTwoLayerRegressor(loss=kind, **parameters)
-
-
-class Interrupting:
-    """Interrupts the fit at the end of a stage, as Ctrl-C would."""
-
-    def __init__(self, after):
-        self.left = after
-
-    def setup(self, estimator, context):
-        pass
-
-    teardown = on_fit_task_begin = setup
-
-    def on_fit_task_end(self, estimator, context, *, fitted_estimator):
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
-        return False
 
 
 def interrupted(model, after, y):
